@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything of the Ginnel core library. Each concept also has its own header beside this one.
+ */
+#ifndef GINNEL_GINNEL_H
+#define GINNEL_GINNEL_H
+
+#include <ginnel/errors.h>
+#include <ginnel/message.h>
+#include <ginnel/names.h>
+#include <ginnel/options.h>
+#include <ginnel/port.h>
+#include <ginnel/timeouts.h>
+
+#endif

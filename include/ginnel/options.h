@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options of gnl_open. All zeros are the defaults; use designated initialisers:
+ *
+ *     gnl_open(&port, "mailbox:jobs", &(struct gnl_options){ .capacity = 100 });
+ *
+ * Opening what exists: a zero takes what is there; another value that differs from it is -EINVAL.
+ */
+#ifndef GINNEL_OPTIONS_H
+#define GINNEL_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define GNL_RENDEZVOUS ((int64_t)-1) /* capacity zero: a send returns once a receiver has the message */
+#define GNL_UNBOUNDED  ((int64_t)-2) /* the sender never waits; -ENOSPC when memory is exhausted */
+
+#define GNL_CAPACITY_DEFAULT    1024
+#define GNL_CAPACITY_MAX        ((int64_t)1 << 24)
+#define GNL_MESSAGE_MAX_DEFAULT ((size_t)1 << 20)
+#define GNL_MESSAGE_MAX_LIMIT   ((size_t)1 << 31) /* the largest message_max that can be asked for */
+
+#define GNL_OWNER_ROOT ((uid_t)-2) /* for owner_uid, where 0 means anybody */
+
+enum gnl_create {
+    GNL_CREATE_OR_OPEN = 0,
+    GNL_CREATE_ONLY, /* -EEXIST if the name is taken */
+    GNL_OPEN_ONLY,   /* -ENOENT if the name is free */
+};
+
+enum gnl_direction {
+    GNL_BOTH = 0,
+    GNL_SEND_ONLY, /* receiving calls are -EPERM */
+    GNL_RECV_ONLY, /* sending calls are -EPERM */
+};
+
+enum gnl_side {
+    GNL_ONE_WAY = 0,
+    GNL_SIDE_A, /* a two-way mailbox: what side A sends, side B receives, */
+    GNL_SIDE_B, /* and the other way round */
+};
+
+typedef struct gnl_identity gnl_identity;
+
+struct gnl_options {
+    int64_t capacity;    /* messages that queue; 0: GNL_CAPACITY_DEFAULT; or GNL_RENDEZVOUS, GNL_UNBOUNDED */
+    size_t message_max;  /* bytes; 0: GNL_MESSAGE_MAX_DEFAULT; up to GNL_MESSAGE_MAX_LIMIT */
+    mode_t mode;         /* who may open it, as of a file; 0: 0600. The umask does not apply. */
+    enum gnl_create create;
+    enum gnl_direction direction;
+    enum gnl_side side;
+    uint32_t max_deliveries;  /* 0: no limit; else a message that was delivered so often without */
+    const char *dead_letters; /* gnl_done goes to this mailbox (address or name), NULL: is discarded */
+    uid_t owner_uid;          /* -EPERM if another user made it; 0: anybody; GNL_OWNER_ROOT: root */
+    gnl_identity *identity;   /* direct links only: who I am; NULL elsewhere */
+    int stream;               /* byte mode, for named pipes and sockets; 0 elsewhere */
+    uint64_t reserved[4];     /* zero, else -EINVAL */
+};
+
+#endif

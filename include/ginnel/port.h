@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ports: one end of a link, what a program sends to and receives from. The address picks the kind
+ * of link; the verbs are the same for all.
+ *
+ *     mailbox:NAME     a mailbox of this user: a named queue that many processes share
+ *     mailbox:/NAME    a machine-wide mailbox: its owner and mode decide who may use it
+ *
+ * Every function:
+ *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
+ *   - is not safe in a signal handler (they allocate and lock) unless it says so;
+ *   - writes its out-parameters only on success;
+ *   - returns the codes of errors.h, and besides those it names: -EIDRM once the mailbox has been
+ *     removed, -ECANCELED when gnl_close came in between, -EBADMSG when its memory was damaged.
+ *
+ * Timeouts are relative nanoseconds (timeouts.h): GNL_NOWAIT, GNL_FOREVER, gnl_ms(250).
+ *
+ * Fork: the child may go on using a mailbox port that it inherited, as a participant of its own.
+ * Messages and loans that the parent held stay the parent's: -EPERM in the child.
+ */
+#ifndef GINNEL_PORT_H
+#define GINNEL_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <ginnel/message.h>
+#include <ginnel/options.h>
+#include <ginnel/timeouts.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GNL_ADDRESS_MAX 127
+
+/*
+ * Opens a port on `address`, making what it names if it is not there (options->create).
+ * The caller owns *port and ends it with gnl_close. Does not block.
+ * -EINVAL options contradict each other or what exists; -ENOENT, -EEXIST by options->create, -ENOENT
+ * also if the directory for machine-wide names is absent; -EACCES, -EPERM owner and mode;
+ * -EBADMSG the file there is foreign or damaged; -EPROTONOSUPPORT another layout version, or an
+ * unknown kind of address; -ENOSPC no room; -EUSERS too many processes have it open.
+ */
+int gnl_open(gnl_port **port, const char *address, const struct gnl_options *options);
+
+/*
+ * Closes a port: every call blocked on it in other threads returns -ECANCELED; gnl_close waits for
+ * them to leave. Messages still held on it are given back, loans dropped. NULL is fine.
+ */
+int gnl_close(gnl_port *port);
+
+/*
+ * Removes the name; its users get -EIDRM from then on, blocked ones included, and its memory is
+ * gone with the last of them. Messages in it are lost. -ENOENT nothing has that name; -EACCES,
+ * -EPERM not yours.
+ */
+int gnl_remove(const char *address);
+
+/*
+ * Sends a copy of the message: queued as soon as this returns 0, not sent if it returns an error;
+ * there is no third case. Waits while the mailbox is full; with capacity zero until a receiver has
+ * taken it, and withdraws it at the timeout (with GNL_NOWAIT it succeeds only if a receiver waits,
+ * and may take as long as waking that receiver takes). -EAGAIN, -ETIMEDOUT full, or nobody took it;
+ * -EMSGSIZE larger than message_max; -ENOSPC no memory left; -EPERM a receive-only port;
+ * -EPIPE after gnl_finish.
+ */
+int gnl_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
+
+/*
+ * Receives a message into the buffer and is done with it: returns its size. To have the message
+ * outlive a receiver that is killed while it works, use gnl_take. -EAGAIN, -ETIMEDOUT there is none;
+ * -EMSGSIZE the buffer is too small: the message stays, gnl_error_detail() says how large it is;
+ * -ENOBUFS too much is held; -EPERM a send-only port.
+ */
+ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
+
+/*
+ * Reserves memory for a message of `size` bytes and lends it to the caller to write in place. It
+ * takes its place in the queue when posted. Waits for nothing but memory of held-up peers: with
+ * mailboxes it does not block. -EMSGSIZE, -ENOSPC, -EPERM, -EPIPE as gnl_send.
+ */
+int gnl_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);
+
+/*
+ * Sends a loan, with `message->size` bytes. As gnl_send. On failure the loan stays the caller's, to
+ * post again or to drop with gnl_done.
+ */
+int gnl_post(gnl_port *port, gnl_message *message, int64_t timeout);
+
+/*
+ * Takes a message to read it in place. It is the caller's until gnl_done or gnl_giveback; if the
+ * process dies before that, it is delivered again to someone, flagged GNL_REDELIVERED. As gnl_recv,
+ * and -ENOBUFS when the port holds GNL_HELD_MAX messages.
+ */
+int gnl_take(gnl_port *port, gnl_message *message, int64_t timeout);
+
+/* Ends a taken message: it is gone. Drops a loan unsent. -EPERM it is the parent's, after fork. */
+int gnl_done(gnl_message *message);
+
+/* Returns a taken message: it is delivered again, before others, flagged and counted. -EPERM as gnl_done. */
+int gnl_giveback(gnl_message *message);
+
+/*
+ * Sends several messages, in order. Returns how many went, at least 1; an error only if none did.
+ * Waits for room for each while the timeout lasts.
+ */
+ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout);
+
+/* Takes up to `count` messages: waits for the first, then takes what is there. Returns how many, at least 1. */
+ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64_t timeout);
+
+/*
+ * A descriptor that is readable when a receive would not block, for poll and epoll; also when the
+ * mailbox was removed. It belongs to the port: do not read or close it. The first such descriptor
+ * of a process starts a helper thread, with all signals blocked. When another process is quicker, a
+ * receive may find nothing after all: use GNL_NOWAIT.
+ */
+int gnl_port_fd(gnl_port *port);
+
+/* I send no more through this port: sending calls are -EPIPE from now on; receiving goes on. */
+int gnl_finish(gnl_port *port);
+
+enum gnl_kind {
+    GNL_MAILBOX = 1,
+};
+
+/* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */
+struct gnl_port_info {
+    char address[GNL_ADDRESS_MAX + 1];
+    enum gnl_kind kind;
+    uid_t owner_uid;
+    mode_t mode;
+    int64_t capacity;       /* messages, or GNL_RENDEZVOUS, GNL_UNBOUNDED */
+    uint64_t message_max;   /* bytes */
+    int two_way;            /* it has sides A and B; the numbers are those of both together */
+    uint32_t max_deliveries;
+    char dead_letters[GNL_ADDRESS_MAX + 1]; /* an address, or "" */
+    uint64_t queued;        /* sent, not yet received: those given back included */
+    uint64_t held;          /* taken, not yet done */
+    uint64_t senders;       /* ports that may send, receive; of living processes */
+    uint64_t receivers;
+    uint64_t sent;          /* since it was made */
+    uint64_t received;
+    uint64_t redelivered;
+    uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */
+    uint64_t bytes;         /* of memory that it occupies */
+    struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
+    uint64_t reserved[4];
+};
+
+int gnl_port_info(gnl_port *port, struct gnl_port_info *info);
+
+/*
+ * What to do about SIGBUS in the library's own mappings of named files, which any user of such a
+ * file can provoke by truncating it. GNL_SIGBUS_HANDLE (the default): the first mapping installs a
+ * handler that turns it into -EBADMSG and passes every other SIGBUS on to the handler before it.
+ * GNL_SIGBUS_NONE: no handler is installed; call it before the first gnl_open, else -EBUSY.
+ */
+enum gnl_sigbus {
+    GNL_SIGBUS_HANDLE = 0,
+    GNL_SIGBUS_NONE,
+};
+
+int gnl_set_sigbus(enum gnl_sigbus policy);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
