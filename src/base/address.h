@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses: KIND:NAME, or KIND:/NAME for what is machine-wide.
+ */
+#ifndef GNLI_BASE_ADDRESS_H
+#define GNLI_BASE_ADDRESS_H
+
+#include <stdbool.h>
+
+#include <ginnel/port.h>
+
+struct gnli_address {
+    char kind[16];               /* "mailbox" */
+    char name[GNL_NAME_MAX + 1]; /* "jobs" */
+    bool machine_wide;
+};
+
+/* 0, or -EINVAL with a sentence that says what is wrong with the text. */
+int gnli_address_parse(struct gnli_address *address, const char *text);
+
+/* Writes KIND:[/]NAME; `text` has room for GNL_ADDRESS_MAX + 1. */
+void gnli_address_format(const struct gnli_address *address, char *text);
+
+/* Is this a name: 1 to GNL_NAME_MAX of A-Z a-z 0-9 . _ - with no leading dot? */
+bool gnli_name_valid(const char *name);
+
+#endif

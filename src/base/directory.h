@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runtime directories, where names live as files called KIND:NAME. This user's own is
+ * $GINNEL_DIR or /dev/shm/ginnel-UID: made when first needed, mode 0700, refused if it is not this
+ * user's or is reached through a symbolic link. The machine-wide one is /dev/shm/ginnel: root's and
+ * sticky; root makes it when it first needs it.
+ */
+#ifndef GNLI_BASE_DIRECTORY_H
+#define GNLI_BASE_DIRECTORY_H
+
+#include <stdbool.h>
+
+/* A descriptor of the directory (the caller closes it), or a negative code with a sentence. */
+int gnli_directory_open(bool machine_wide, bool create);
+
+#endif

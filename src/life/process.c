@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   A: relaxed: set before the first object exists, and by a forked child while it has one thread.
+ *   B: enter's store of the note and load of the closing mark, against close's store of the mark and
+ *      load of the notes: each must see the other. The barrier is membarrier's on the closing side.
+ *   C: release in leave, acquire in gnli_anyone_inside: what the call did happens before the close.
+ */
+#include "life/process.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/errors.h"
+#include "memory/file.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+_Atomic uint64_t *gnli_process_page;
+_Thread_local struct gnli_inside gnli_inside_here;
+atomic_bool gnli_inside_needs_fence;
+
+static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t generation; /* under lock; a child counts on from its parent's */
+static pthread_mutex_t inside_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct gnli_inside *inside_list; /* under inside_lock */
+static pthread_key_t inside_key;
+
+void gnli_handles_lock(void)
+{
+    pthread_mutex_lock(&handles_lock);
+}
+
+void gnli_handles_unlock(void)
+{
+    pthread_mutex_unlock(&handles_lock);
+}
+
+static void unlist(void *context)
+{
+    struct gnli_inside *inside = context;
+
+    pthread_mutex_lock(&inside_lock);
+    for (struct gnli_inside **link = &inside_list; *link; link = &(*link)->next)
+        if (*link == inside) {
+            *link = inside->next;
+            break;
+        }
+    pthread_mutex_unlock(&inside_lock);
+    inside->listed = false;
+}
+
+void gnli_inside_list(struct gnli_inside *inside)
+{
+    pthread_mutex_lock(&inside_lock);
+    inside->next = inside_list;
+    inside_list = inside;
+    inside->listed = true;
+    pthread_mutex_unlock(&inside_lock);
+    pthread_setspecific(inside_key, inside);
+}
+
+bool gnli_anyone_inside(const void *object)
+{
+    bool found = false;
+
+    if (atomic_load_explicit(&gnli_inside_needs_fence, memory_order_relaxed)) /* A */
+        atomic_thread_fence(memory_order_seq_cst);                            /* B */
+    else if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) { /* B */
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* B */
+    }
+    pthread_mutex_lock(&inside_lock);
+    for (struct gnli_inside *inside = inside_list; inside && !found; inside = inside->next)
+        found = inside != &gnli_inside_here &&
+                atomic_load_explicit(&inside->object, memory_order_acquire) == object; /* C */
+    pthread_mutex_unlock(&inside_lock);
+    return found;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&handles_lock);
+    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&inside_lock);
+    gnli_files_lock();
+    gnli_mappings_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    gnli_mappings_unlock();
+    gnli_files_unlock();
+    pthread_mutex_unlock(&inside_lock);
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&handles_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    gnli_mappings_unlock();
+    gnli_files_unlock();
+    /* The other threads stayed with the parent. */
+    inside_list = gnli_inside_here.listed ? &gnli_inside_here : NULL;
+    gnli_inside_here.next = NULL;
+    pthread_mutex_unlock(&inside_lock);
+    /* Where the kernel did not wipe it. */
+    atomic_store_explicit(gnli_process_page, 0, memory_order_relaxed); /* A */
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&handles_lock);
+}
+
+/* The lock is held. */
+static int prepare_once(void)
+{
+    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+
+    if (gnli_process_page)
+        return 0;
+    void *page = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return gnli_fail_errno(errno, "no memory for a page");
+    madvise(page, page_size, MADV_WIPEONFORK);
+    int error = pthread_key_create(&inside_key, unlist);
+    if (error == 0)
+        error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (error != 0) {
+        munmap(page, page_size);
+        return gnli_fail_errno(error, "cannot prepare for fork");
+    }
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+        atomic_store_explicit(&gnli_inside_needs_fence, true, memory_order_relaxed); /* A */
+    gnli_process_page = page;
+    return 0;
+}
+
+/* The lock is held and the page is there. */
+static uint64_t stamp_once(void)
+{
+    uint64_t stamp = atomic_load_explicit(gnli_process_page, memory_order_relaxed); /* A */
+
+    if (stamp == 0) {
+        stamp = ++generation;
+        atomic_store_explicit(gnli_process_page, stamp, memory_order_relaxed); /* A */
+    }
+    return stamp;
+}
+
+int gnli_process_prepare(void)
+{
+    pthread_mutex_lock(&lock);
+    int result = prepare_once();
+    if (result == 0)
+        stamp_once();
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+uint64_t gnli_process_stamp(void)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t stamp = stamp_once();
+    pthread_mutex_unlock(&lock);
+    return stamp;
+}
+
+uint64_t gnli_process_pid_namespace(void)
+{
+    struct stat status;
+
+    return stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+}

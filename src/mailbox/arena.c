@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mailbox/arena.h"
+
+#include <errno.h>
+
+#define PAGE        ((uint64_t)4096)
+#define TRIES       64 /* chunks looked at before the class grows */
+#define SERIAL_MASK (((uint64_t)1 << 33) - 1)
+
+/* Memory of idle chunks that a class keeps for reuse. */
+#define KEEP_BOUNDED   ((uint64_t)64 << 20)
+#define KEEP_UNBOUNDED ((uint64_t)256 << 10)
+
+/* `backed` of a block of small chunks; who trims it is in the higher bits. */
+enum { BACKED_NOT = 0, BACKED = 1, TRIMMING = 2 };
+
+struct place {
+    unsigned class;
+    uint64_t block;
+    unsigned index;
+};
+
+static gnli_chunk name_of(struct place place)
+{
+    return (uint64_t)place.class << 56 | place.block << 16 | place.index;
+}
+
+static struct place place_of(gnli_chunk chunk)
+{
+    return (struct place){ .class = (unsigned)(chunk >> 56),
+                           .block = chunk >> 16 & (((uint64_t)1 << 40) - 1),
+                           .index = (unsigned)(chunk & 0xffff) };
+}
+
+static const struct gnli_class_layout *layout_of(const struct gnli_arena *arena, unsigned class)
+{
+    return &arena->layout->class[class];
+}
+
+static struct gnli_block *block_of(struct gnli_arena *arena, unsigned class, uint64_t block)
+{
+    return (struct gnli_block *)(void *)(arena->core + layout_of(arena, class)->table_at) + block;
+}
+
+static char *block_memory(struct gnli_arena *arena, unsigned class, uint64_t block)
+{
+    char *chunks = atomic_load_explicit(&arena->chunks[class], memory_order_acquire); /* A */
+
+    return chunks + block * layout_of(arena, class)->block;
+}
+
+static uint64_t block_offset(struct gnli_arena *arena, unsigned class, uint64_t block)
+{
+    return layout_of(arena, class)->blocks_at + block * layout_of(arena, class)->block;
+}
+
+static bool small(const struct gnli_class_layout *layout)
+{
+    return layout->per_block > 1;
+}
+
+static _Atomic uint64_t *word_at(struct gnli_arena *arena, struct place place)
+{
+    if (small(layout_of(arena, place.class)))
+        return (_Atomic uint64_t *)(void *)block_memory(arena, place.class, place.block) + place.index;
+    return &block_of(arena, place.class, place.block)->word;
+}
+
+/* Blocks of the class in use; never more than there are. */
+static uint64_t blocks_in_use(struct gnli_arena *arena, unsigned class)
+{
+    uint64_t blocks = atomic_load_explicit(&arena->classes[class].blocks, memory_order_acquire); /* A */
+    uint64_t most = layout_of(arena, class)->blocks;
+
+    return blocks < most ? blocks : most;
+}
+
+static bool map_class(struct gnli_arena *arena, unsigned class)
+{
+    if (atomic_load_explicit(&arena->chunks[class], memory_order_acquire)) /* A */
+        return true;
+    const struct gnli_class_layout *layout = layout_of(arena, class);
+    pthread_mutex_lock(&arena->lock);
+    char *chunks = atomic_load_explicit(&arena->chunks[class], memory_order_relaxed); /* D */
+    if (!chunks) {
+        chunks = gnli_map(arena->file, layout->blocks_at, layout->blocks * layout->block);
+        atomic_store_explicit(&arena->chunks[class], chunks, memory_order_release); /* A */
+    }
+    pthread_mutex_unlock(&arena->lock);
+    return chunks != NULL;
+}
+
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core)
+{
+    *arena = (struct gnli_arena){
+        .file = file,
+        .layout = layout,
+        .core = core,
+        .classes = ((struct gnli_header *)(void *)core)->classes,
+    };
+    pthread_mutex_init(&arena->lock, NULL);
+}
+
+void gnli_arena_fini(struct gnli_arena *arena)
+{
+    for (unsigned i = 0; i < arena->layout->classes; i++) {
+        char *chunks = atomic_load_explicit(&arena->chunks[i], memory_order_relaxed); /* D */
+        if (chunks)
+            gnli_unmap(chunks, layout_of(arena, i)->blocks * layout_of(arena, i)->block);
+    }
+    pthread_mutex_destroy(&arena->lock);
+}
+
+bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
+{
+    struct place place = place_of(chunk);
+
+    return place.class < arena->layout->classes && place.block < layout_of(arena, place.class)->blocks &&
+           place.index < layout_of(arena, place.class)->per_block && size <= layout_of(arena, place.class)->chunk &&
+           map_class(arena, place.class);
+}
+
+char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk)
+{
+    struct place place = place_of(chunk);
+    const struct gnli_class_layout *layout = layout_of(arena, place.class);
+
+    return block_memory(arena, place.class, place.block) + layout->first + place.index * layout->chunk;
+}
+
+_Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk)
+{
+    return word_at(arena, place_of(chunk));
+}
+
+static bool change(_Atomic uint64_t *word, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_seq_cst, /* A B */
+                                                   memory_order_relaxed);                 /* C */
+}
+
+static uint64_t freed(uint64_t word)
+{
+    return gnli_chunk_word(GNLI_CHUNK_FREE, 0, (gnli_chunk_serial(word) + 1) & SERIAL_MASK);
+}
+
+static uint64_t lent(uint64_t word, unsigned me)
+{
+    return gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(word));
+}
+
+static void count_backed(struct gnli_arena *arena, unsigned class, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&arena->classes[class].backed, (uint64_t)bytes, memory_order_relaxed); /* C */
+}
+
+/* ---- lending ---- */
+
+/* A block of small chunks gets its memory. */
+static int back_small(struct gnli_arena *arena, unsigned class, uint64_t block)
+{
+    struct gnli_block *entry = block_of(arena, class, block);
+    uint64_t none = BACKED_NOT;
+
+    int result = gnli_file_reserve(arena->file, block_offset(arena, class, block), GNLI_BLOCK);
+    if (result < 0)
+        return result;
+    gnli_populate(block_memory(arena, class, block), GNLI_BLOCK);
+    if (atomic_compare_exchange_strong_explicit(&entry->backed, &none, BACKED, memory_order_seq_cst, /* B */
+                                                memory_order_relaxed))                               /* C */
+        count_backed(arena, class, (int64_t)GNLI_BLOCK);
+    return 0;
+}
+
+/* A large chunk on loan to us gets memory for `size` bytes. */
+static int back_large(struct gnli_arena *arena, struct place place, uint64_t size)
+{
+    struct gnli_block *entry = block_of(arena, place.class, place.block);
+    uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_relaxed); /* C */
+    uint64_t needed = (size + PAGE - 1) / PAGE * PAGE;
+
+    if (backed >= needed)
+        return 0;
+    int result = gnli_file_reserve(arena->file, block_offset(arena, place.class, place.block), needed);
+    if (result < 0) {
+        gnli_file_punch(arena->file, block_offset(arena, place.class, place.block), needed);
+        atomic_store_explicit(&entry->backed, 0, memory_order_relaxed); /* C */
+        count_backed(arena, place.class, -(int64_t)backed);
+        return result;
+    }
+    gnli_populate(block_memory(arena, place.class, place.block), needed);
+    atomic_store_explicit(&entry->backed, needed, memory_order_relaxed); /* C */
+    count_backed(arena, place.class, (int64_t)(needed - backed));
+    return 0;
+}
+
+/* One chunk: 0 lent, -EAGAIN not free, -ENOSPC no memory for it. */
+static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struct place place, uint64_t *lent_word)
+{
+    struct gnli_block *entry = block_of(arena, place.class, place.block);
+    bool is_small = small(layout_of(arena, place.class));
+
+    if (is_small) {
+        uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
+        if (backed == BACKED_NOT) {
+            int result = back_small(arena, place.class, place.block);
+            if (result < 0)
+                return result;
+        } else if (backed != BACKED) {
+            return -EAGAIN;
+        }
+    }
+    _Atomic uint64_t *word = word_at(arena, place);
+    uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
+    if (gnli_chunk_state(was) != GNLI_CHUNK_FREE)
+        return -EAGAIN;
+    uint64_t loan = lent(was, me);
+    if (was == 0) {
+        uint64_t serial = atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
+        loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
+    }
+    if (!change(word, was, loan))
+        return -EAGAIN;
+    int result = 0;
+    if (!is_small)
+        result = back_large(arena, place, size);
+    else if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
+        result = -EAGAIN;
+    if (result < 0)
+        change(word, loan, freed(loan));
+    else
+        *lent_word = loan;
+    return result;
+}
+
+/* One more block: its number, or -ENOSPC, or the number in use when somebody else was quicker. */
+static int64_t grow(struct gnli_arena *arena, unsigned class, uint64_t blocks)
+{
+    const struct gnli_class_layout *layout = layout_of(arena, class);
+
+    if (blocks >= layout->blocks)
+        return -ENOSPC;
+    int result = gnli_file_reserve(arena->file, layout->table_at + blocks * sizeof(struct gnli_block), sizeof(struct gnli_block));
+    if (result < 0)
+        return result;
+    atomic_compare_exchange_strong_explicit(&arena->classes[class].blocks, &blocks, blocks + 1, memory_order_seq_cst, /* A */
+                                            memory_order_relaxed);                                                    /* C */
+    return (int64_t)blocks;
+}
+
+/* Looks at up to `tries` chunks from the class's hint on, all around. */
+static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned class, uint64_t tries,
+                  struct place *found, uint64_t *word)
+{
+    const struct gnli_class_layout *layout = layout_of(arena, class);
+    struct gnli_class *shared = &arena->classes[class];
+    uint64_t blocks = blocks_in_use(arena, class);
+    struct place place = place_of(atomic_load_explicit(&shared->next, memory_order_relaxed)); /* C */
+    int result = -EAGAIN;
+
+    place.class = class;
+    if (place.block >= blocks || place.index >= layout->per_block)
+        place.block = place.index = 0;
+    if (tries > blocks * layout->per_block)
+        tries = blocks * layout->per_block;
+    while (tries-- > 0) {
+        int tried = try_chunk(arena, me, size, place, word);
+        if (tried == 0)
+            *found = place;
+        if (++place.index == layout->per_block) {
+            place.index = 0;
+            if (++place.block == blocks)
+                place.block = 0;
+        }
+        if (tried == 0) {
+            atomic_store_explicit(&shared->next, name_of(place), memory_order_relaxed); /* C */
+            return 0;
+        }
+        if (tried != -EAGAIN) { /* no memory for this one: others may have some still */
+            result = tried;
+            if (place.index > 0 && tries >= layout->per_block - place.index) {
+                tries -= layout->per_block - place.index;
+                place.index = 0;
+                place.block = place.block + 1 < blocks ? place.block + 1 : 0;
+            }
+        }
+    }
+    return result;
+}
+
+int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word)
+{
+    unsigned class = gnli_layout_class(size);
+    struct place place;
+
+    if (class >= arena->layout->classes || !map_class(arena, class))
+        return -ENOMEM;
+    int result = search(arena, me, size, class, TRIES, &place, word);
+    for (unsigned attempt = 0; result == -EAGAIN && attempt < TRIES; attempt++) {
+        int64_t block = grow(arena, class, blocks_in_use(arena, class));
+        if (block < 0) {
+            result = (int)block;
+            break;
+        }
+        place = (struct place){ .class = class, .block = (uint64_t)block };
+        atomic_store_explicit(&arena->classes[class].next, name_of(place), memory_order_relaxed); /* C */
+        result = search(arena, me, size, class, TRIES, &place, word);
+    }
+    if (result < 0) { /* the last resort: what lies idle anywhere, then every chunk */
+        gnli_arena_trim(arena, me, true);
+        result = search(arena, me, size, class, UINT64_MAX, &place, word);
+    }
+    if (result == 0)
+        *chunk = name_of(place);
+    return result == -EAGAIN ? -ENOSPC : result;
+}
+
+/* ---- giving back ---- */
+
+static uint64_t keep(const struct gnli_arena *arena)
+{
+    return arena->layout->capacity == GNL_UNBOUNDED ? KEEP_UNBOUNDED : KEEP_BOUNDED;
+}
+
+/* A large chunk on loan to us loses its memory and becomes free. */
+static void return_large(struct gnli_arena *arena, struct place place, uint64_t loan)
+{
+    struct gnli_block *entry = block_of(arena, place.class, place.block);
+    uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_relaxed); /* C */
+
+    atomic_store_explicit(&entry->backed, 0, memory_order_relaxed); /* C */
+    gnli_file_punch(arena->file, block_offset(arena, place.class, place.block), layout_of(arena, place.class)->block);
+    count_backed(arena, place.class, -(int64_t)backed);
+    change(&entry->word, loan, freed(loan));
+}
+
+/* The block is marked as ours to trim. */
+static void return_small(struct gnli_arena *arena, unsigned class, uint64_t block, uint64_t mark)
+{
+    gnli_file_punch(arena->file, block_offset(arena, class, block), GNLI_BLOCK);
+    count_backed(arena, class, -(int64_t)GNLI_BLOCK);
+    change(&block_of(arena, class, block)->backed, mark, BACKED_NOT);
+}
+
+/* Takes the memory of a block of small chunks away if all of them are free. */
+static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+{
+    uint32_t per_block = layout_of(arena, class)->per_block;
+    struct gnli_block *entry = block_of(arena, class, block);
+    struct place place = { .class = class, .block = block };
+    uint32_t have = 0;
+
+    if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
+        return;
+    _Atomic uint64_t *words = word_at(arena, place);
+    for (uint32_t i = per_block; i > 0; i--) /* from the end: the last to be lent, the last to be free */
+        if (gnli_chunk_state(atomic_load_explicit(&words[i - 1], memory_order_relaxed)) != GNLI_CHUNK_FREE) /* C */
+            return;
+    while (have < per_block) {
+        uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
+            break;
+        have++;
+    }
+    uint64_t mark = TRIMMING | (uint64_t)me << 8;
+    if (have == per_block && change(&entry->backed, BACKED, mark)) {
+        return_small(arena, class, block, mark);
+        return;
+    }
+    while (have-- > 0) {
+        uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) == GNLI_CHUNK_LOAN && gnli_chunk_who(word) == me)
+            change(&words[have], word, freed(word));
+    }
+}
+
+static void trim_block(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+{
+    struct place place = { .class = class, .block = block };
+
+    if (small(layout_of(arena, class))) {
+        trim_small(arena, me, class, block);
+        return;
+    }
+    _Atomic uint64_t *word = word_at(arena, place);
+    uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
+    if (gnli_chunk_state(was) == GNLI_CHUNK_FREE &&
+        atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed) > 0 && /* C */
+        change(word, was, lent(was, me)))
+        return_large(arena, place, lent(was, me));
+}
+
+void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, uint64_t word, uint64_t queued)
+{
+    struct place place = place_of(chunk);
+    const struct gnli_class_layout *layout = layout_of(arena, place.class);
+    uint64_t backed = atomic_load_explicit(&arena->classes[place.class].backed, memory_order_relaxed); /* C */
+    _Atomic uint64_t *at = word_at(arena, place);
+    bool much = backed > keep(arena) && (backed - keep(arena)) / layout->chunk > queued;
+
+    if (much && !small(layout)) {
+        if (change(at, word, lent(freed(word), me)))
+            return_large(arena, place, lent(freed(word), me));
+        return;
+    }
+    change(at, word, freed(word));
+    if (much)
+        trim_small(arena, me, place.class, place.block);
+}
+
+bool gnli_arena_bloated(struct gnli_arena *arena)
+{
+    uint64_t backed = 0;
+
+    for (unsigned i = 0; i < arena->layout->classes; i++)
+        backed += atomic_load_explicit(&arena->classes[i].backed, memory_order_relaxed); /* C */
+    return (int64_t)backed > (int64_t)(keep(arena) * 4);
+}
+
+void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
+{
+    for (unsigned class = 0; class < arena->layout->classes; class++) {
+        uint64_t most = all ? 0 : keep(arena) / 2;
+        uint64_t blocks = blocks_in_use(arena, class);
+        if (blocks == 0 || !map_class(arena, class))
+            continue;
+        for (uint64_t block = blocks; block > 0; block--) {
+            if ((int64_t)atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed) <= (int64_t)most) /* C */
+                break;
+            trim_block(arena, me, class, block - 1);
+        }
+    }
+}
+
+/* ---- mending ---- */
+
+typedef bool orphan_function(void *context, gnli_chunk chunk, uint64_t word);
+
+/* W4 for one chunk. */
+static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, struct place place,
+                        orphan_function *orphan, void *context)
+{
+    _Atomic uint64_t *at = word_at(arena, place);
+    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* A */
+
+    switch (gnli_chunk_state(word)) {
+    case GNLI_CHUNK_FREE:
+        break;
+    case GNLI_CHUNK_LOAN:
+        if (gnli_chunk_who(word) != dead && gnli_chunk_who(word) != 0)
+            break;
+        if (small(layout_of(arena, place.class)))
+            change(at, word, freed(word));
+        else if (change(at, word, lent(freed(word), me)))
+            return_large(arena, place, lent(freed(word), me));
+        break;
+    case GNLI_CHUNK_QUEUED:
+    case GNLI_CHUNK_HELD:
+        if (orphan(context, name_of(place), word))
+            change(at, word, freed(word));
+        break;
+    }
+}
+
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan, void *context)
+{
+    for (unsigned class = 0; class < arena->layout->classes; class++) {
+        const struct gnli_class_layout *layout = layout_of(arena, class);
+        uint64_t blocks = blocks_in_use(arena, class);
+        if (blocks == 0 || !map_class(arena, class))
+            continue;
+        for (uint64_t block = 0; block < blocks; block++) {
+            struct gnli_block *entry = block_of(arena, class, block);
+            if (small(layout)) {
+                uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
+                uint64_t mark = TRIMMING | (uint64_t)me << 8;
+                if (backed == (TRIMMING | (uint64_t)dead << 8) && change(&entry->backed, backed, mark))
+                    return_small(arena, class, block, mark);
+                if (backed != BACKED)
+                    continue;
+            }
+            for (unsigned i = 0; i < layout->per_block; i++)
+                sweep_chunk(arena, me, dead, (struct place){ class, block, i }, orphan, context);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A mailbox's file becomes a mapping, and this process a participant of it.
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/errors.h"
+#include "life/process.h"
+
+#define PAGE            4096
+#define RECORDS_A_PAGE  (PAGE / sizeof(struct gnli_participant))
+#define SLOTS_AT_ONCE   2048 /* that get memory together: 256 KiB */
+
+static struct gnli_mailbox *mailboxes; /* of this process; under the handles' lock */
+
+/* ---- the file ---- */
+
+static int read_header(struct gnli_view *view, const char *subject)
+{
+    struct gnli_header header;
+    struct stat status;
+
+    if (fstat(view->file->descriptor, &status) != 0)
+        return gnli_fail_errno(errno, "%s", subject);
+    if (pread(view->file->descriptor, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        header.magic != GNLI_MAILBOX_MAGIC)
+        return gnli_fail(-EBADMSG, "%s: its file is not a mailbox", subject);
+    if (header.version != GNLI_MAILBOX_VERSION)
+        return gnli_fail(-EPROTONOSUPPORT,
+                         "%s: made by layout version %u of the library, this one reads version %u: "
+                         "remove it, or use it with the library that made it",
+                         subject, header.version, GNLI_MAILBOX_VERSION);
+    if (header.two_way > 1 || gnli_layout_compute(&view->layout, header.capacity, header.message_max,
+                                                  header.two_way == 1, header.arena) < 0)
+        return gnli_fail(-EBADMSG, "%s: its header is damaged", subject);
+    if ((uint64_t)status.st_size < view->layout.size)
+        return gnli_fail(-EBADMSG, "%s: its file was truncated", subject);
+    view->max_deliveries = header.max_deliveries;
+    memcpy(view->dead_letters, header.dead_letters, sizeof view->dead_letters);
+    view->dead_letters[sizeof view->dead_letters - 1] = '\0';
+    view->uid = status.st_uid;
+    view->mode = status.st_mode & 07777;
+    view->file->size = view->layout.size;
+    return 0;
+}
+
+static int map_core(struct gnli_view *view, const char *subject)
+{
+    view->core = gnli_map(view->file, 0, view->layout.core);
+    if (!view->core)
+        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject, (unsigned long long)view->layout.core);
+    view->header = (struct gnli_header *)(void *)view->core;
+    view->participants = (struct gnli_participant *)(void *)(view->core + view->layout.participants_at);
+    view->cells = (struct gnli_cell *)(void *)(view->core + view->layout.cells_at);
+    gnli_arena_init(&view->arena, view->file, &view->layout, view->core);
+    return 0;
+}
+
+/* Takes over the reference to the file, on failure too. */
+static int view_file(struct gnli_view *view, struct gnli_file *file, const char *subject)
+{
+    *view = (struct gnli_view){ .file = file };
+    int result = read_header(view, subject);
+    if (result == 0)
+        result = map_core(view, subject);
+    if (result < 0)
+        gnli_file_close(file);
+    return result;
+}
+
+int gnli_view_open(struct gnli_view *view, int directory, const char *name, const char *subject)
+{
+    struct gnli_file *file;
+
+    int result = gnli_file_open(&file, directory, name, subject);
+    return result < 0 ? result : view_file(view, file, subject);
+}
+
+void gnli_view_close(struct gnli_view *view)
+{
+    gnli_arena_fini(&view->arena);
+    gnli_unmap(view->core, view->layout.core);
+    gnli_file_close(view->file);
+}
+
+void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context)
+{
+    struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
+
+    for (unsigned i = 0; i < view->layout.queues; i++)
+        rings[i] = (struct gnli_slots){
+            .queue = &queues[i],
+            .slots = (struct gnli_slot *)(void *)(view->core + view->layout.slots_at[i]),
+            .count = view->layout.slots,
+            .shift = view->layout.shift,
+            .unbounded = view->layout.capacity == GNL_UNBOUNDED,
+            .number = i,
+            .owner = owner,
+            .context = context,
+        };
+}
+
+static unsigned at_most(_Atomic uint32_t *shared, unsigned most)
+{
+    unsigned value = atomic_load_explicit(shared, memory_order_acquire); /* D */
+
+    return value < most ? value : most;
+}
+
+unsigned gnli_view_cells(struct gnli_view *view)
+{
+    return at_most(&view->header->cells, GNLI_CELLS_MAX + 1);
+}
+
+unsigned gnli_view_participants(struct gnli_view *view)
+{
+    return at_most(&view->header->participants, GNLI_PARTICIPANTS_MAX + 1);
+}
+
+/* ---- making one ---- */
+
+static int reserve_beginning(struct gnli_file *file, const struct gnli_layout *layout)
+{
+    int result = gnli_file_reserve(file, 0, PAGE);
+
+    if (result == 0)
+        result = gnli_file_reserve(file, layout->participants_at, PAGE);
+    if (result == 0)
+        result = gnli_file_reserve(file, layout->cells_at, PAGE);
+    if (result == 0)
+        result = gnli_file_reserve(file, layout->queues_at, PAGE);
+    for (unsigned i = 0; i < layout->queues && result == 0; i++) {
+        uint64_t slots = layout->slots < SLOTS_AT_ONCE ? layout->slots : SLOTS_AT_ONCE;
+        result = gnli_file_reserve(file, layout->slots_at[i], slots * sizeof(struct gnli_slot));
+    }
+    return result;
+}
+
+static int write_beginning(struct gnli_file *file, const struct gnli_layout *layout, const struct gnl_options *options,
+                           const char *subject)
+{
+    char *core = gnli_map(file, 0, layout->core);
+    if (!core)
+        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject, (unsigned long long)layout->core);
+    struct gnli_header *header = (struct gnli_header *)(void *)core;
+    *header = (struct gnli_header){
+        .magic = GNLI_MAILBOX_MAGIC,
+        .version = GNLI_MAILBOX_VERSION,
+        .two_way = layout->queues == 2,
+        .capacity = layout->capacity,
+        .message_max = layout->message_max,
+        .arena = layout->arena,
+        .max_deliveries = options->max_deliveries,
+        .participants = RECORDS_A_PAGE,
+        .cells = PAGE / sizeof(struct gnli_cell),
+    };
+    if (options->dead_letters)
+        snprintf(header->dead_letters, sizeof header->dead_letters, "%s", options->dead_letters);
+    struct gnli_queue *queues = (struct gnli_queue *)(void *)(core + layout->queues_at);
+    for (unsigned i = 0; i < layout->queues; i++) {
+        uint64_t reserved = layout->slots <= SLOTS_AT_ONCE ? GNLI_ALL_RESERVED : SLOTS_AT_ONCE;
+        atomic_store_explicit(&queues[i].reserved, reserved, memory_order_relaxed); /* A */
+    }
+    gnli_unmap(core, layout->core);
+    return 0;
+}
+
+int gnli_mailbox_create(int directory, const char *name, const char *subject, const struct gnl_options *options)
+{
+    struct statfs file_system;
+    struct gnli_layout layout;
+    struct gnli_file *file;
+
+    if (fstatfs(directory, &file_system) != 0)
+        return gnli_fail_errno(errno, "%s", subject);
+    uint64_t bytes = (uint64_t)file_system.f_blocks * (uint64_t)file_system.f_bsize;
+    int result = gnli_layout_compute(&layout, options->capacity ? options->capacity : GNL_CAPACITY_DEFAULT,
+                                     options->message_max ? options->message_max : GNL_MESSAGE_MAX_DEFAULT,
+                                     options->side != GNL_ONE_WAY, gnli_layout_arena(bytes));
+    if (result < 0)
+        return gnli_fail(result, "%s: capacity is 1 to %lld, GNL_RENDEZVOUS or GNL_UNBOUNDED; message_max up to %zu",
+                         subject, (long long)GNL_CAPACITY_MAX, GNL_MESSAGE_MAX_LIMIT);
+    result = gnli_file_new(&file, directory, layout.size, options->mode ? options->mode : 0600, subject);
+    if (result < 0)
+        return result;
+    result = reserve_beginning(file, &layout);
+    if (result < 0)
+        gnli_fail_errno(-result, "%s: cannot reserve memory for it", subject);
+    if (result == 0)
+        result = write_beginning(file, &layout, options, subject);
+    if (result == 0)
+        result = gnli_file_publish(file, directory, name, subject);
+    gnli_file_close(file);
+    return result;
+}
+
+/* ---- joining ---- */
+
+/* A number whose record is free and whose admission lock we have now; 0: none. */
+static unsigned find_number(struct gnli_mailbox *mailbox)
+{
+    struct gnli_view *view = &mailbox->view;
+
+    for (unsigned number = 1; number < gnli_view_participants(view); number++) {
+        _Atomic uint32_t *state = &view->participants[number].state;
+        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* A */
+            continue;
+        if (!gnli_participant_admit(view->file, number))
+            continue;
+        if (atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* A */
+            return number;
+        gnli_participant_admit_end(view->file, number);
+    }
+    return 0;
+}
+
+static int more_numbers(struct gnli_view *view)
+{
+    uint32_t have = gnli_view_participants(view);
+
+    if (have > GNLI_PARTICIPANTS_MAX)
+        return -EUSERS;
+    int result = gnli_file_reserve(view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
+    if (result == 0)
+        atomic_compare_exchange_strong_explicit(&view->header->participants, &have, have + RECORDS_A_PAGE,
+                                                memory_order_release,  /* D */
+                                                memory_order_relaxed); /* A */
+    return result;
+}
+
+static int join(struct gnli_mailbox *mailbox, const char *subject)
+{
+    struct gnli_view *view = &mailbox->view;
+    int result = -EUSERS;
+
+    mailbox->pid_namespace = gnli_process_pid_namespace();
+    for (unsigned attempt = 0; attempt < 2 * (GNLI_PARTICIPANTS_MAX / RECORDS_A_PAGE + 1); attempt++) {
+        unsigned number = find_number(mailbox);
+        if (number != 0) {
+            result = gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace);
+            gnli_participant_admit_end(view->file, number);
+            if (result == 0) {
+                atomic_store_explicit(&mailbox->me, number, memory_order_relaxed);                 /* A */
+                atomic_store_explicit(&mailbox->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
+                return 0;
+            }
+            break;
+        }
+        result = more_numbers(view);
+        if (result < 0 && attempt > 0)
+            break;
+        if (result < 0) /* those of the dead, then */
+            gnli_mailbox_look_around(mailbox, GNLI_PARTICIPANTS_MAX);
+    }
+    if (result == -EUSERS)
+        return gnli_fail(-EUSERS, "%s: %d processes have it open already", subject, GNLI_PARTICIPANTS_MAX);
+    return gnli_fail_errno(-result, "%s: cannot join it", subject);
+}
+
+int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox)
+{
+    if (gnli_process_is(atomic_load_explicit(&mailbox->stamp, memory_order_relaxed))) /* A */
+        return 0;
+    /* Other threads of the parent may have held these. */
+    pthread_mutex_init(&mailbox->lock, NULL);
+    pthread_mutex_init(&mailbox->view.arena.lock, NULL);
+    return join(mailbox, "a mailbox inherited from the parent");
+}
+
+/* The handles' lock is held. */
+static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const char *subject)
+{
+    for (struct gnli_mailbox *known = mailboxes; known; known = known->next)
+        if (known->view.file == file) {
+            gnli_file_close(file);
+            int result = gnli_mailbox_rejoin(known);
+            if (result < 0)
+                return result;
+            known->references++;
+            *mailbox = known;
+            return 0;
+        }
+    struct gnli_mailbox *made = calloc(1, sizeof *made);
+    if (!made) {
+        gnli_file_close(file);
+        return gnli_fail_plain(-ENOMEM, subject);
+    }
+    int result = view_file(&made->view, file, subject);
+    if (result < 0) {
+        free(made);
+        return result;
+    }
+    pthread_mutex_init(&made->lock, NULL);
+    gnli_view_rings(&made->view, made->rings, &gnli_mailbox_slots_owner, made);
+    result = join(made, subject);
+    if (result < 0) {
+        gnli_view_close(&made->view);
+        free(made);
+        return result;
+    }
+    if (made->view.layout.slots <= SLOTS_AT_ONCE) /* no faults on the first lap */
+        gnli_populate(made->rings[0].slots, made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
+    made->references = 1;
+    made->next = mailboxes;
+    mailboxes = made;
+    *mailbox = made;
+    return 0;
+}
+
+int gnli_mailbox_attach(struct gnli_mailbox **mailbox, int directory, const char *name, const char *subject)
+{
+    struct gnli_file *file;
+
+    gnli_handles_lock();
+    int result = gnli_file_open(&file, directory, name, subject);
+    if (result == 0)
+        result = attach(mailbox, file, subject);
+    if (result == 0)
+        gnli_mailbox_look_around(*mailbox, GNLI_PARTICIPANTS_MAX);
+    gnli_handles_unlock();
+    return result;
+}
+
+/* What this process had counted goes to the mailbox's totals. */
+static void leave(struct gnli_mailbox *mailbox)
+{
+    unsigned me = gnli_mailbox_me(mailbox);
+
+    pthread_mutex_lock(&mailbox->lock);
+    if (gnli_participant_admit(mailbox->view.file, me)) {
+        gnli_participant_add_up(&mailbox->view.participants[me], &mailbox->view.header->sent);
+        gnli_participant_leave(mailbox->view.file, mailbox->view.participants, me);
+        gnli_participant_admit_end(mailbox->view.file, me);
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
+void gnli_mailbox_detach(struct gnli_mailbox *mailbox)
+{
+    gnli_handles_lock();
+    if (--mailbox->references > 0) {
+        gnli_handles_unlock();
+        return;
+    }
+    struct gnli_mailbox **link = &mailboxes;
+    while (*link != mailbox)
+        link = &(*link)->next;
+    *link = mailbox->next;
+    if (gnli_process_is(atomic_load_explicit(&mailbox->stamp, memory_order_relaxed))) /* A */
+        leave(mailbox);
+    gnli_view_close(&mailbox->view);
+    pthread_mutex_destroy(&mailbox->lock);
+    free(mailbox);
+    gnli_handles_unlock();
+}
+
+int gnli_mailbox_usable(struct gnli_mailbox *mailbox)
+{
+    struct gnli_view *view = &mailbox->view;
+
+    if (atomic_load_explicit(&view->file->patched, memory_order_relaxed) && gnli_file_repair(view->file) < 0) /* A */
+        return -EBADMSG;
+    return atomic_load_explicit(&view->header->removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
+}

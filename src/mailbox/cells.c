@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Held messages: the cells of a mailbox, from pending to empty again. docs/protocol.md, T F D G A.
+ *
+ *   A: relaxed: hints, and words that a compare-and-swap checks again.
+ *   B: a cell is returned, then the flag is raised (seq_cst); the flag is lowered (seq_cst), then the
+ *      cells are looked at once more.
+ *   C: the body is in the cell before the slot says taken (release); F and A1 acquire the words first.
+ *   D: a cell's memory is reserved before `cells` counts it (release); acquire in gnli_view_cells.
+ *   E: relaxed: the body; C orders it.
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+
+#include "base/errors.h"
+
+#define PAGE 4096
+
+void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from)
+{
+#define COPY(field)                                                                                          \
+    atomic_store_explicit(&to->field, atomic_load_explicit(&from->field, memory_order_relaxed), /* E */      \
+                          memory_order_relaxed)                                                 /* E */
+    COPY(size);
+    COPY(pid);
+    COPY(uid);
+    COPY(gid);
+    COPY(deliveries);
+    for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
+        COPY(data[i]);
+#undef COPY
+}
+
+static bool change(_Atomic uint64_t *at, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(at, &from, to, memory_order_seq_cst, /* B C */
+                                                   memory_order_acquire);               /* C */
+}
+
+static bool try_cell(struct gnli_mailbox *mailbox, unsigned cell, struct gnli_hold *hold)
+{
+    _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
+    uint64_t word = atomic_load_explicit(at, memory_order_relaxed); /* A */
+
+    if (gnli_cell_phase(word) != GNLI_CELL_EMPTY)
+        return false;
+    uint64_t pending = gnli_cell_word(GNLI_CELL_PENDING, gnli_mailbox_me(mailbox), 1, gnli_cell_serial(word));
+    if (!change(at, word, pending)) /* T1 */
+        return false;
+    *hold = (struct gnli_hold){ .cell = cell, .word = pending };
+    return true;
+}
+
+static int more_cells(struct gnli_view *view)
+{
+    uint32_t have = gnli_view_cells(view);
+
+    if (have > GNLI_CELLS_MAX)
+        return -ENOBUFS;
+    int result = gnli_file_reserve(view->file, view->layout.cells_at + have * sizeof(struct gnli_cell), PAGE);
+    if (result == 0)
+        atomic_compare_exchange_strong_explicit(&view->header->cells, &have, have + PAGE / sizeof(struct gnli_cell),
+                                                memory_order_release,  /* D */
+                                                memory_order_relaxed); /* A */
+    return result;
+}
+
+int gnli_cell_acquire(struct gnli_mailbox *mailbox, _Atomic uint32_t *hint, struct gnli_hold *hold)
+{
+    uint32_t hinted = atomic_load_explicit(hint, memory_order_relaxed); /* A */
+    unsigned done = 1;
+
+    if (hinted != 0 && hinted < gnli_view_cells(&mailbox->view) && try_cell(mailbox, hinted, hold))
+        return 0;
+    for (unsigned attempt = 0; attempt <= GNLI_CELLS_MAX; attempt++) {
+        unsigned cells = gnli_view_cells(&mailbox->view);
+        for (unsigned cell = done; cell < cells; cell++)
+            if (try_cell(mailbox, cell, hold)) {
+                atomic_store_explicit(hint, cell, memory_order_relaxed); /* A */
+                return 0;
+            }
+        done = cells;
+        int result = more_cells(&mailbox->view);
+        if (result < 0)
+            return result;
+    }
+    return -ENOBUFS;
+}
+
+void gnli_cell_release(struct gnli_mailbox *mailbox, struct gnli_hold *hold)
+{
+    change(&mailbox->view.cells[hold->cell].word, hold->word,
+           gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1));
+}
+
+/* The word of the chunk that a large message in a held cell has. */
+static uint64_t held_chunk_word(const struct gnli_body *body, unsigned cell)
+{
+    uint64_t serial = atomic_load_explicit(&body->data[1], memory_order_relaxed); /* E */
+
+    return gnli_chunk_word(GNLI_CHUNK_HELD, cell, serial);
+}
+
+int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t index, uint64_t word)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, index);
+    unsigned cell = gnli_word_cell(word);
+    if (cell == 0 || cell >= gnli_view_cells(view))
+        return -EBADMSG;
+    struct gnli_cell *held = &view->cells[cell];
+
+    /* F2. While the slot says taken its cell is not used again: F3 makes sure of all three. */
+    uint64_t cell_word = atomic_load_explicit(&held->word, memory_order_acquire);                 /* C */
+    uint64_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed);             /* E */
+    gnli_chunk chunk = atomic_load_explicit(&held->body.data[0], memory_order_relaxed);       /* E */
+    uint64_t chunk_held = held_chunk_word(&held->body, cell);
+    atomic_thread_fence(memory_order_acquire);                                                   /* C */
+    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word)                         /* C */
+        return 0; /* F3 */
+    if (gnli_cell_phase(cell_word) == GNLI_CELL_PENDING && gnli_cell_owner(cell_word) == gnli_word_owner(word))
+        change(&held->word, cell_word, /* F4 */
+               gnli_cell_word(GNLI_CELL_HELD, gnli_cell_owner(cell_word), gnli_cell_deliveries(cell_word),
+                              gnli_cell_serial(cell_word)));
+    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size)) {
+        uint64_t queued = gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, index),
+                                          gnli_chunk_serial(chunk_held));
+        change(gnli_arena_word(&view->arena, chunk), queued, chunk_held); /* F5 */
+    }
+    if (change(&slot->word, word, gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1))) /* F6 */
+        gnli_wake(&ring->queue->senders);
+    return 0;
+}
+
+int gnli_cell_take(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64_t position, uint64_t word,
+                   struct gnli_hold *hold)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    uint64_t index = gnli_slots_index(ring, position);
+
+    /* T2 */
+    atomic_store_explicit(&cell->body.origin, (uint32_t)(ring->number << 31 | index), memory_order_relaxed); /* E */
+    gnli_body_copy(&cell->body, &slot->body);
+    uint64_t taken = gnli_word(GNLI_TAKEN, gnli_mailbox_me(mailbox), hold->cell, gnli_word_lap(word));
+    if (!change(&slot->word, word, taken)) /* T3 */
+        return 0;
+    int result = gnli_cell_finish(&mailbox->view, ring, index, taken); /* T4 */
+    if (result < 0)
+        return result;
+    hold->word = gnli_cell_word(GNLI_CELL_HELD, gnli_cell_owner(hold->word), gnli_cell_deliveries(hold->word),
+                                gnli_cell_serial(hold->word));
+    return 1;
+}
+
+int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
+{
+    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    uint64_t size = atomic_load_explicit(&cell->body.size, memory_order_relaxed);       /* E */
+    gnli_chunk chunk = atomic_load_explicit(&cell->body.data[0], memory_order_relaxed); /* E */
+    uint64_t chunk_word = held_chunk_word(&cell->body, hold->cell);
+
+    /* D1 */
+    if (!change(&cell->word, hold->word, gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
+        return -EBADMSG;
+    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&mailbox->view.arena, chunk, size)) /* D2 */
+        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, gnli_mailbox_depth(mailbox));
+    return 0;
+}
+
+int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
+{
+    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    unsigned queue = atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31; /* E */
+    uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(hold->word),
+                                       gnli_cell_serial(hold->word) + 1);
+
+    if (queue >= mailbox->view.layout.queues || !change(&cell->word, hold->word, returned)) /* G1 */
+        return -EBADMSG;
+    struct gnli_queue *shared = mailbox->rings[queue].queue;
+    atomic_store_explicit(&shared->returned, 1, memory_order_seq_cst); /* B */
+    gnli_wake(&shared->receivers);
+    return 0;
+}
+
+bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold)
+{
+    unsigned deliveries = gnli_cell_deliveries(word);
+    uint64_t held = gnli_cell_word(GNLI_CELL_HELD, gnli_mailbox_me(mailbox),
+                                   deliveries < GNLI_CELL_DELIVERIES_MAX ? deliveries + 1 : deliveries,
+                                   gnli_cell_serial(word) + 1);
+
+    if (!change(&mailbox->view.cells[cell].word, word, held)) /* A1 */
+        return false;
+    *hold = (struct gnli_hold){ .cell = cell, .word = held };
+    return true;
+}
+
+void gnli_cell_undo_claim(struct gnli_view *view, struct gnli_slots *ring, uint64_t index, uint64_t word)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, index);
+    uint64_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed);       /* E */
+    gnli_chunk chunk = atomic_load_explicit(&slot->body.data[0], memory_order_relaxed); /* E */
+    uint64_t serial = atomic_load_explicit(&slot->body.data[1], memory_order_relaxed);  /* E */
+
+    atomic_thread_fence(memory_order_acquire);                                       /* C */
+    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word)             /* C */
+        return;
+    /* What stands there may be of an earlier lap: then no chunk has this word any more. */
+    uint32_t who = gnli_chunk_slot(ring->number, index);
+    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size))
+        change(gnli_arena_word(&view->arena, chunk), gnli_chunk_word(GNLI_CHUNK_QUEUED, who, serial),
+               gnli_chunk_word(GNLI_CHUNK_FREE, 0, serial + 1));
+}
+
+static bool cell_names(struct gnli_view *view, gnli_chunk chunk, uint64_t word)
+{
+    unsigned cell = gnli_chunk_who(word);
+    if (cell == 0 || cell >= gnli_view_cells(view))
+        return false;
+    struct gnli_cell *held = &view->cells[cell];
+    enum gnli_cell_phase phase = gnli_cell_phase(atomic_load_explicit(&held->word, memory_order_acquire)); /* C */
+
+    return (phase == GNLI_CELL_HELD || phase == GNLI_CELL_RETURNED) &&
+           atomic_load_explicit(&held->body.data[0], memory_order_relaxed) == chunk && /* E */
+           held_chunk_word(&held->body, cell) == word;
+}
+
+bool gnli_cell_orphan(void *context, gnli_chunk chunk, uint64_t word)
+{
+    struct gnli_mailbox *mailbox = context;
+    struct gnli_view *view = &mailbox->view;
+
+    if (gnli_chunk_state(word) == GNLI_CHUNK_HELD)
+        return !cell_names(view, chunk, word);
+    unsigned queue = gnli_chunk_who(word) >> 28;
+    uint64_t index = gnli_chunk_who(word) & 0xfffffff;
+    if (queue >= view->layout.queues || index >= view->layout.slots)
+        return true;
+    /* It leaves *queued* before its slot becomes free (F5, M1, Z3): whoever reads both in this order can tell. */
+    struct gnli_slot *slot = &mailbox->rings[queue].slots[index];
+    return gnli_word_phase(atomic_load_explicit(&slot->word, memory_order_acquire)) == GNLI_FREE; /* C */
+}

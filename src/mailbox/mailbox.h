@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mailboxes, inside. The parts:
+ *
+ *   layout   the bytes of the file                 attach   the file mapped, and this process in it
+ *   cells    held messages                         sweep    what the dead left
+ *   arena    memory of large messages              wait     blocking, waking
+ *   send, receive   the protocol's two ways        poll     pollable descriptors
+ *   mailbox  the verbs, opening and closing        inspect  what is known of one
+ *
+ * A process has one gnli_mailbox per file, shared by its ports; the participant is the process.
+ */
+#ifndef GNLI_MAILBOX_MAILBOX_H
+#define GNLI_MAILBOX_MAILBOX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mailbox/arena.h"
+#include "mailbox/layout.h"
+#include "port/port.h"
+#include "ring/slots.h"
+#include "wait/futex.h"
+
+/* ---- attach.c ---- */
+
+/* A mailbox's file, mapped. */
+struct gnli_view {
+    struct gnli_file *file;
+    struct gnli_layout layout;
+    char *core;
+    struct gnli_header *header;
+    struct gnli_participant *participants;
+    struct gnli_cell *cells;
+    struct gnli_arena arena;
+    uint32_t max_deliveries;
+    char dead_letters[GNL_ADDRESS_MAX + 1];
+    uid_t uid;
+    mode_t mode;
+};
+
+struct gnli_mailbox {
+    struct gnli_view view;
+    struct gnli_slots rings[2];
+    _Atomic unsigned me;     /* this process's number */
+    uint64_t pid_namespace;
+    _Atomic uint64_t stamp;  /* of the process that joined (life/process.h) */
+    pthread_mutex_t lock;    /* joining, leaving, sweeping */
+    _Atomic unsigned asked;  /* the participant last asked whether it lives */
+    unsigned references;     /* ports; under the handles' lock */
+    struct gnli_mailbox *next;
+};
+
+/* Opens the file of that name and maps it, without joining. The sentences speak of `subject`. */
+int gnli_view_open(struct gnli_view *view, int directory, const char *name, const char *subject);
+void gnli_view_close(struct gnli_view *view);
+
+/* The rings of a view. `owner` and `context` as in struct gnli_slots; NULL where nothing is claimed or mended. */
+void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context);
+
+/* Makes a mailbox that has that name from the end of this call on; -EEXIST. */
+int gnli_mailbox_create(int directory, const char *name, const char *subject, const struct gnl_options *options);
+
+/* Joins the mailbox of that name, or finds it joined already. */
+int gnli_mailbox_attach(struct gnli_mailbox **mailbox, int directory, const char *name, const char *subject);
+void gnli_mailbox_detach(struct gnli_mailbox *mailbox);
+
+/* In a forked child: a participant of its own. The handles' lock is held. */
+int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox);
+
+static inline unsigned gnli_mailbox_me(struct gnli_mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->me, memory_order_relaxed); /* A */
+}
+
+static inline struct gnli_participant *gnli_mailbox_record(struct gnli_mailbox *mailbox)
+{
+    return &mailbox->view.participants[gnli_mailbox_me(mailbox)];
+}
+
+/* Cells and records that have memory; at most as many as there are. */
+unsigned gnli_view_cells(struct gnli_view *view);
+unsigned gnli_view_participants(struct gnli_view *view);
+
+/* 0, -EIDRM removed, -EBADMSG damaged: asked at every call. */
+int gnli_mailbox_usable(struct gnli_mailbox *mailbox);
+
+/* ---- sweep.c ---- */
+
+extern const struct gnli_slots_owner gnli_mailbox_slots_owner;
+
+/* Looks around: has the mailbox lost its name, has a participant died? Asks after up to `most` of them. */
+void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most);
+
+/* Mends what a dead participant left and frees its number. False: somebody else is at it. */
+bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number);
+
+/* U4: gives memory of consumed slots back. */
+void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring);
+
+/* Messages queued, both ways, roughly; for deciding how much memory to keep. */
+uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox);
+
+/* ---- cells.c ---- */
+
+enum gnli_cell_phase {
+    GNLI_CELL_EMPTY = 0,
+    GNLI_CELL_PENDING = 1,
+    GNLI_CELL_HELD = 2,
+    GNLI_CELL_RETURNED = 3,
+};
+
+#define GNLI_CELL_DELIVERIES_MAX 0x3fffu
+
+static inline uint64_t gnli_cell_word(enum gnli_cell_phase phase, unsigned owner, unsigned deliveries, uint64_t serial)
+{
+    return (uint64_t)phase | (uint64_t)owner << 2 | (uint64_t)deliveries << 14 | serial << 28;
+}
+
+static inline enum gnli_cell_phase gnli_cell_phase(uint64_t word) { return (enum gnli_cell_phase)(word & 3); }
+static inline unsigned gnli_cell_owner(uint64_t word) { return word >> 2 & 0xfff; }
+static inline unsigned gnli_cell_deliveries(uint64_t word) { return word >> 14 & GNLI_CELL_DELIVERIES_MAX; }
+static inline uint64_t gnli_cell_serial(uint64_t word) { return word >> 28; }
+
+/* A held cell: which, and the word that makes it ours. */
+struct gnli_hold {
+    unsigned cell;
+    uint64_t word;
+};
+
+void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from);
+
+/* T1: an empty cell becomes ours, pending; `hint` is tried first and remembers it. -ENOBUFS, -ENOSPC. */
+int gnli_cell_acquire(struct gnli_mailbox *mailbox, _Atomic uint32_t *hint, struct gnli_hold *hold);
+
+/* T3 failed and no other message is wanted: the pending cell is empty again. */
+void gnli_cell_release(struct gnli_mailbox *mailbox, struct gnli_hold *hold);
+
+/* T2 to T4: the message that was found becomes held. 1 held, 0 somebody else was quicker, -EBADMSG. */
+int gnli_cell_take(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64_t position, uint64_t word,
+                   struct gnli_hold *hold);
+
+/* F */
+int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t index, uint64_t word);
+
+/* D1, D2 */
+int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
+
+/* G1; `redelivered`: the delivery that ends here counts. */
+int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
+
+/* A1 */
+bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold);
+
+/* M1: the claim is a dead sender's; the chunk that it had queued already is free again. */
+void gnli_cell_undo_claim(struct gnli_view *view, struct gnli_slots *ring, uint64_t index, uint64_t word);
+
+/* W4's question: does no slot or cell name this queued or held chunk? */
+bool gnli_cell_orphan(void *context, gnli_chunk chunk, uint64_t word);
+
+/* ---- ports ---- */
+
+/* Which of a port's GNL_HELD_MAX places for handles are in use; and what they hold, to give back at close. */
+struct gnli_tickets {
+    _Atomic uint64_t used[GNL_HELD_MAX / 64];
+    struct gnli_ticket {
+        uint64_t word;         /* of the cell or chunk */
+        uint64_t name;         /* cell, or chunk */
+        _Atomic uint32_t hint; /* the cell to try first */
+    } ticket[GNL_HELD_MAX];
+};
+
+int gnli_ticket_acquire(struct gnli_tickets *tickets); /* -ENOBUFS */
+void gnli_ticket_release(struct gnli_tickets *tickets, unsigned ticket);
+bool gnli_ticket_used(struct gnli_tickets *tickets, unsigned ticket);
+
+struct gnli_poll;
+
+struct gnli_mailbox_port {
+    struct gnl_port port;
+    struct gnli_mailbox *mailbox;
+    struct gnli_slots *out; /* the ring that this port sends into, receives from */
+    struct gnli_slots *in;
+    _Alignas(128) struct gnli_cursor out_cursor;
+    struct gnli_spin out_spin;
+    _Alignas(128) struct gnli_cursor in_cursor;
+    struct gnli_spin in_spin;
+    _Atomic int64_t looked_ns;    /* when it last looked around */
+    _Atomic uint32_t recv_cell;   /* cell that gnl_recv tries first */
+    gnl_port *_Atomic dead_letters;
+    struct gnli_poll *_Atomic poll;
+    struct gnli_tickets held;
+    struct gnli_tickets loans;
+};
+
+static inline struct gnli_mailbox_port *gnli_mailbox_port_of(gnl_port *port)
+{
+    return (struct gnli_mailbox_port *)(void *)port;
+}
+
+/* 0, or why the port can't go on: -ECANCELED, -EIDRM, -EBADMSG. */
+int gnli_mailbox_port_usable(struct gnli_mailbox_port *port);
+
+/* ---- send.c, receive.c: operations of the port ---- */
+
+int gnli_mailbox_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
+int gnli_mailbox_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);
+int gnli_mailbox_post(gnl_port *port, gnl_message *message, int64_t timeout);
+int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket);
+
+ssize_t gnli_mailbox_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
+int gnli_mailbox_take(gnl_port *port, gnl_message *message, int64_t timeout);
+int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback);
+
+/* Would a receive not block? */
+bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);
+
+/* `private_` of a message: which ticket, of which table, made by which process. */
+enum { GNLI_MESSAGE_TICKET, GNLI_MESSAGE_LOAN, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_WORD };
+
+/* Adds one to a counter of this process's record. */
+void gnli_count(_Atomic uint64_t *counter);
+
+/* ---- wait.c ---- */
+
+struct gnli_patience {
+    struct gnli_sleepers *sleepers;
+    struct gnli_spin *spin;
+    _Atomic uint32_t *waiting; /* counts the threads that wait here */
+};
+
+/*
+ * Tries until it is something else than -EAGAIN: spins a little, then sleeps, looking around ten
+ * times a second (L). -ETIMEDOUT; what ends the wait besides comes from gnli_mailbox_port_usable.
+ */
+int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
+                      int (*attempt)(struct gnli_mailbox_port *port, void *context), void *context);
+
+/* K */
+void gnli_wake_slowly(struct gnli_sleepers *sleepers);
+
+static inline void gnli_wake(struct gnli_sleepers *sleepers)
+{
+    if (atomic_load_explicit(&sleepers->flag, memory_order_seq_cst)) /* B K1 */
+        gnli_wake_slowly(sleepers);
+}
+
+/* Wakes everybody in the mailbox, to find out what happened. */
+void gnli_mailbox_wake_all(struct gnli_view *view);
+
+/* ---- poll.c ---- */
+
+int gnli_mailbox_fd(gnl_port *port);
+void gnli_poll_received(struct gnli_mailbox_port *port); /* after a receive: the descriptor may have to go quiet */
+void gnli_poll_close(struct gnli_mailbox_port *port);
+void gnli_poll_forget(struct gnli_mailbox_port *port);   /* in a forked child */
+
+/* ---- inspect.c ---- */
+
+void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info);
+ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port_info *info,
+                             struct gnl_participant *participants, size_t count);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the dead left, and memory that lies idle. docs/protocol.md, Mending and Unbounded.
+ *
+ *   A: relaxed: advice, and words that a compare-and-swap checks again.
+ *   B: what a sweep returned is visible (release in the cell's word) before the flag that says so is
+ *      raised (seq_cst); a receiver lowers the flag (seq_cst), then looks at the cells once more.
+ *   D: moving `reserved` on (seq_cst) after its memory is there; readers acquire (ring/slots.h, D).
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+
+#include "base/errors.h"
+
+#define SLOTS_A_BLOCK 2048 /* of an unbounded ring, that get and lose their memory together */
+#define BLOCKS_AT_ONCE 64
+
+static bool before(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
+}
+
+/* ---- what a ring asks ---- */
+
+static bool dead(void *context, unsigned owner)
+{
+    struct gnli_mailbox *mailbox = context;
+
+    if (owner == gnli_mailbox_me(mailbox))
+        return false;
+    if (owner == 0 || owner >= gnli_view_participants(&mailbox->view))
+        return true; /* nobody has ever had that number */
+    return gnli_participant_dead(mailbox->view.file, mailbox->view.participants, owner, mailbox->pid_namespace);
+}
+
+static int finish(void *context, unsigned queue, uint64_t index, uint64_t word)
+{
+    struct gnli_mailbox *mailbox = context;
+
+    return gnli_cell_finish(&mailbox->view, &mailbox->rings[queue], index, word);
+}
+
+static void undo(void *context, unsigned queue, uint64_t index, uint64_t word)
+{
+    struct gnli_mailbox *mailbox = context;
+
+    gnli_cell_undo_claim(&mailbox->view, &mailbox->rings[queue], index, word);
+}
+
+/* U1: the block at `reserved` gets its memory; `position` lies beyond that. */
+static int reserve(void *context, unsigned queue, uint64_t position)
+{
+    struct gnli_mailbox *mailbox = context;
+    struct gnli_slots *ring = &mailbox->rings[queue];
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
+    uint64_t index = gnli_slots_index(ring, reserved);
+    uint64_t slots = ring->count - index < SLOTS_A_BLOCK ? ring->count - index : SLOTS_A_BLOCK;
+    uint64_t offset = mailbox->view.layout.slots_at[queue] + index * sizeof(struct gnli_slot);
+
+    if (before(position, reserved))
+        return 0;
+    if (index >= ring->count || index % SLOTS_A_BLOCK != 0)
+        return -EBADMSG;
+    if (ring->unbounded && gnli_slots_distance(ring, atomic_load_explicit(&ring->queue->floor, memory_order_relaxed), /* A */
+                                               reserved) + SLOTS_A_BLOCK > (int64_t)ring->count)
+        return -ENOSPC; /* all slots there are */
+    int result = gnli_file_reserve(mailbox->view.file, offset, slots * sizeof(struct gnli_slot));
+    if (result < 0)
+        return result;
+    gnli_populate(&ring->slots[index], slots * sizeof(struct gnli_slot));
+    uint64_t next = reserved + slots;
+    if (!ring->unbounded && index + slots == ring->count)
+        next = GNLI_ALL_RESERVED;
+    atomic_compare_exchange_strong_explicit(&ring->queue->reserved, &reserved, next, memory_order_seq_cst, /* D */
+                                            memory_order_relaxed);                                         /* A */
+    return 0;
+}
+
+const struct gnli_slots_owner gnli_mailbox_slots_owner = {
+    .dead = dead,
+    .undo = undo,
+    .finish = finish,
+    .reserve = reserve,
+};
+
+/* ---- memory of consumed slots ---- */
+
+void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* A */
+
+    for (unsigned i = 0; i < BLOCKS_AT_ONCE; i++) {
+        uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
+        uint64_t index = gnli_slots_index(ring, floor);
+        if (index % SLOTS_A_BLOCK != 0 || before(head, floor + SLOTS_A_BLOCK))
+            return;
+        /* U4: floor first, then the words, then the hole. */
+        if (gnli_slots_raise_floor(ring, floor, floor + SLOTS_A_BLOCK))
+            gnli_file_punch(mailbox->view.file,
+                            mailbox->view.layout.slots_at[ring->number] + index * sizeof(struct gnli_slot),
+                            SLOTS_A_BLOCK * sizeof(struct gnli_slot));
+    }
+}
+
+uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox)
+{
+    uint64_t depth = 0;
+
+    for (unsigned i = 0; i < mailbox->view.layout.queues; i++) {
+        struct gnli_slots *ring = &mailbox->rings[i];
+        uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* A */
+        uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed); /* A */
+        int64_t distance = gnli_slots_distance(ring, head, tail);
+        depth += distance > 0 ? (uint64_t)distance : 0;
+    }
+    return depth;
+}
+
+/* ---- sweeping ---- */
+
+/* Finishes the slot that a cell was taken from, if that names the cell still. True: it did. */
+static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
+{
+    uint32_t origin = atomic_load_explicit(&mailbox->view.cells[cell].body.origin, memory_order_relaxed); /* A */
+    unsigned queue = origin >> 31;
+    uint64_t index = origin & 0x7fffffff;
+
+    if (queue >= mailbox->view.layout.queues || index >= mailbox->view.layout.slots)
+        return false;
+    struct gnli_slots *ring = &mailbox->rings[queue];
+    if (!before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+        return false;
+    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* D */
+    if (gnli_word_phase(word) != GNLI_TAKEN || gnli_word_cell(word) != cell)
+        return false;
+    return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
+}
+
+/* W1, W2 */
+static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
+{
+    _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
+    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* D */
+
+    if (gnli_cell_owner(word) != number)
+        return;
+    if (gnli_cell_phase(word) != GNLI_CELL_PENDING && gnli_cell_phase(word) != GNLI_CELL_HELD)
+        return;
+    if (finish_origin(mailbox, cell))
+        word = atomic_load_explicit(at, memory_order_acquire); /* D */
+    if (gnli_cell_owner(word) != number)
+        return;
+    uint64_t next;
+    if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
+        next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
+    else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
+        next = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
+    else
+        return;
+    atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
+                                            memory_order_relaxed);                 /* A */
+}
+
+/* W3 */
+static void sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, unsigned number)
+{
+    uint64_t p = atomic_load_explicit(&ring->queue->head, memory_order_relaxed);     /* A */
+    uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed);  /* A */
+    uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
+
+    if (before(p, floor))
+        p = floor;
+    for (uint64_t steps = ring->count; steps > 0; steps--) {
+        if (!before(p, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+            return;
+        gnli_slots_mend(ring, p, number);
+        /* The tail may lag: go on to where nobody has claimed yet. */
+        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
+        if (!before(p, tail) && gnli_word_phase(word) == GNLI_FREE &&
+            gnli_word_ahead(word, gnli_slots_lap(ring, p)) <= 0)
+            return;
+        p = gnli_slots_after(ring, p);
+    }
+}
+
+bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
+{
+    struct gnli_view *view = &mailbox->view;
+    struct gnli_participant *record = &view->participants[number];
+
+    if (!gnli_participant_admit(view->file, number))
+        return false;
+    bool swept = false;
+    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* D */
+        dead(mailbox, number)) {
+        for (unsigned cell = 1; cell < gnli_view_cells(view); cell++)
+            sweep_cell(mailbox, number, cell);
+        for (unsigned i = 0; i < view->layout.queues; i++)
+            sweep_ring(mailbox, &mailbox->rings[i], number);
+        gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, gnli_cell_orphan, mailbox);
+        gnli_participant_add_up(record, &view->header->sent);
+        gnli_participant_leave(view->file, view->participants, number); /* W5 */
+        swept = true;
+        for (unsigned i = 0; i < view->layout.queues; i++) {
+            struct gnli_queue *queue = mailbox->rings[i].queue;
+            atomic_store_explicit(&queue->returned, 1, memory_order_seq_cst); /* B */
+            gnli_wake(&queue->receivers);
+            gnli_wake(&queue->senders);
+        }
+    }
+    gnli_participant_admit_end(view->file, number);
+    return swept;
+}
+
+void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
+{
+    struct gnli_view *view = &mailbox->view;
+
+    if (gnli_file_nameless(view->file) &&
+        !atomic_exchange_explicit(&view->header->removed, 1, memory_order_relaxed)) /* A */
+        gnli_mailbox_wake_all(view);
+    pthread_mutex_lock(&mailbox->lock);
+    unsigned count = gnli_view_participants(view);
+    unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
+    for (unsigned seen = 0, asked = 0; seen < count && asked < most; seen++) {
+        number = number + 1 < count ? number + 1 : 1;
+        if (number == gnli_mailbox_me(mailbox) || number >= count ||
+            atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* D */
+            continue;
+        asked++;
+        if (dead(mailbox, number))
+            gnli_mailbox_sweep(mailbox, number);
+    }
+    atomic_store_explicit(&mailbox->asked, number, memory_order_relaxed); /* A */
+    pthread_mutex_unlock(&mailbox->lock);
+}

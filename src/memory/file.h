@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Named files that processes share, mapped.
+ *
+ * A process has exactly one descriptor of a file, however often it is opened: the kernel drops all
+ * record locks that a process has on a file (life/participant.h: the proof that it lives) when it
+ * closes any descriptor of it. So every open, a mere probe too, goes through the table here, which
+ * looks at the name with O_PATH first: closing such a descriptor leaves locks alone.
+ */
+#ifndef GNLI_MEMORY_FILE_H
+#define GNLI_MEMORY_FILE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct gnli_file {
+    int descriptor;
+    dev_t device;
+    ino_t inode;
+    uint64_t size;         /* as of opening; of a new file, as asked for */
+    atomic_bool patched;   /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
+    unsigned references;   /* under the table's lock */
+    struct gnli_file *next;
+};
+
+/* Opens a regular file of that name for reading and writing. A negative code has a sentence about `what`. */
+int gnli_file_open(struct gnli_file **file, int directory, const char *name, const char *what);
+
+/* Makes a file of `size` zero bytes that has no name yet. */
+int gnli_file_new(struct gnli_file **file, int directory, uint64_t size, mode_t mode, const char *what);
+
+/* Gives a new file its name; -EEXIST if it is taken. Complete files only: nobody ever sees half of one. */
+int gnli_file_publish(struct gnli_file *file, int directory, const char *name, const char *what);
+
+/* Drops one reference. */
+void gnli_file_close(struct gnli_file *file);
+
+/*
+ * Reserves memory for a part of the file, so that touching it can't fail: -ENOSPC if there is none.
+ * What was reserved already stays as it is.
+ */
+int gnli_file_reserve(struct gnli_file *file, uint64_t offset, uint64_t size);
+
+/* Gives the memory of a part back to the system: it reads as zeros afterwards. */
+void gnli_file_punch(struct gnli_file *file, uint64_t offset, uint64_t size);
+
+/* Is the descriptor still of this file? -EBADF if the program closed it under us. */
+int gnli_file_check(const struct gnli_file *file);
+
+/* Has the file lost its last name? */
+bool gnli_file_nameless(const struct gnli_file *file);
+
+/* Bytes of memory that the file occupies. */
+uint64_t gnli_file_bytes(const struct gnli_file *file);
+
+/*
+ * Maps a part of the file, readable and writable and shared; NULL when out of address space. A page
+ * that turns out to be missing (somebody truncated the file) becomes a page of zeros, private to
+ * this process, and `patched` is set, unless gnl_set_sigbus turned that off.
+ */
+void *gnli_map(struct gnli_file *file, uint64_t offset, size_t size);
+void gnli_unmap(void *address, size_t size);
+
+/* Prepares the pages for use without a fault each, where the kernel can do it. */
+void gnli_populate(void *address, size_t size);
+
+/*
+ * After `patched`: if the file has its size the missing pages were only returned memory, touched
+ * late; they are mapped again and 0 is returned. Else the file was truncated: -EBADMSG, for good.
+ */
+int gnli_file_repair(struct gnli_file *file);
+
+/* For the fork handlers: hold the tables still. */
+void gnli_files_lock(void);
+void gnli_files_unlock(void);
+void gnli_mappings_lock(void);
+void gnli_mappings_unlock(void);
+
+#endif

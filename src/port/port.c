@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs: what is the same for every kind of link.
+ *
+ *   A: relaxed: the marks of a port. Closing is ordered by life/process.h (gnli_anyone_inside), a
+ *      forked child has one thread.
+ */
+#include "port/port.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "life/process.h"
+#include "port/kinds.h"
+
+static const struct gnli_kind *const kinds[] = {
+#define GNLI_ROW(kind) &kind,
+    GNLI_KINDS(GNLI_ROW)
+#undef GNLI_ROW
+};
+
+static const struct gnli_kind *find_kind(const struct gnli_address *address)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i]->name, address->kind) == 0)
+            return kinds[i];
+    gnli_fail(-EPROTONOSUPPORT, "address '%s:…': no such kind of address", address->kind);
+    return NULL;
+}
+
+static int parse(struct gnli_address *address, const struct gnli_kind **kind, const char *text)
+{
+    gnli_failure_begin();
+    int result = gnli_address_parse(address, text);
+    if (result < 0)
+        return result;
+    *kind = find_kind(address);
+    return *kind ? 0 : -EPROTONOSUPPORT;
+}
+
+int gnl_open(gnl_port **port, const char *text, const struct gnl_options *options)
+{
+    static const struct gnl_options defaults;
+    struct gnli_address address;
+    const struct gnli_kind *kind;
+
+    int result = parse(&address, &kind, text);
+    if (result < 0)
+        return result;
+    if (!port)
+        return gnli_fail(-EINVAL, "gnl_open: nowhere to put the port");
+    if (!options)
+        options = &defaults;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i] != 0)
+            return gnli_fail(-EINVAL, "gnl_open: options.reserved must be zero: start from { 0 }");
+    result = gnli_process_prepare();
+    return result < 0 ? result : kind->open(port, &address, options);
+}
+
+int gnl_remove(const char *text)
+{
+    struct gnli_address address;
+    const struct gnli_kind *kind;
+
+    int result = parse(&address, &kind, text);
+    if (result == 0)
+        result = gnli_process_prepare();
+    return result < 0 ? result : kind->remove(&address);
+}
+
+ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_participant *participants, size_t count)
+{
+    struct gnli_address address;
+    const struct gnli_kind *kind;
+
+    int result = parse(&address, &kind, text);
+    if (result < 0)
+        return result;
+    if (!info || (!participants && count > 0))
+        return gnli_fail(-EINVAL, "gnl_inspect: nowhere to put what is seen");
+    result = gnli_process_prepare();
+    return result < 0 ? result : kind->inspect(&address, info, participants, count);
+}
+
+/* ---- entering and leaving ---- */
+
+enum way { EITHER, SENDING, RECEIVING };
+
+static int refuse(gnl_port *port, enum way way)
+{
+    if (way == SENDING && port->direction == GNL_RECV_ONLY)
+        return gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
+    if (way == RECEIVING && port->direction == GNL_SEND_ONLY)
+        return gnli_fail(-EPERM, "%s: this port may only send", port->subject);
+    if (way == SENDING && atomic_load_explicit(&port->finished, memory_order_relaxed)) /* A */
+        return gnli_fail(-EPIPE, "%s: this port said that it sends no more", port->subject);
+    return 0;
+}
+
+/* From here on the port stays until leave(). */
+static inline int enter(gnl_port *port, enum way way)
+{
+    gnli_failure_begin();
+    if (!port)
+        return gnli_fail(-EINVAL, "no port given");
+    gnli_enter(port);
+    int result = refuse(port, way);
+    if (result == 0 && atomic_load_explicit(&port->closing, memory_order_relaxed)) /* A */
+        result = gnli_fail_plain(-ECANCELED, port->subject);
+    if (result == 0 && !gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) /* A */
+        result = port->operations->after_fork(port);
+    if (result < 0)
+        gnli_leave();
+    return result;
+}
+
+static inline ssize_t leave(gnl_port *port, ssize_t result)
+{
+    if (result < 0)
+        gnli_fail_plain((int)result, port->subject);
+    gnli_leave();
+    return result;
+}
+
+static int bad_timeout(void)
+{
+    return gnli_fail(-EINVAL, "a timeout is 0 or more nanoseconds, or GNL_FOREVER");
+}
+
+static int bad_buffer(void)
+{
+    return gnli_fail(-EINVAL, "no data given, but a size");
+}
+
+/* ---- the verbs ---- */
+
+int gnl_send(gnl_port *port, const void *data, size_t size, int64_t timeout)
+{
+    int result = enter(port, SENDING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!data && size > 0)
+        result = bad_buffer();
+    else
+        result = port->operations->send(port, data, size, timeout);
+    return (int)leave(port, result);
+}
+
+ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
+{
+    ssize_t result = enter(port, RECEIVING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!data && size > 0)
+        result = bad_buffer();
+    else
+        result = port->operations->recv(port, data, size, timeout);
+    return leave(port, result);
+}
+
+int gnl_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)
+{
+    int result = enter(port, SENDING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!message)
+        result = gnli_fail(-EINVAL, "%s: nowhere to put the message", port->subject);
+    else
+        result = port->operations->loan(port, message, size, timeout);
+    return (int)leave(port, result);
+}
+
+static int bad_message(gnl_port *port)
+{
+    return gnli_fail(-EINVAL, "%s: this message is not on loan from this port, or not taken from it", port->subject);
+}
+
+int gnl_post(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    int result = enter(port, SENDING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!message || message->port_ != port)
+        result = bad_message(port);
+    else
+        result = port->operations->post(port, message, timeout);
+    return (int)leave(port, result);
+}
+
+int gnl_take(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    ssize_t result = gnl_take_many(port, message, 1, timeout);
+
+    return result < 0 ? (int)result : 0;
+}
+
+int gnl_done(gnl_message *message)
+{
+    if (!message || !message->port_) {
+        gnli_failure_begin();
+        return gnli_fail(-EINVAL, "no message given, or one that has ended");
+    }
+    gnl_port *port = message->port_;
+    int result = enter(port, EITHER);
+    return result < 0 ? result : (int)leave(port, port->operations->done(port, message));
+}
+
+int gnl_giveback(gnl_message *message)
+{
+    if (!message || !message->port_) {
+        gnli_failure_begin();
+        return gnli_fail(-EINVAL, "no message given, or one that has ended");
+    }
+    gnl_port *port = message->port_;
+    int result = enter(port, RECEIVING);
+    return result < 0 ? result : (int)leave(port, port->operations->giveback(port, message));
+}
+
+/* What is left of a timeout for the next of many. */
+static int64_t remaining(int64_t timeout, int64_t deadline)
+{
+    if (timeout <= 0)
+        return timeout;
+    int64_t left = deadline - gnli_now_ns();
+    return left > 0 ? left : 0;
+}
+
+ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout)
+{
+    ssize_t result = enter(port, SENDING);
+    size_t sent = 0;
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        return leave(port, bad_timeout());
+    if (!messages || count == 0)
+        return leave(port, gnli_fail(-EINVAL, "%s: no messages given", port->subject));
+    int64_t deadline = timeout > 0 ? gnli_deadline_ns(timeout) : GNLI_NEVER;
+    for (; sent < count; sent++) {
+        const struct iovec *message = &messages[sent];
+        if (!message->iov_base && message->iov_len > 0) {
+            result = bad_buffer();
+            break;
+        }
+        /* Time is looked at only where one would have to wait. */
+        result = port->operations->send(port, message->iov_base, message->iov_len, GNL_NOWAIT);
+        if (result == -EAGAIN && timeout != GNL_NOWAIT)
+            result = port->operations->send(port, message->iov_base, message->iov_len, remaining(timeout, deadline));
+        if (result < 0)
+            break;
+    }
+    return leave(port, sent > 0 ? (ssize_t)sent : result);
+}
+
+ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64_t timeout)
+{
+    ssize_t result = enter(port, RECEIVING);
+    size_t taken = 0;
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        return leave(port, bad_timeout());
+    if (!messages || count == 0)
+        return leave(port, gnli_fail(-EINVAL, "%s: nowhere to put messages", port->subject));
+    for (; taken < count; taken++) {
+        result = port->operations->take(port, &messages[taken], taken == 0 ? timeout : GNL_NOWAIT);
+        if (result < 0)
+            break;
+    }
+    return leave(port, taken > 0 ? (ssize_t)taken : result);
+}
+
+int gnl_port_fd(gnl_port *port)
+{
+    int result = enter(port, RECEIVING);
+
+    return result < 0 ? result : (int)leave(port, port->operations->fd(port));
+}
+
+int gnl_finish(gnl_port *port)
+{
+    int result = enter(port, EITHER);
+
+    if (result < 0)
+        return result;
+    atomic_store_explicit(&port->finished, true, memory_order_relaxed); /* A */
+    return (int)leave(port, 0);
+}
+
+int gnl_port_info(gnl_port *port, struct gnl_port_info *info)
+{
+    int result = enter(port, EITHER);
+
+    if (result < 0)
+        return result;
+    if (!info)
+        return (int)leave(port, gnli_fail(-EINVAL, "%s: nowhere to put the information", port->subject));
+    return (int)leave(port, port->operations->info(port, info));
+}
+
+int gnl_close(gnl_port *port)
+{
+    gnli_failure_begin();
+    if (!port)
+        return 0;
+    if (atomic_exchange_explicit(&port->closing, true, memory_order_relaxed)) /* A */
+        return gnli_fail(-EINVAL, "%s: closed twice", port->subject);
+    while (gnli_anyone_inside(port)) {
+        port->operations->interrupt(port);
+        nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+    }
+    port->operations->close(port);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a kind of link provides: the tables behind the verbs of <ginnel/port.h>. A new kind is a
+ * folder of its own and one row in kinds.h.
+ *
+ * The verbs in port.c check arguments, direction, closing and fork before they call a table, note
+ * that the thread is inside the port, and turn a bare code into a sentence; so an operation
+ *   - gets valid arguments, on a port that stays until it returns;
+ *   - may be called from several threads at once (close excepted);
+ *   - blocks only up to its timeout, and comes back with -ECANCELED soon after `interrupt`;
+ *   - returns a bare code for what is expected, and calls gnli_fail where there is more to say.
+ */
+#ifndef GNLI_PORT_PORT_H
+#define GNLI_PORT_PORT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <ginnel/names.h>
+#include <ginnel/port.h>
+
+#include "base/address.h"
+
+struct gnli_port_operations {
+    int (*send)(gnl_port *port, const void *data, size_t size, int64_t timeout);
+    ssize_t (*recv)(gnl_port *port, void *data, size_t size, int64_t timeout);
+    int (*loan)(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);
+    int (*post)(gnl_port *port, gnl_message *message, int64_t timeout);
+    int (*take)(gnl_port *port, gnl_message *message, int64_t timeout);
+    int (*done)(gnl_port *port, gnl_message *message);     /* ends a taken message, drops a loan */
+    int (*giveback)(gnl_port *port, gnl_message *message); /* of a taken message */
+    int (*fd)(gnl_port *port);
+    int (*info)(gnl_port *port, struct gnl_port_info *info);
+    int (*after_fork)(gnl_port *port);  /* first call in a forked child: go on as a process of one's own, or -EPERM */
+    void (*interrupt)(gnl_port *port);  /* `closing` is set: wake whoever is blocked on the port */
+    void (*close)(gnl_port *port);      /* nobody is inside: give back, leave, free the port */
+};
+
+struct gnl_port {
+    const struct gnli_port_operations *operations;
+    char subject[GNL_ADDRESS_MAX + 1]; /* "mailbox 'jobs'", for sentences */
+    enum gnl_direction direction;
+    _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
+    atomic_bool closing;
+    atomic_bool finished;
+};
+
+struct gnli_kind {
+    const char *name; /* before the colon */
+    enum gnl_kind kind;
+    int (*open)(gnl_port **port, const struct gnli_address *address, const struct gnl_options *options);
+    int (*remove)(const struct gnli_address *address);
+    ssize_t (*inspect)(const struct gnli_address *address, struct gnl_port_info *info,
+                       struct gnl_participant *participants, size_t count);
+};
+
+#endif

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring/slots.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define PREFETCH_AHEAD  16
+#define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
+#define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
+
+void gnli_cursor_init(struct gnli_cursor *cursor)
+{
+    memset(cursor, 0, sizeof *cursor);
+    pthread_mutex_init(&cursor->lock, NULL);
+}
+
+static bool before(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
+}
+
+static uint64_t later_of(uint64_t a, uint64_t b)
+{
+    return before(a, b) ? b : a;
+}
+
+static uint64_t most_steps(const struct gnli_slots *ring)
+{
+    return 3 * ring->count + 64;
+}
+
+static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
+{
+    if (before(atomic_load_explicit(hint, memory_order_relaxed), position)) /* F */
+        atomic_store_explicit(hint, position, memory_order_relaxed);        /* F */
+}
+
+/* M1: a dead owner's claim is given up. */
+static void free_claim(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+    uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1);
+
+    ring->owner->undo(ring->context, ring->number, gnli_slots_index(ring, position), word);
+    atomic_compare_exchange_strong_explicit(&slot->word, &word, free, memory_order_release, /* B */
+                                            memory_order_relaxed);                          /* F */
+}
+
+static bool owner_dead(struct gnli_slots *ring, uint64_t word)
+{
+    return ring->owner->dead(ring->context, gnli_word_owner(word));
+}
+
+static int finish(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    return ring->owner->finish(ring->context, ring->number, gnli_slots_index(ring, position), word);
+}
+
+/* ---- sending ---- */
+
+/* S7's condition: one of the N-1 places after t is free for its position. */
+static bool room_after(struct gnli_slots *ring, uint64_t t)
+{
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
+
+    for (uint64_t i = 1; i < ring->count; i++) {
+        t = gnli_slots_after(ring, t);
+        if (!before(t, reserved))
+            return true; /* not even touched yet */
+        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, t)->word, memory_order_relaxed); /* F */
+        if (gnli_word_phase(word) == GNLI_FREE && gnli_word_ahead(word, gnli_slots_lap(ring, t)) <= 0)
+            return true;
+        if (ring->unbounded)
+            return false;
+    }
+    return false;
+}
+
+/*
+ * S1 at a slot that is a lap behind: 0 look at it again, 1 passed on to the next, -EAGAIN full,
+ * -EBADMSG nonsense.
+ */
+static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t word, uint64_t t)
+{
+    uint64_t lap = gnli_slots_lap(ring, t);
+
+    if (gnli_word_ahead(word, lap) < -1 && !ring->unbounded)
+        return -EBADMSG;
+    switch (gnli_word_phase(word)) {
+    case GNLI_READY:
+        return -EAGAIN;
+    case GNLI_TAKEN:
+        return finish(ring, t, word);
+    case GNLI_FREE:
+        return -EBADMSG; /* the tail passed a place that nobody claimed */
+    case GNLI_CLAIMED:
+        break;
+    }
+    if (owner_dead(ring, word)) {
+        free_claim(ring, t, word); /* M1 */
+        return 0;
+    }
+    if (!room_after(ring, t))
+        return -EAGAIN;
+    uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
+    /* S7 */
+    bool done = atomic_compare_exchange_strong_explicit(&slot->word, &word, pushed, memory_order_relaxed, /* F */
+                                                        memory_order_relaxed);                            /* F */
+    return done ? 1 : 0;
+}
+
+/* U3: the floor passed us before we claimed. True: the claim stands, at *position. */
+static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsigned me, uint64_t *position)
+{
+    uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
+
+    while (before(*position, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) { /* E */
+        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, 0, memory_order_release, /* B */
+                                                    memory_order_relaxed))                       /* F */
+            return false;
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
+            return false; /* the page was returned, and our claim with it */
+        *position = gnli_slots_position(ring, gnli_word_lap(word), gnli_slots_index(ring, *position));
+    }
+    return true;
+}
+
+int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position)
+{
+    struct gnli_queue *queue = ring->queue;
+    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+                          atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
+
+    if (ring->unbounded)
+        t = later_of(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    unsigned reserves = 0;
+    for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (!before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
+            int result = ring->owner->reserve(ring->context, ring->number, t);          /* U1 */
+            if (result < 0)
+                return result;
+            if (++reserves > RESERVES_MAX)
+                return -EBADMSG;
+            continue;
+        }
+        struct gnli_slot *slot = gnli_slots_at(ring, t);
+        uint64_t lap = gnli_slots_lap(ring, t);
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed); /* F */
+        int64_t ahead = gnli_word_ahead(word, lap);
+        if (gnli_word_phase(word) == GNLI_FREE && (ahead == 0 || (ring->unbounded && ahead < 0))) { /* U2 */
+            uint64_t claimed = gnli_word(GNLI_CLAIMED, me, 0, lap);
+            /* S2 */
+            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed, memory_order_seq_cst, /* B E */
+                                                         memory_order_relaxed))                             /* F */
+                continue;
+            *position = t;
+            if (ring->unbounded && !claim_stands(ring, slot, me, position)) {
+                t = later_of(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+                continue;
+            }
+            t = gnli_slots_after(ring, t);
+            atomic_store_explicit(&cursor->next, t, memory_order_relaxed); /* F */
+            raise_hint(&queue->tail, t);
+            return 0;
+        }
+        if (ahead < 0) {
+            int result = clear_the_way(ring, slot, word, t);
+            if (result < 0)
+                return result;
+            if (result == 0)
+                continue;
+        } else if (ahead > 1) {
+            /* The tail we started from is laps old. All before the slot's last lap was claimed. */
+            t = gnli_slots_position(ring, lap + (uint64_t)ahead - 1, gnli_slots_index(ring, t));
+        }
+        t = gnli_slots_after(ring, t);
+    }
+    return -EBADMSG;
+}
+
+int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
+{
+    uint64_t index = gnli_slots_index(ring, *position);
+    struct gnli_slot *slot = gnli_slots_at(ring, *position);
+    uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
+
+    /* S5: others may push the claim on while we look, a lap at a time. */
+    for (;;) {
+        uint64_t ready = gnli_word(GNLI_READY, me, 0, gnli_word_lap(word));
+        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, ready, memory_order_seq_cst, /* A C */
+                                                    memory_order_relaxed))                           /* F */
+            break;
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
+            return -EBADMSG;
+    }
+    if (gnli_word_ahead(word, gnli_slots_lap(ring, *position)) != 0)
+        *position = gnli_slots_position(ring, gnli_word_lap(word), index);
+    /* Soon ours to write: have the lines here by then. */
+    if (ring->count > 2 * PREFETCH_AHEAD) {
+        index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
+        __builtin_prefetch(&ring->slots[index], 1);
+        __builtin_prefetch((char *)&ring->slots[index] + 64, 1);
+    }
+    return 0;
+}
+
+bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position)
+{
+    uint64_t lap = gnli_slots_lap(ring, position);
+    uint64_t ready = gnli_word(GNLI_READY, me, 0, lap);
+
+    /* Z2 */
+    return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &ready,
+                                                   gnli_word(GNLI_CLAIMED, me, 0, lap), memory_order_acquire, /* B */
+                                                   memory_order_relaxed);                                     /* F */
+}
+
+void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+    uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, position));
+
+    /* Z4 */
+    while (gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == me &&
+           !atomic_compare_exchange_strong_explicit(
+               &slot->word, &word, gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1), memory_order_seq_cst, /* B C */
+               memory_order_relaxed))                                                                         /* F */
+        ;
+}
+
+/* ---- receiving ---- */
+
+enum look { LOOK_AGAIN, LOOK_CONSUMED, LOOK_EMPTY, LOOK_CLAIMED, LOOK_READY };
+
+/* R1 at one place; what can be mended without asking the kernel is mended. */
+static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, enum look *look)
+{
+    *word = atomic_load_explicit(&gnli_slots_at(ring, position)->word, memory_order_seq_cst); /* A C */
+    int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, position));
+
+    if (ahead > 0) {
+        *look = LOOK_CONSUMED;
+    } else if (ahead < 0) {
+        *look = LOOK_EMPTY; /* the lap before is still there: nothing was sent here yet */
+    } else {
+        switch (gnli_word_phase(*word)) {
+        case GNLI_FREE:
+            *look = LOOK_EMPTY;
+            break;
+        case GNLI_CLAIMED:
+            *look = LOOK_CLAIMED;
+            break;
+        case GNLI_READY:
+            *look = LOOK_READY;
+            break;
+        case GNLI_TAKEN:
+            *look = LOOK_AGAIN;
+            return finish(ring, position, *word);
+        }
+    }
+    return 0;
+}
+
+/* Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count if none, or -EBADMSG. */
+static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *cursor, bool ask, uint64_t *word)
+{
+    unsigned kept = 0, i;
+    int64_t found = -1;
+
+    for (i = 0; i < cursor->skipped_count; i++) {
+        uint64_t position = cursor->skipped[i];
+        enum look look = LOOK_AGAIN;
+        for (int tries = 0; look == LOOK_AGAIN && tries < 8; tries++) {
+            int result = look_at(ring, position, word, &look);
+            if (result < 0)
+                return result;
+            if (look == LOOK_CLAIMED && ask && owner_dead(ring, *word)) {
+                free_claim(ring, position, *word); /* M1 */
+                look = LOOK_AGAIN;
+            }
+        }
+        if (look == LOOK_CONSUMED || look == LOOK_EMPTY)
+            continue;
+        if (look == LOOK_READY) {
+            found = kept;
+            break;
+        }
+        cursor->skipped[kept++] = position;
+    }
+    for (; i < cursor->skipped_count; i++)
+        cursor->skipped[kept++] = cursor->skipped[i];
+    cursor->skipped_count = kept;
+    return found < 0 ? kept : found;
+}
+
+/* R1 and R2 past living claims; the cursor's lock is held. */
+static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
+{
+    int64_t now = gnli_tick_ns();
+    bool ask = now != cursor->asked_ns; /* not with every message: each question is a system call */
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst); /* C D */
+
+    cursor->asked_ns = now;
+    for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        enum look look = LOOK_EMPTY;
+        uint64_t p = cursor->resume;
+        if (before(p, reserved)) {
+            int result = look_at(ring, p, word, &look);
+            if (result < 0)
+                return result;
+        }
+        switch (look) {
+        case LOOK_AGAIN:
+            continue;
+        case LOOK_CONSUMED:
+            cursor->resume = gnli_slots_after(ring, p);
+            continue;
+        case LOOK_CLAIMED:
+            if (owner_dead(ring, *word)) {
+                free_claim(ring, p, *word); /* M1 */
+                continue;
+            }
+            if (cursor->skipped_count == GNLI_SKIPPED_MAX)
+                return -EAGAIN; /* so many stopped at once: wait for one of them */
+            cursor->skipped[cursor->skipped_count++] = p;
+            cursor->resume = gnli_slots_after(ring, p);
+            continue;
+        case LOOK_READY:
+        case LOOK_EMPTY:
+            break;
+        }
+        uint64_t earlier;
+        int64_t found = look_at_skipped(ring, cursor, ask, &earlier); /* R2 */
+        if (found < 0)
+            return (int)found;
+        if (found < cursor->skipped_count) {
+            *position = cursor->skipped[found];
+            *word = earlier;
+            return 0;
+        }
+        *position = p;
+        return look == LOOK_READY ? 0 : -EAGAIN;
+    }
+    return -EBADMSG;
+}
+
+static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t h, uint64_t *position,
+                       uint64_t *word)
+{
+    pthread_mutex_lock(&cursor->lock);
+    if (!atomic_load_explicit(&cursor->slow, memory_order_relaxed)) { /* F */
+        cursor->resume = h;
+        cursor->skipped_count = 0;
+        cursor->asked_ns = 0;
+        atomic_store_explicit(&cursor->slow, true, memory_order_relaxed); /* F */
+    }
+    int result = find_past_claims(ring, cursor, position, word);
+    uint64_t first = cursor->skipped_count > 0 ? cursor->skipped[0] : cursor->resume;
+    atomic_store_explicit(&cursor->next, first, memory_order_relaxed); /* F */
+    if (cursor->skipped_count == 0)
+        atomic_store_explicit(&cursor->slow, false, memory_order_relaxed); /* F */
+    pthread_mutex_unlock(&cursor->lock);
+    return result;
+}
+
+int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
+{
+    struct gnli_queue *queue = ring->queue;
+    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+                          atomic_load_explicit(&queue->head, memory_order_relaxed)); /* F */
+
+    if (ring->unbounded)
+        h = later_of(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (!before(h, atomic_load_explicit(&queue->reserved, memory_order_seq_cst))) /* C D */
+            return -EAGAIN;
+        enum look look;
+        int result = look_at(ring, h, word, &look);
+        if (result < 0)
+            return result;
+        if (look == LOOK_READY) {
+            *position = h;
+            return 0;
+        }
+        if (look == LOOK_CLAIMED || atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
+            return find_slowly(ring, cursor, h, position, word);
+        if (look == LOOK_EMPTY)
+            return -EAGAIN;
+        if (look == LOOK_CONSUMED) {
+            int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, h));
+            if (ahead > 2) /* the head we started from is laps old, and all of those were received */
+                h = gnli_slots_position(ring, gnli_slots_lap(ring, h) + (uint64_t)ahead - 2, gnli_slots_index(ring, h));
+            h = gnli_slots_after(ring, h);
+            atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */
+            raise_hint(&queue->head, h);
+        }
+    }
+    return -EBADMSG;
+}
+
+bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, position) + 1);
+
+    /* R5 */
+    return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &word, free,
+                                                   memory_order_seq_cst,  /* B C */
+                                                   memory_order_relaxed); /* F */
+}
+
+void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position)
+{
+    if (atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
+        return; /* the next look finds its way past what was skipped */
+    uint64_t next = gnli_slots_after(ring, position);
+    atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
+    raise_hint(&ring->queue->head, next);
+}
+
+/* ---- mending ---- */
+
+int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
+{
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* A */
+    enum gnli_phase phase = gnli_word_phase(word);
+
+    if (phase != GNLI_CLAIMED && phase != GNLI_TAKEN)
+        return 0;
+    if (dead != 0 && gnli_word_owner(word) != dead)
+        return 0;
+    if (phase == GNLI_TAKEN)
+        return finish(ring, position, word);
+    if (owner_dead(ring, word))
+        free_claim(ring, position, word); /* M1 */
+    return 0;
+}
+
+bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position)
+{
+    /* U4 */
+    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position, memory_order_seq_cst, /* E */
+                                                 memory_order_relaxed))                                      /* F */
+        return false;
+    for (uint64_t p = from; p != position; p = gnli_slots_after(ring, p)) {
+        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_seq_cst); /* E */
+        if (gnli_word_phase(word) != GNLI_FREE)
+            return false;
+    }
+    return true;
+}
+
+uint64_t gnli_slots_queued(struct gnli_slots *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* F */
+    uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed); /* F */
+    int64_t distance = gnli_slots_distance(ring, head, tail);
+    uint64_t queued = 0;
+
+    if (ring->unbounded || ring->count > COUNT_EXACTLY)
+        return distance > 0 ? (uint64_t)distance : 0;
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
+    for (uint64_t i = 0; i < ring->count && before(i, reserved); i++) {
+        uint64_t word = atomic_load_explicit(&ring->slots[i].word, memory_order_relaxed); /* F */
+        queued += gnli_word_phase(word) == GNLI_READY;
+    }
+    return queued;
+}

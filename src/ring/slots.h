@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The many-to-many queue: slots in shared memory that any number of processes send into and receive
+ * from, any of which may be killed or stopped at any instruction. docs/protocol.md has the steps;
+ * their labels (S1, R1, …) stand in the code.
+ *
+ * Invariants
+ *   I1  A slot's word decides alone; head, tail and reserved are hints that may be old.
+ *   I2  A slot's lap never goes back, and grows whenever it becomes free: no word comes twice.
+ *       (Unbounded rings: but for pages that were returned and read as zeros, all before the floor.)
+ *   I3  The body of a slot is written only by the owner of its claim, and read by others only while
+ *       the word says ready or taken; what was read counts only if the word is unchanged after it.
+ *   I4  head passes a position only when the slot's lap is beyond it; tail only when it was claimed.
+ *
+ * Orderings
+ *   A: publish (S5) is a seq_cst compare-and-swap; finding (R1) acquires: carries the body.
+ *   B: freeing (R5, F6, M1) releases, claiming (S2) acquires: the body's readers are through with it
+ *      before it is written again.
+ *   C: publish, then the look at the sleepers' flag; against raising the flag, then looking at the
+ *      slots: all seq_cst, so that one of them sees the other.
+ *   D: moving `reserved` releases, reading it acquires: pages are there before they are touched.
+ *   E: floor moves (seq_cst), then the words are looked at; a claim is made (seq_cst), then the floor
+ *      is looked at: one sees the other.
+ *   F: relaxed: hints, and words that a compare-and-swap checks again.
+ *   G: relaxed: the body; A and B order it.
+ *
+ * Crash story: a sender killed after S2 leaves claimed(dead): whoever meets it frees it (M1). Killed
+ * after S5: the message is sent; sleepers find it within 100 ms. A receiver killed before R5: the
+ * message is there; after it: received. Stopped anywhere: its claim is skipped by receivers and
+ * pushed on by senders (S7); what it then does with an old word fails.
+ */
+#ifndef GNLI_RING_SLOTS_H
+#define GNLI_RING_SLOTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/word.h"
+
+#define GNLI_INLINE_MAX 96 /* bytes of a message that a slot itself holds */
+
+/* A message as a slot or a held cell has it. */
+struct gnli_body {
+    _Atomic uint32_t size;
+    _Atomic uint32_t pid;
+    _Atomic uint32_t uid;
+    _Atomic uint32_t gid;
+    _Atomic uint32_t deliveries; /* it had before it came into this mailbox */
+    _Atomic uint32_t origin;     /* of a held cell: the slot it was taken from, the queue in the top bit */
+    _Atomic uint64_t data[GNLI_INLINE_MAX / 8]; /* larger ones: the chunk's name and word */
+};
+
+struct gnli_slot {
+    _Atomic uint64_t word;
+    struct gnli_body body;
+};
+_Static_assert(sizeof(struct gnli_slot) == 128, "two cache lines");
+
+/* Sleepers of one direction. */
+struct gnli_sleepers {
+    _Alignas(128) _Atomic uint32_t sequence; /* the futex */
+    _Atomic uint32_t flag;
+};
+
+/* A queue's shared hints, each on lines of its own. */
+struct gnli_queue {
+    _Alignas(128) _Atomic uint64_t tail;
+    _Alignas(128) _Atomic uint64_t head;
+    _Alignas(128) _Atomic uint64_t floor; /* positions before it are gone (unbounded rings) */
+    _Atomic uint64_t reserved;            /* positions from here on have no memory yet */
+    _Atomic uint32_t returned;            /* some held cell may have been given back */
+    struct gnli_sleepers receivers;
+    struct gnli_sleepers senders;
+};
+_Static_assert(sizeof(struct gnli_queue) == 640, "layout");
+
+#define GNLI_ALL_RESERVED ((uint64_t)1 << 62)
+
+/* What a ring asks of the mailbox that it belongs to. */
+struct gnli_slots_owner {
+    bool (*dead)(void *context, unsigned owner);       /* M1's question to the kernel */
+    void (*undo)(void *context, unsigned queue, uint64_t index, uint64_t word); /* M1: what hangs on a dead claim */
+    int (*finish)(void *context, unsigned queue, uint64_t index, uint64_t word); /* F; -EBADMSG: nonsense */
+    int (*reserve)(void *context, unsigned queue, uint64_t position); /* U1: 0 or -ENOSPC */
+};
+
+/* A process's view of one ring; every field was checked when the mailbox was opened. */
+struct gnli_slots {
+    struct gnli_queue *queue;
+    struct gnli_slot *slots;
+    uint64_t count;  /* N */
+    unsigned shift;  /* a position is lap << shift | index */
+    bool unbounded;
+    unsigned number; /* of the queue: 0, or 1 on a two-way mailbox's other side */
+    const struct gnli_slots_owner *owner;
+    void *context;
+};
+
+#define GNLI_SKIPPED_MAX 64
+
+/* Where one port stands; advice for the next call, shared by its threads. */
+struct gnli_cursor {
+    _Atomic uint64_t next;
+    atomic_bool slow;     /* something living was skipped: what follows is in use */
+    pthread_mutex_t lock; /* guards the rest */
+    uint64_t resume;      /* all before it is consumed or in `skipped` */
+    unsigned skipped_count;
+    uint64_t skipped[GNLI_SKIPPED_MAX]; /* ascending */
+    int64_t asked_ns;     /* when it was last asked whether their owners live */
+};
+
+void gnli_cursor_init(struct gnli_cursor *cursor);
+
+static inline uint64_t gnli_slots_index(const struct gnli_slots *ring, uint64_t position)
+{
+    return position & (((uint64_t)1 << ring->shift) - 1);
+}
+
+static inline uint64_t gnli_slots_lap(const struct gnli_slots *ring, uint64_t position)
+{
+    return position >> ring->shift;
+}
+
+static inline uint64_t gnli_slots_position(const struct gnli_slots *ring, uint64_t lap, uint64_t index)
+{
+    return lap << ring->shift | index;
+}
+
+static inline uint64_t gnli_slots_after(const struct gnli_slots *ring, uint64_t position)
+{
+    uint64_t index = gnli_slots_index(ring, position) + 1;
+
+    return index < ring->count ? position + 1 : gnli_slots_position(ring, gnli_slots_lap(ring, position) + 1, 0);
+}
+
+/* The slot of a position; in bounds whatever the position is. */
+static inline struct gnli_slot *gnli_slots_at(const struct gnli_slots *ring, uint64_t position)
+{
+    uint64_t index = gnli_slots_index(ring, position);
+
+    return &ring->slots[index < ring->count ? index : 0];
+}
+
+/* Positions from a to b. */
+static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_t a, uint64_t b)
+{
+    int64_t laps = (int64_t)(gnli_slots_lap(ring, b) - gnli_slots_lap(ring, a));
+
+    return laps * (int64_t)ring->count + (int64_t)gnli_slots_index(ring, b) - (int64_t)gnli_slots_index(ring, a);
+}
+
+/* S1, S2: claims a place; -EAGAIN full, -ENOSPC, -EBADMSG. */
+int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position);
+
+/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is not ours any more. */
+int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position);
+
+/* Z2, Z4: a message that nobody took becomes a claim again; a claim is given up. */
+bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position);
+void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position);
+
+/* R1, R2: finds the message that is next for this port: its position and word. -EAGAIN empty, -EBADMSG. */
+int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word);
+
+/* R5: what was found and copied is received. False: somebody else was quicker. */
+bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word);
+
+/* After a consume or F6 of the position: the next look starts behind it. */
+void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position);
+
+/* M1 and F for one slot, if its word names `dead` (0: any dead owner). For sweeps. */
+int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead);
+
+/* U4: moves the floor to `position`; true if all words before it since `from` are free of owners. */
+bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position);
+
+/* Messages that are ready; an estimate when the ring is large. */
+uint64_t gnli_slots_queued(struct gnli_slots *ring);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   A: relaxed: advice that may be old or lost.
+ */
+#include "wait/futex.h"
+
+#include <linux/futex.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+void gnli_futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t deadline_ns)
+{
+    struct timespec until = { .tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000 };
+
+    /* FUTEX_WAIT_BITSET takes an absolute time: a signal in between does not lengthen it. */
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline_ns == GNLI_NEVER ? NULL : &until, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
+void gnli_futex_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX);
+}
+
+void gnli_spin_init(struct gnli_spin *spin)
+{
+    /* All cores of the machine, not those of this process: the other side may run elsewhere. */
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    atomic_store_explicit(&spin->budget_ns, cores > 1 ? GNLI_SPIN_MAX_NS : 0, memory_order_relaxed); /* A */
+}
+
+int32_t gnli_spin_budget_ns(struct gnli_spin *spin)
+{
+    return atomic_load_explicit(&spin->budget_ns, memory_order_relaxed); /* A */
+}
+
+void gnli_spin_paid(struct gnli_spin *spin)
+{
+    int32_t budget = gnli_spin_budget_ns(spin);
+
+    if (budget < GNLI_SPIN_MAX_NS)
+        atomic_store_explicit(&spin->budget_ns, budget * 2 > GNLI_SPIN_MAX_NS ? GNLI_SPIN_MAX_NS : budget * 2,
+                              memory_order_relaxed); /* A */
+}
+
+void gnli_spin_in_vain(struct gnli_spin *spin)
+{
+    int32_t budget = gnli_spin_budget_ns(spin);
+
+    if (budget > 1000)
+        atomic_store_explicit(&spin->budget_ns, budget / 2, memory_order_relaxed); /* A */
+}
