@@ -24,6 +24,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /*
  * A short text for a code that a gnl_ function returned (negative) or for an errno value
@@ -38,6 +39,7 @@ const char *gnl_strerror(int code);
  */
 const char *gnl_error_detail(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

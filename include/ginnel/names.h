@@ -15,6 +15,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Called for each name, with its address. A value other than 0 ends the walk and becomes its result. */
 typedef int gnl_name_visitor(const char *address, void *context);
@@ -52,6 +53,7 @@ struct gnl_participant {
 ssize_t gnl_inspect(const char *address, struct gnl_port_info *info,
                     struct gnl_participant *participants, size_t count);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

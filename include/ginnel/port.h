@@ -33,6 +33,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define GNL_ADDRESS_MAX 127
 
@@ -166,6 +167,7 @@ enum gnl_sigbus {
 
 int gnl_set_sigbus(enum gnl_sigbus policy);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -242,6 +242,7 @@ static int join(struct gnli_mailbox *mailbox, const char *subject)
     int result = -EUSERS;
 
     mailbox->pid_namespace = gnli_process_pid_namespace();
+    mailbox->self = (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
     for (unsigned attempt = 0; attempt < 2 * (GNLI_PARTICIPANTS_MAX / RECORDS_A_PAGE + 1); attempt++) {
         unsigned number = find_number(mailbox);
         if (number != 0) {

@@ -168,7 +168,7 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     return 0;
 }
 
-int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
+int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly)
 {
     struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
     unsigned queue = atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31; /* E */
@@ -177,6 +177,8 @@ int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
 
     if (queue >= mailbox->view.layout.queues || !change(&cell->word, hold->word, returned)) /* G1 */
         return -EBADMSG;
+    if (quietly)
+        return 0;
     struct gnli_queue *shared = mailbox->rings[queue].queue;
     atomic_store_explicit(&shared->returned, 1, memory_order_seq_cst); /* B */
     gnli_wake(&shared->receivers);

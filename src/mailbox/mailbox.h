@@ -41,8 +41,15 @@ struct gnli_view {
     mode_t mode;
 };
 
+/* Who sent a message, as it travels with it. */
+struct gnli_sender_note {
+    uint32_t pid, uid, gid;
+    uint32_t deliveries; /* it had in the mailbox that it came from */
+};
+
 struct gnli_mailbox {
     struct gnli_view view;
+    struct gnli_sender_note self;
     struct gnli_slots rings[2];
     _Atomic unsigned me;     /* this process's number */
     uint64_t pid_namespace;
@@ -100,6 +107,9 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number);
 /* U4: gives memory of consumed slots back. */
 void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring);
 
+/* When nothing is queued: gives back much idle memory. */
+void gnli_mailbox_tidy(struct gnli_mailbox *mailbox);
+
 /* Messages queued, both ways, roughly; for deciding how much memory to keep. */
 uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox);
 
@@ -148,8 +158,8 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
 /* D1, D2 */
 int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
 
-/* G1; `redelivered`: the delivery that ends here counts. */
-int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
+/* G1; quietly: nobody is told, there is no use in trying again at once. */
+int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly);
 
 /* A1 */
 bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold);
@@ -180,6 +190,7 @@ struct gnli_poll;
 
 struct gnli_mailbox_port {
     struct gnl_port port;
+    char address[GNL_ADDRESS_MAX + 1];
     struct gnli_mailbox *mailbox;
     struct gnli_slots *out; /* the ring that this port sends into, receives from */
     struct gnli_slots *in;
@@ -190,6 +201,7 @@ struct gnli_mailbox_port {
     _Atomic int64_t looked_ns;    /* when it last looked around */
     _Atomic uint32_t recv_cell;   /* cell that gnl_recv tries first */
     gnl_port *_Atomic dead_letters;
+    atomic_bool unburied;         /* the dead letters could not be reached: try again at the next look around */
     struct gnli_poll *_Atomic poll;
     struct gnli_tickets held;
     struct gnli_tickets loans;
@@ -206,6 +218,8 @@ int gnli_mailbox_port_usable(struct gnli_mailbox_port *port);
 /* ---- send.c, receive.c: operations of the port ---- */
 
 int gnli_mailbox_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
+int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_t size,
+                         const struct gnli_sender_note *sender, int64_t timeout);
 int gnli_mailbox_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);
 int gnli_mailbox_post(gnl_port *port, gnl_message *message, int64_t timeout);
 int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket);

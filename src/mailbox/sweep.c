@@ -117,6 +117,12 @@ uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox)
     return depth;
 }
 
+void gnli_mailbox_tidy(struct gnli_mailbox *mailbox)
+{
+    if (gnli_arena_bloated(&mailbox->view.arena) && gnli_mailbox_depth(mailbox) == 0)
+        gnli_arena_trim(&mailbox->view.arena, gnli_mailbox_me(mailbox), false);
+}
+
 /* ---- sweeping ---- */
 
 /* Finishes the slot that a cell was taken from, if that names the cell still. True: it did. */

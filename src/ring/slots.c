@@ -457,14 +457,29 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
     uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* F */
     uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed); /* F */
     int64_t distance = gnli_slots_distance(ring, head, tail);
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
     uint64_t queued = 0;
 
     if (ring->unbounded || ring->count > COUNT_EXACTLY)
         return distance > 0 ? (uint64_t)distance : 0;
-    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
     for (uint64_t i = 0; i < ring->count && before(i, reserved); i++) {
         uint64_t word = atomic_load_explicit(&ring->slots[i].word, memory_order_relaxed); /* F */
         queued += gnli_word_phase(word) == GNLI_READY;
     }
     return queued;
+}
+
+uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner)
+{
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
+    uint64_t p = later_of(atomic_load_explicit(&ring->queue->head, memory_order_relaxed),   /* F */
+                          atomic_load_explicit(&ring->queue->floor, memory_order_relaxed)); /* F */
+    uint64_t claims = 0;
+
+    for (uint64_t i = 0; i < ring->count && i < COUNT_EXACTLY && before(p, reserved); i++) {
+        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* F */
+        claims += gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == owner;
+        p = gnli_slots_after(ring, p);
+    }
+    return claims;
 }

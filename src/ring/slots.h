@@ -179,4 +179,7 @@ bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t pos
 /* Messages that are ready; an estimate when the ring is large. */
 uint64_t gnli_slots_queued(struct gnli_slots *ring);
 
+/* Places that a participant is filling; of a large ring, among the first ones after the head. */
+uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner);
+
 #endif

@@ -4,6 +4,7 @@
  */
 #include "wait/futex.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <limits.h>
 #include <sys/syscall.h>
@@ -19,6 +20,35 @@ void gnli_futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t deadline_ns
     /* FUTEX_WAIT_BITSET takes an absolute time: a signal in between does not lengthen it. */
     syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline_ns == GNLI_NEVER ? NULL : &until, NULL,
             FUTEX_BITSET_MATCH_ANY);
+}
+
+/* The kernel's struct futex_waitv and its flag for 32-bit words, which are younger than some headers. */
+struct waiter {
+    uint64_t value;
+    uint64_t address;
+    uint32_t flags;
+    uint32_t reserved;
+};
+#define WORDS_OF_32_BITS 2
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+#define WITHOUT_MANY_NS 2000000 /* how often to look where the kernel cannot wait for many */
+
+void gnli_futex_wait_many(const struct gnli_futex_one *words, unsigned count, int64_t deadline_ns)
+{
+    struct timespec until = { .tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000 };
+    struct waiter waiters[GNLI_FUTEX_MANY];
+
+    for (unsigned i = 0; i < count; i++)
+        waiters[i] = (struct waiter){ .value = words[i].value,
+                                      .address = (uint64_t)(uintptr_t)words[i].word,
+                                      .flags = WORDS_OF_32_BITS };
+    if (syscall(SYS_futex_waitv, waiters, count, 0, &until, CLOCK_MONOTONIC) < 0 && errno == ENOSYS) {
+        int64_t soon = gnli_now_ns() + WITHOUT_MANY_NS;
+        gnli_futex_wait(words[0].word, words[0].value, soon < deadline_ns ? soon : deadline_ns);
+    }
 }
 
 void gnli_futex_wake(_Atomic uint32_t *word)

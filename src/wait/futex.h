@@ -11,6 +11,14 @@
 /* Sleeps while the word has the value, until the deadline at the longest. May return early. */
 void gnli_futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t deadline_ns);
 
+/* The same on several words at once, at most GNLI_FUTEX_MANY: wakes when any of them has another value. */
+#define GNLI_FUTEX_MANY 128
+struct gnli_futex_one {
+    _Atomic uint32_t *word;
+    uint32_t value;
+};
+void gnli_futex_wait_many(const struct gnli_futex_one *words, unsigned count, int64_t deadline_ns);
+
 /* Wakes all who sleep on the word. */
 void gnli_futex_wake(_Atomic uint32_t *word);
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of a mailbox, for people: counts that may be a moment old.
+ *
+ *   A: relaxed: nothing is decided by what is read here.
+ */
+#include "mailbox/mailbox.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/directory.h"
+#include "life/process.h"
+
+static uint64_t load(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed); /* A */
+}
+
+static bool in_use(struct gnli_view *view, unsigned number)
+{
+    return atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == /* A */
+           GNLI_PARTICIPANT_ALIVE;
+}
+
+static void add_participants(struct gnli_view *view, struct gnl_port_info *info)
+{
+    uint64_t pid_namespace = gnli_process_pid_namespace();
+
+    for (unsigned number = 1; number < gnli_view_participants(view); number++) {
+        struct gnli_participant *record = &view->participants[number];
+        info->sent += load(&record->sent);
+        info->received += load(&record->received);
+        info->redelivered += load(&record->redelivered);
+        info->discarded += load(&record->discarded);
+        if (!in_use(view, number) || gnli_participant_dead(view->file, view->participants, number, pid_namespace))
+            continue;
+        info->senders += atomic_load_explicit(&record->senders, memory_order_relaxed);     /* A */
+        info->receivers += atomic_load_explicit(&record->receivers, memory_order_relaxed); /* A */
+    }
+}
+
+void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
+{
+    struct gnli_slots rings[2];
+
+    info->kind = GNL_MAILBOX;
+    info->owner_uid = view->uid;
+    info->mode = view->mode;
+    info->capacity = view->layout.capacity;
+    info->message_max = view->layout.message_max;
+    info->two_way = view->layout.queues == 2;
+    info->max_deliveries = view->max_deliveries;
+    strcpy(info->dead_letters, view->dead_letters);
+    info->sent = load(&view->header->sent);
+    info->received = load(&view->header->received);
+    info->redelivered = load(&view->header->redelivered);
+    info->discarded = load(&view->header->discarded);
+    info->bytes = gnli_file_bytes(view->file);
+    add_participants(view, info);
+    gnli_view_rings(view, rings, NULL, NULL);
+    for (unsigned i = 0; i < view->layout.queues; i++)
+        info->queued += gnli_slots_queued(&rings[i]);
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        uint64_t word = load(&view->cells[cell].word);
+        info->held += gnli_cell_phase(word) == GNLI_CELL_HELD;
+        info->queued += gnli_cell_phase(word) == GNLI_CELL_RETURNED;
+    }
+}
+
+static uint64_t claims_of(struct gnli_view *view, unsigned number)
+{
+    struct gnli_slots rings[2];
+    uint64_t claims = 0;
+
+    gnli_view_rings(view, rings, NULL, NULL);
+    for (unsigned i = 0; i < view->layout.queues; i++)
+        claims += gnli_slots_claims(&rings[i], number);
+    return claims;
+}
+
+static void describe(struct gnli_view *view, unsigned number, struct gnl_participant *participant)
+{
+    struct gnli_participant *record = &view->participants[number];
+    uint64_t pid_namespace = gnli_process_pid_namespace();
+
+    *participant = (struct gnl_participant){
+        .pid = (pid_t)atomic_load_explicit(&record->pid, memory_order_relaxed),                                    /* A */
+        .uid = atomic_load_explicit(&record->uid, memory_order_relaxed),                                           /* A */
+        .alive = !gnli_participant_dead(view->file, view->participants, number, pid_namespace),
+        .same_pid_namespace = atomic_load_explicit(&record->pid_namespace, memory_order_relaxed) == pid_namespace, /* A */
+        .senders = atomic_load_explicit(&record->senders, memory_order_relaxed),                                   /* A */
+        .receivers = atomic_load_explicit(&record->receivers, memory_order_relaxed),                               /* A */
+        .claimed = claims_of(view, number),
+        .sent = load(&record->sent),
+        .received = load(&record->received),
+    };
+    if (atomic_load_explicit(&record->receiving[0], memory_order_relaxed) > 0 || /* A */
+        atomic_load_explicit(&record->receiving[1], memory_order_relaxed) > 0)   /* A */
+        participant->activity = GNL_WAITS_TO_RECEIVE;
+    else if (atomic_load_explicit(&record->sending, memory_order_relaxed) > 0) /* A */
+        participant->activity = GNL_WAITS_TO_SEND;
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        uint64_t word = load(&view->cells[cell].word);
+        participant->held += gnli_cell_phase(word) == GNLI_CELL_HELD && gnli_cell_owner(word) == number;
+    }
+}
+
+ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port_info *info,
+                             struct gnl_participant *participants, size_t count)
+{
+    char subject[GNL_ADDRESS_MAX + 1], name[GNL_ADDRESS_MAX + 1];
+    struct gnl_port_info seen = { 0 };
+    struct gnli_view view;
+    ssize_t found = 0;
+
+    snprintf(subject, sizeof subject, "mailbox '%s%s'", address->machine_wide ? "/" : "", address->name);
+    snprintf(name, sizeof name, "mailbox:%s", address->name);
+    int directory = gnli_directory_open(address->machine_wide, false);
+    if (directory < 0)
+        return directory;
+    int result = gnli_view_open(&view, directory, name, subject);
+    close(directory);
+    if (result < 0)
+        return result;
+    gnli_address_format(address, seen.address);
+    gnli_view_info(&view, &seen);
+    for (unsigned number = 1; number < gnli_view_participants(&view); number++)
+        if (in_use(&view, number)) {
+            if ((size_t)found < count)
+                describe(&view, number, &participants[found]);
+            found++;
+        }
+    gnli_view_close(&view);
+    *info = seen;
+    return found;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receiving: docs/protocol.md, R, T, D, G and A.
+ *
+ *   A: relaxed: hints, and what a compare-and-swap checks again.
+ *   B: the flag is lowered (seq_cst), then the cells are looked at once more; a giver-back returns the
+ *      cell, then raises the flag.
+ *   C: acquire of a cell's word: carries its body.
+ *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
+ *      (ring/slots.h, A and I3); of a held cell, which is ours.
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "life/process.h"
+
+#define ASK_WHEN_BUSY 4 /* participants asked after, at most, once in a tick of the coarse clock */
+
+struct receiving {
+    void *data; /* gnl_recv: the buffer */
+    size_t size;
+    bool copy;
+    size_t received; /* bytes */
+    struct gnli_hold hold;
+    _Atomic uint32_t *cell_hint;
+};
+
+/* A body, copied out of shared memory: from here on it cannot change under us. */
+struct letter {
+    uint32_t size, pid, uid, gid, deliveries;
+    uint64_t data[GNLI_INLINE_MAX / 8];
+};
+
+static void read_letter(struct letter *letter, const struct gnli_body *body)
+{
+    letter->size = atomic_load_explicit(&body->size, memory_order_relaxed);             /* D */
+    letter->pid = atomic_load_explicit(&body->pid, memory_order_relaxed);               /* D */
+    letter->uid = atomic_load_explicit(&body->uid, memory_order_relaxed);               /* D */
+    letter->gid = atomic_load_explicit(&body->gid, memory_order_relaxed);               /* D */
+    letter->deliveries = atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
+    for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
+        letter->data[i] = atomic_load_explicit(&body->data[i], memory_order_relaxed); /* D */
+}
+
+/* What a held message consists of; NULL data: nonsense. */
+static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, size_t *size)
+{
+    struct gnli_body *body = &mailbox->view.cells[hold->cell].body;
+    gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
+
+    *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
+    if (*size <= GNLI_INLINE_MAX)
+        return body->data;
+    return gnli_arena_valid(&mailbox->view.arena, chunk, *size) ? gnli_arena_data(&mailbox->view.arena, chunk) : NULL;
+}
+
+static int too_small(struct gnli_mailbox_port *port, size_t message, size_t buffer)
+{
+    return gnli_fail(-EMSGSIZE, "%s: the message is of %zu bytes, the buffer of %zu", port->port.subject, message, buffer);
+}
+
+static int nonsense(struct gnli_mailbox_port *port)
+{
+    return gnli_fail(-EBADMSG, "%s: a message's description makes no sense: its memory was scribbled over",
+                     port->port.subject);
+}
+
+/* ---- messages that were given back ---- */
+
+static gnl_port *dead_letters(struct gnli_mailbox_port *port)
+{
+    struct gnli_view *view = &port->mailbox->view;
+    struct gnl_options options = { .capacity = GNL_UNBOUNDED,
+                                   .message_max = view->layout.message_max,
+                                   .direction = GNL_SEND_ONLY,
+                                   .mode = view->mode & 0777 };
+    gnl_port *opened = atomic_load_explicit(&port->dead_letters, memory_order_acquire); /* C */
+
+    if (opened)
+        return opened;
+    if (gnl_open(&opened, view->dead_letters, &options) < 0 &&
+        gnl_open(&opened, view->dead_letters, &(struct gnl_options){ .direction = GNL_SEND_ONLY }) < 0)
+        return NULL;
+    gnl_port *none = NULL;
+    if (!atomic_compare_exchange_strong_explicit(&port->dead_letters, &none, opened, memory_order_acq_rel, /* C */
+                                                 memory_order_acquire)) {                                  /* C */
+        gnl_close(opened);
+        opened = none;
+    }
+    return opened;
+}
+
+/* A message that was delivered too often, held by us, goes to the dead letters; or stays, if they can't be reached. */
+static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+
+    if (mailbox->view.dead_letters[0] != '\0') {
+        size_t size;
+        void *data = held_data(mailbox, hold, &size);
+        gnl_port *grave = dead_letters(port);
+        struct gnli_body *body = &mailbox->view.cells[hold->cell].body;
+        struct gnli_sender_note sender = {
+            .pid = atomic_load_explicit(&body->pid, memory_order_relaxed), /* D */
+            .uid = atomic_load_explicit(&body->uid, memory_order_relaxed), /* D */
+            .gid = atomic_load_explicit(&body->gid, memory_order_relaxed), /* D */
+            .deliveries = gnli_cell_deliveries(hold->word) - 1,            /* this one is to us, not to a user */
+        };
+        if (!data || !grave || gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0) {
+            gnli_cell_giveback(mailbox, hold, true);
+            atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
+            return;
+        }
+    }
+    gnli_count(&gnli_mailbox_record(mailbox)->discarded);
+    gnli_cell_done(mailbox, hold);
+}
+
+/* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
+static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receiving)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    unsigned most = mailbox->view.max_deliveries;
+
+    for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
+        struct gnli_cell *held = &mailbox->view.cells[cell];
+        uint64_t word = atomic_load_explicit(&held->word, memory_order_acquire); /* C */
+        if (gnli_cell_phase(word) != GNLI_CELL_RETURNED ||
+            atomic_load_explicit(&held->body.origin, memory_order_relaxed) >> 31 != port->in->number) /* D */
+            continue;
+        size_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed); /* D */
+        bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
+        if (!poisoned && receiving->copy && size > receiving->size)
+            return too_small(port, size, receiving->size);
+        if (!gnli_cell_adopt(mailbox, cell, word, &receiving->hold))
+            continue;
+        if (!poisoned) {
+            gnli_count(&gnli_mailbox_record(mailbox)->redelivered);
+            return 0;
+        }
+        bury(port, &receiving->hold);
+    }
+    return -EAGAIN;
+}
+
+static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
+{
+    _Atomic uint32_t *flag = &port->in->queue->returned;
+
+    if (!atomic_load_explicit(flag, memory_order_seq_cst)) /* B */
+        return -EAGAIN;
+    int result = adopt_some(port, receiving);
+    if (result != -EAGAIN)
+        return result;
+    atomic_store_explicit(flag, 0, memory_order_seq_cst); /* B */
+    result = adopt_some(port, receiving);
+    if (result != -EAGAIN)
+        atomic_store_explicit(flag, 1, memory_order_seq_cst); /* B */
+    return result;
+}
+
+/* ---- messages in the queue ---- */
+
+/* After a receive: memory of consumed slots goes back now and then. */
+static void received(struct gnli_mailbox_port *port, uint64_t position)
+{
+    gnli_slots_advance(port->in, &port->in_cursor, position);
+    if (port->in->unbounded && (position & 2047) == 2047)
+        gnli_mailbox_release_slots(port->mailbox, port->in);
+}
+
+/* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
+static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t word, struct receiving *receiving)
+{
+    struct gnli_slot *slot = gnli_slots_at(port->in, position);
+    struct letter letter;
+
+    read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
+    if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
+        if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+            return -EAGAIN;
+        return letter.size > receiving->size ? too_small(port, letter.size, receiving->size) : nonsense(port); /* R3 */
+    }
+    if (!gnli_slots_consume(port->in, position, word)) /* R5 */
+        return -EAGAIN;
+    received(port, position);
+    gnli_wake(&port->in->queue->senders); /* R6 */
+    memcpy(receiving->data, letter.data, letter.size);
+    receiving->received = letter.size;
+    receiving->hold.cell = 0;
+    return 0;
+}
+
+/* R1 to R6, or T; without waiting. */
+static int from_queue(struct gnli_mailbox_port *port, struct receiving *receiving)
+{
+    struct gnli_hold hold = { .cell = 0 };
+    int result;
+
+    for (;;) {
+        uint64_t position, word;
+        result = gnli_slots_find(port->in, &port->in_cursor, &position, &word); /* R1 R2 */
+        if (result < 0)
+            break;
+        struct gnli_slot *slot = gnli_slots_at(port->in, position);
+        size_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed); /* D */
+        if (receiving->copy && size <= GNLI_INLINE_MAX) {
+            result = copy_out(port, position, word, receiving);
+            if (result != -EAGAIN)
+                break;
+            continue;
+        }
+        if (receiving->copy && size > receiving->size) { /* R3 */
+            if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+                continue;
+            result = too_small(port, size, receiving->size);
+            break;
+        }
+        if (hold.cell == 0 && (result = gnli_cell_acquire(port->mailbox, receiving->cell_hint, &hold)) < 0)
+            break;
+        int taken = gnli_cell_take(port->mailbox, port->in, position, word, &hold);
+        if (taken == 0)
+            continue;
+        if (taken > 0)
+            received(port, position);
+        receiving->hold = hold;
+        return taken < 0 ? taken : 0;
+    }
+    if (hold.cell != 0)
+        gnli_cell_release(port->mailbox, &hold);
+    return result;
+}
+
+/* Has a receiver that is never idle to look around, lest a dead one's messages wait? */
+static void look_now_and_then(struct gnli_mailbox_port *port)
+{
+    int64_t now = gnli_tick_ns();
+
+    if (now != atomic_load_explicit(&port->looked_ns, memory_order_relaxed)) { /* A */
+        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);    /* A */
+        gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
+    }
+}
+
+static int try_receive(struct gnli_mailbox_port *port, void *context)
+{
+    struct receiving *receiving = context;
+
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
+    result = adopt(port, receiving);
+    if (result == -EAGAIN)
+        result = from_queue(port, receiving);
+    return result;
+}
+
+bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
+{
+    uint64_t position, word;
+
+    return gnli_mailbox_port_usable(port) < 0 || atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst) || /* B */
+           gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
+}
+
+static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
+{
+    struct gnli_patience patience = {
+        .sleepers = &port->in->queue->receivers,
+        .spin = &port->in_spin,
+        .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
+    };
+
+    look_now_and_then(port);
+    int result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
+    if (result == 0)
+        gnli_count(&gnli_mailbox_record(port->mailbox)->received);
+    else if (result == -EAGAIN)
+        gnli_mailbox_tidy(port->mailbox);
+    if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
+        gnli_poll_received(port);
+    return result;
+}
+
+/* ---- the operations ---- */
+
+ssize_t gnli_mailbox_recv(gnl_port *base, void *data, size_t size, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    struct receiving receiving = { .data = data, .size = size, .copy = true, .cell_hint = &port->recv_cell };
+
+    int result = receive(port, &receiving, timeout);
+    if (result < 0)
+        return result;
+    if (receiving.hold.cell != 0) {
+        size_t held_size;
+        const void *held = held_data(port->mailbox, &receiving.hold, &held_size);
+        if (!held || held_size > size) {
+            gnli_cell_done(port->mailbox, &receiving.hold);
+            return nonsense(port);
+        }
+        memcpy(data, held, held_size);
+        receiving.received = held_size;
+        result = gnli_cell_done(port->mailbox, &receiving.hold);
+    }
+    return result < 0 ? result : (ssize_t)receiving.received;
+}
+
+int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    struct gnli_mailbox *mailbox = port->mailbox;
+    int ticket = gnli_ticket_acquire(&port->held);
+
+    if (ticket < 0)
+        return gnli_fail(ticket, "%s: %d messages are held already: gnl_done some", base->subject, GNL_HELD_MAX);
+    struct receiving receiving = { .cell_hint = &port->held.ticket[ticket].hint };
+    int result = receive(port, &receiving, timeout);
+    if (result < 0) {
+        gnli_ticket_release(&port->held, (unsigned)ticket);
+        return result;
+    }
+    size_t size;
+    void *data = held_data(mailbox, &receiving.hold, &size);
+    if (!data) {
+        gnli_cell_done(mailbox, &receiving.hold);
+        gnli_ticket_release(&port->held, (unsigned)ticket);
+        return nonsense(port);
+    }
+    port->held.ticket[ticket].word = receiving.hold.word;
+    port->held.ticket[ticket].name = receiving.hold.cell;
+    struct gnli_body *body = &mailbox->view.cells[receiving.hold.cell].body;
+    unsigned deliveries = gnli_cell_deliveries(receiving.hold.word) +
+                          atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
+    *message = (gnl_message){
+        .data = data,
+        .size = size,
+        .sender = { .pid = (pid_t)atomic_load_explicit(&body->pid, memory_order_relaxed), /* D */
+                    .uid = atomic_load_explicit(&body->uid, memory_order_relaxed),        /* D */
+                    .gid = atomic_load_explicit(&body->gid, memory_order_relaxed) },      /* D */
+        .flags = deliveries > 1 ? GNL_REDELIVERED : 0,
+        .deliveries = deliveries,
+        .port_ = base,
+        .private_ = { [GNLI_MESSAGE_TICKET] = (uint64_t)ticket,
+                      [GNLI_MESSAGE_STAMP] = atomic_load_explicit(&base->stamp, memory_order_relaxed) }, /* A */
+    };
+    return 0;
+}
+
+int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback)
+{
+    struct gnli_hold hold = { .cell = (unsigned)port->held.ticket[ticket].name, .word = port->held.ticket[ticket].word };
+    int result = giveback ? gnli_cell_giveback(port->mailbox, &hold, false) : gnli_cell_done(port->mailbox, &hold);
+
+    gnli_ticket_release(&port->held, ticket);
+    return result;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sending: docs/protocol.md, S and Z.
+ *
+ *   A: relaxed: hints, and what a compare-and-swap checks again.
+ *   B: relaxed: the body of a claimed slot; publishing (ring/slots.h, A) carries it.
+ *   C: a chunk is given to the slot (release) with its bytes; F and M1 acquire its word.
+ *   D: the offer's word is looked at (seq_cst) after raising the sleepers' flag: wait.c, B.
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "life/process.h"
+
+/* What a rendezvous send with GNL_NOWAIT gives the receiver that waits, to wake up and take the message. */
+#define HANDSHAKE_NS ((int64_t)50000000)
+
+/* What is being sent: bytes, or a chunk with the bytes in it. */
+struct sending {
+    const void *data;
+    size_t size;
+    const struct gnli_sender_note *sender; /* NULL: this process */
+    gnli_chunk chunk; /* of a large message */
+    uint64_t loan;    /* its word, while it is ours */
+    uint64_t position;
+    uint64_t ready;   /* the slot's word, once published */
+};
+
+void gnli_count(_Atomic uint64_t *counter)
+{
+    if (__libc_single_threaded)
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, /* A */
+                              memory_order_relaxed);                                            /* A */
+    else
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* A */
+}
+
+static void write_bytes(struct gnli_body *body, const void *data, size_t size)
+{
+    uint64_t word = 0;
+
+    for (size_t i = 0; i < size / 8; i++) {
+        memcpy(&word, (const char *)data + i * 8, 8);
+        atomic_store_explicit(&body->data[i], word, memory_order_relaxed); /* B */
+    }
+    if (size % 8 != 0) {
+        word = 0;
+        memcpy(&word, (const char *)data + size / 8 * 8, size % 8);
+        atomic_store_explicit(&body->data[size / 8], word, memory_order_relaxed); /* B */
+    }
+}
+
+/* S3 */
+static void write_body(struct gnli_mailbox *mailbox, struct gnli_body *body, const struct sending *sending)
+{
+    const struct gnli_sender_note *sender = sending->sender ? sending->sender : &mailbox->self;
+
+    atomic_store_explicit(&body->size, (uint32_t)sending->size, memory_order_relaxed); /* B */
+    atomic_store_explicit(&body->pid, sender->pid, memory_order_relaxed);              /* B */
+    atomic_store_explicit(&body->uid, sender->uid, memory_order_relaxed);              /* B */
+    atomic_store_explicit(&body->gid, sender->gid, memory_order_relaxed);              /* B */
+    atomic_store_explicit(&body->deliveries, sender->deliveries, memory_order_relaxed); /* B */
+    if (sending->size <= GNLI_INLINE_MAX) {
+        write_bytes(body, sending->data, sending->size);
+    } else {
+        atomic_store_explicit(&body->data[0], sending->chunk, memory_order_relaxed);                   /* B */
+        atomic_store_explicit(&body->data[1], gnli_chunk_serial(sending->loan), memory_order_relaxed); /* B */
+    }
+}
+
+static bool change_chunk(struct gnli_mailbox *mailbox, gnli_chunk chunk, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(gnli_arena_word(&mailbox->view.arena, chunk), &from, to,
+                                                   memory_order_seq_cst,  /* C */
+                                                   memory_order_relaxed); /* A */
+}
+
+static uint64_t queued_word(struct gnli_slots *ring, const struct sending *sending)
+{
+    return gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, gnli_slots_index(ring, sending->position)),
+                           gnli_chunk_serial(sending->loan));
+}
+
+/* S1 to S6, without waiting. */
+static int try_send(struct gnli_mailbox_port *port, void *context)
+{
+    struct sending *sending = context;
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_slots *ring = port->out;
+    unsigned me = gnli_mailbox_me(mailbox);
+
+    int result = gnli_mailbox_usable(mailbox);
+    if (result < 0)
+        return result;
+    result = gnli_slots_claim(ring, &port->out_cursor, me, &sending->position); /* S1 S2 */
+    if (result < 0)
+        return result == -EAGAIN && ring->unbounded ? -ENOSPC : result;
+    write_body(mailbox, &gnli_slots_at(ring, sending->position)->body, sending); /* S3 */
+    if (sending->size > GNLI_INLINE_MAX &&
+        !change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) { /* S4 */
+        gnli_slots_abandon(ring, me, sending->position);
+        return -EBADMSG;
+    }
+    result = gnli_slots_publish(ring, me, &sending->position); /* S5 */
+    if (result < 0)
+        return result;
+    sending->ready = gnli_word(GNLI_READY, me, 0, gnli_slots_lap(ring, sending->position));
+    gnli_wake(&ring->queue->receivers); /* S6 */
+    return 0;
+}
+
+/* ---- rendezvous ---- */
+
+/* Z1 */
+static int try_taken(struct gnli_mailbox_port *port, void *context)
+{
+    struct sending *sending = context;
+    struct gnli_slot *slot = gnli_slots_at(port->out, sending->position);
+
+    return atomic_load_explicit(&slot->word, memory_order_seq_cst) == sending->ready ? -EAGAIN : 0; /* D */
+}
+
+/* Does a living process wait to receive? */
+static bool receiver_waits(struct gnli_mailbox_port *port)
+{
+    struct gnli_view *view = &port->mailbox->view;
+
+    for (unsigned number = 1; number < gnli_view_participants(view); number++) {
+        struct gnli_participant *record = &view->participants[number];
+        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* A */
+            atomic_load_explicit(&record->receiving[port->out->number], memory_order_relaxed) > 0 && /* A */
+            !port->out->owner->dead(port->out->context, number))
+            return true;
+    }
+    return false;
+}
+
+static struct gnli_patience sending_patience(struct gnli_mailbox_port *port)
+{
+    return (struct gnli_patience){ .sleepers = &port->out->queue->senders,
+                                   .spin = &port->out_spin,
+                                   .waiting = &gnli_mailbox_record(port->mailbox)->sending };
+}
+
+/* What was offered is taken, or withdrawn. */
+static int await_receiver(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+{
+    struct gnli_patience patience = sending_patience(port);
+    struct gnli_slots *ring = port->out;
+    unsigned me = gnli_mailbox_me(port->mailbox);
+
+    int result = gnli_mailbox_wait(port, &patience, timeout == GNL_NOWAIT ? HANDSHAKE_NS : timeout, try_taken, sending);
+    if (result == 0 || !gnli_slots_retract(ring, me, sending->position)) /* Z2 */
+        return 0;
+    if (sending->size > GNLI_INLINE_MAX)
+        change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), sending->loan); /* Z3 */
+    gnli_slots_abandon(ring, me, sending->position);                                            /* Z4 */
+    gnli_wake(&ring->queue->senders);
+    return timeout == GNL_NOWAIT && result == -ETIMEDOUT ? -EAGAIN : result;
+}
+
+static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+{
+    struct gnli_patience patience = sending_patience(port);
+    bool rendezvous = port->mailbox->view.layout.capacity == GNL_RENDEZVOUS;
+    int64_t start = rendezvous && timeout > 0 ? gnli_now_ns() : 0;
+
+    if (rendezvous && timeout == GNL_NOWAIT && !receiver_waits(port))
+        return -EAGAIN;
+    int result = gnli_mailbox_wait(port, &patience, timeout, try_send, sending);
+    if (result == 0 && rendezvous) {
+        int64_t left = timeout;
+        if (timeout > 0) {
+            left = timeout - (gnli_now_ns() - start);
+            left = left > 1 ? left : 1;
+        }
+        result = await_receiver(port, sending, left);
+    }
+    if (result == 0)
+        gnli_count(&gnli_mailbox_record(port->mailbox)->sent);
+    return result;
+}
+
+/* ---- the operations ---- */
+
+static int check_size(struct gnli_mailbox_port *port, size_t size)
+{
+    if (size <= port->mailbox->view.layout.message_max)
+        return 0;
+    return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes; its message_max is %llu", port->port.subject, size,
+                     (unsigned long long)port->mailbox->view.layout.message_max);
+}
+
+static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *chunk, uint64_t *word)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+
+    int result = gnli_mailbox_usable(mailbox);
+    if (result == 0)
+        result = gnli_arena_loan(&mailbox->view.arena, gnli_mailbox_me(mailbox), size, chunk, word);
+    return result;
+}
+
+int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t timeout)
+{
+    return gnli_mailbox_forward(gnli_mailbox_port_of(base), data, size, NULL, timeout);
+}
+
+int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_t size,
+                         const struct gnli_sender_note *sender, int64_t timeout)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct sending sending = { .data = data, .size = size, .sender = sender };
+
+    int result = check_size(port, size);
+    if (result < 0 || size <= GNLI_INLINE_MAX)
+        return result < 0 ? result : send_and_wait(port, &sending, timeout);
+    result = loan_chunk(port, size, &sending.chunk, &sending.loan);
+    if (result < 0)
+        return result;
+    memcpy(gnli_arena_data(&mailbox->view.arena, sending.chunk), data, size);
+    result = send_and_wait(port, &sending, timeout);
+    if (result < 0)
+        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), sending.chunk, sending.loan, 0);
+    return result;
+}
+
+/*
+ * A loan that would fit into a slot has its bytes in this process's own memory: it is copied when it
+ * is posted, since its slot is not known before. `name` of its ticket is that memory's address then.
+ */
+int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    uint64_t word = 0, name;
+    void *data;
+
+    int result = check_size(port, size);
+    if (result < 0)
+        return result;
+    int ticket = gnli_ticket_acquire(&port->loans);
+    if (ticket < 0)
+        return gnli_fail(ticket, "%s: %d loans are out already: post or drop some", base->subject, GNL_HELD_MAX);
+    if (size <= GNLI_INLINE_MAX) {
+        result = gnli_mailbox_usable(port->mailbox);
+        data = result == 0 ? malloc(GNLI_INLINE_MAX) : NULL;
+        name = (uint64_t)(uintptr_t)data;
+        if (result == 0 && !data)
+            result = -ENOMEM;
+    } else {
+        result = loan_chunk(port, size, &name, &word);
+        data = result == 0 ? gnli_arena_data(&port->mailbox->view.arena, name) : NULL;
+    }
+    if (result < 0) {
+        gnli_ticket_release(&port->loans, (unsigned)ticket);
+        return result;
+    }
+    port->loans.ticket[ticket].word = word;
+    port->loans.ticket[ticket].name = name;
+    *message = (gnl_message){
+        .data = data,
+        .size = size,
+        .port_ = base,
+        .private_ = { [GNLI_MESSAGE_TICKET] = (uint64_t)ticket,
+                      [GNLI_MESSAGE_LOAN] = 1,
+                      [GNLI_MESSAGE_STAMP] = atomic_load_explicit(&base->stamp, memory_order_relaxed), /* A */
+                      [GNLI_MESSAGE_WORD] = size },
+    };
+    return 0;
+}
+
+/* The loan's memory is not the caller's any more. */
+static void end_loan(struct gnli_mailbox_port *port, unsigned ticket, bool sent_as_chunk)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_ticket *loan = &port->loans.ticket[ticket];
+
+    if (loan->word == 0)
+        free((void *)(uintptr_t)loan->name);
+    else if (!sent_as_chunk)
+        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), loan->name, loan->word, 0);
+    gnli_ticket_release(&port->loans, ticket);
+}
+
+int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket)
+{
+    end_loan(port, ticket, false);
+    return 0;
+}
+
+int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    unsigned ticket = (unsigned)message->private_[GNLI_MESSAGE_TICKET];
+
+    if (!message->private_[GNLI_MESSAGE_LOAN] || ticket >= GNL_HELD_MAX)
+        return gnli_fail(-EINVAL, "%s: this message is not on loan from this port", base->subject);
+    if (message->private_[GNLI_MESSAGE_STAMP] != atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
+        return gnli_fail(-EPERM, "%s: this loan is the parent process's", base->subject);
+    if (!gnli_ticket_used(&port->loans, ticket))
+        return gnli_fail(-EINVAL, "%s: this loan has ended", base->subject);
+    if (message->size > message->private_[GNLI_MESSAGE_WORD])
+        return gnli_fail(-EMSGSIZE, "%s: the loan is of %llu bytes, not of %zu", base->subject,
+                         (unsigned long long)message->private_[GNLI_MESSAGE_WORD], message->size);
+    struct gnli_ticket *loan = &port->loans.ticket[ticket];
+    struct sending sending = { .data = message->data, .size = message->size, .chunk = loan->name, .loan = loan->word };
+    int result = send_and_wait(port, &sending, timeout);
+    if (result == 0) {
+        end_loan(port, ticket, message->size > GNLI_INLINE_MAX);
+        message->port_ = NULL;
+        message->data = NULL;
+    }
+    return result;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocking and waking. docs/protocol.md, Sleeping.
+ *
+ *   A: relaxed: how many wait, for people to read; notes that a port makes for itself.
+ *   B: a sleeper raises the flag, then looks (seq_cst); who made something happen looks at the flag
+ *      after it (seq_cst): one of them sees the other.
+ *   C: the sequence moves before the wake: who read it earlier does not fall asleep.
+ */
+#include "mailbox/mailbox.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+
+#define LOOK_AROUND_NS   ((int64_t)100000000)
+#define ASK_WHEN_ASLEEP  16 /* participants asked after at a look around */
+#define TRIES_A_LOOK     16 /* at the clock, while spinning */
+
+void gnli_wake_slowly(struct gnli_sleepers *sleepers)
+{
+    atomic_store_explicit(&sleepers->flag, 0, memory_order_seq_cst);         /* B K2 */
+    atomic_fetch_add_explicit(&sleepers->sequence, 1, memory_order_seq_cst); /* C */
+    gnli_futex_wake(&sleepers->sequence);
+}
+
+void gnli_mailbox_wake_all(struct gnli_view *view)
+{
+    struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
+
+    for (unsigned i = 0; i < view->layout.queues; i++) {
+        gnli_wake_slowly(&queues[i].receivers);
+        gnli_wake_slowly(&queues[i].senders);
+    }
+}
+
+typedef int attempt_function(struct gnli_mailbox_port *port, void *context);
+
+static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t deadline,
+                attempt_function *attempt, void *context)
+{
+    int64_t start = gnli_now_ns();
+    int64_t end = start + gnli_spin_budget_ns(patience->spin);
+
+    if (end > deadline)
+        end = deadline;
+    while (gnli_now_ns() < end)
+        for (unsigned i = 0; i < TRIES_A_LOOK; i++) {
+            gnli_pause();
+            int result = attempt(port, context);
+            if (result != -EAGAIN) {
+                gnli_spin_paid(patience->spin);
+                return result;
+            }
+        }
+    gnli_spin_in_vain(patience->spin);
+    return -EAGAIN;
+}
+
+static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t deadline,
+                    attempt_function *attempt, void *context)
+{
+    struct gnli_sleepers *sleepers = patience->sleepers;
+    int64_t looked = gnli_now_ns();
+
+    for (;;) {
+        uint32_t sequence = atomic_load_explicit(&sleepers->sequence, memory_order_seq_cst); /* C L1 */
+        atomic_store_explicit(&sleepers->flag, 1, memory_order_seq_cst);                     /* B L2 */
+        int result = gnli_mailbox_port_usable(port);
+        if (result == 0)
+            result = attempt(port, context); /* L3 */
+        if (result != -EAGAIN)
+            return result;
+        int64_t now = gnli_now_ns();
+        if (now >= deadline)
+            return -ETIMEDOUT;
+        if (now - looked >= LOOK_AROUND_NS) {
+            looked = now;
+            result = gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
+            if (result < 0)
+                return result;
+            gnli_mailbox_look_around(port->mailbox, ASK_WHEN_ASLEEP);
+            gnli_mailbox_tidy(port->mailbox);
+            if (atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed))       /* A */
+                atomic_store_explicit(&port->in->queue->returned, 1, memory_order_seq_cst); /* B */
+            continue;
+        }
+        int64_t until = looked + LOOK_AROUND_NS;
+        gnli_futex_wait(&sleepers->sequence, sequence, until < deadline ? until : deadline); /* L4 */
+    }
+}
+
+int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
+                      attempt_function *attempt, void *context)
+{
+    int result = attempt(port, context);
+
+    if (result != -EAGAIN || timeout == GNL_NOWAIT)
+        return result;
+    int64_t deadline = gnli_deadline_ns(timeout);
+    atomic_fetch_add_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
+    result = spin(port, patience, deadline, attempt, context);
+    if (result == -EAGAIN)
+        result = sleep_on(port, patience, deadline, attempt, context);
+    atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
+    return result;
+}
