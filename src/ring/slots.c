@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "wait/futex.h"
 
 #define PREFETCH_AHEAD  16
+#define CLAIM_PAUSES    64                  /* a receiver waits for a claim before it looks past it */
 #define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
 #define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
@@ -318,7 +320,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
             cursor->resume = gnli_slots_after(ring, p);
             continue;
         case LOOK_CLAIMED:
-            if (owner_dead(ring, *word)) {
+            if (ask && owner_dead(ring, *word)) {
                 free_claim(ring, p, *word); /* M1 */
                 continue;
             }
@@ -353,7 +355,6 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
     if (!atomic_load_explicit(&cursor->slow, memory_order_relaxed)) { /* F */
         cursor->resume = h;
         cursor->skipped_count = 0;
-        cursor->asked_ns = 0;
         atomic_store_explicit(&cursor->slow, true, memory_order_relaxed); /* F */
     }
     int result = find_past_claims(ring, cursor, position, word);
@@ -373,6 +374,7 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
 
     if (ring->unbounded)
         h = later_of(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    unsigned pauses = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
         if (!before(h, atomic_load_explicit(&queue->reserved, memory_order_seq_cst))) /* C D */
             return -EAGAIN;
@@ -383,6 +385,10 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         if (look == LOOK_READY) {
             *position = h;
             return 0;
+        }
+        if (look == LOOK_CLAIMED && pauses++ < CLAIM_PAUSES) {
+            gnli_pause(); /* most likely its sender is writing it this very moment: keep off its lines */
+            continue;
         }
         if (look == LOOK_CLAIMED || atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
             return find_slowly(ring, cursor, h, position, word);
