@@ -179,6 +179,7 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
     struct gnli_slot *slot = gnli_slots_at(port->in, position);
     struct letter letter;
 
+    gnli_slots_prefetch(port->in, position);
     read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
     if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
         if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */

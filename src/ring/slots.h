@@ -143,6 +143,15 @@ static inline struct gnli_slot *gnli_slots_at(const struct gnli_slots *ring, uin
     return &ring->slots[index < ring->count ? index : 0];
 }
 
+/* Brings the slot that the next receive will look at. */
+static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t position)
+{
+    struct gnli_slot *next = gnli_slots_at(ring, gnli_slots_after(ring, gnli_slots_after(ring, position)));
+
+    __builtin_prefetch(next);
+    __builtin_prefetch((char *)next + 64);
+}
+
 /* Positions from a to b. */
 static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_t a, uint64_t b)
 {
