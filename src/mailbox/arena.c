@@ -396,8 +396,11 @@ void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, ui
     const struct gnli_class_layout *layout = layout_of(arena, place.class);
     uint64_t backed = atomic_load_explicit(&arena->classes[place.class].backed, memory_order_relaxed); /* C */
     _Atomic uint64_t *at = word_at(arena, place);
-    bool much = backed > keep(arena) && (backed - keep(arena)) / layout->chunk > queued;
+    bool much = arena->layout->capacity == GNL_UNBOUNDED && backed > KEEP_UNBOUNDED &&
+                (backed - KEEP_UNBOUNDED) / layout->chunk > queued;
 
+    if (!small(layout)) /* the next loan is this one, warm; small ones go around, lest both sides use one line */
+        atomic_store_explicit(&arena->classes[place.class].next, name_of(place), memory_order_relaxed); /* C */
     if (much && !small(layout)) {
         if (change(at, word, lent(freed(word), me)))
             return_large(arena, place, lent(freed(word), me));

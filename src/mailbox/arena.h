@@ -78,8 +78,9 @@ _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word);
 
 /*
- * Frees a chunk whose word is still `word`, and gives memory back to the system if much more lies
- * idle than `queued` messages need.
+ * Frees a chunk whose word is still `word`; in an unbounded mailbox it gives memory back to the system if
+ * much more lies idle than `queued` messages need. In a bounded one idle memory waits for gnli_arena_trim:
+ * a queue that runs full and empty in turn would pay for a page fault with every page of every message.
  */
 void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, uint64_t word, uint64_t queued);
 

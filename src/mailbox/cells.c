@@ -128,7 +128,7 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
         change(gnli_arena_word(&view->arena, chunk), queued, chunk_held); /* F5 */
     }
     if (change(&slot->word, word, gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1))) /* F6 */
-        gnli_wake(&ring->queue->senders);
+        gnli_wake_senders(ring, gnli_slots_position(ring, gnli_word_lap(word), index));
     return 0;
 }
 

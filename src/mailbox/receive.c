@@ -18,7 +18,8 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define ASK_WHEN_BUSY 4 /* participants asked after, at most, once in a tick of the coarse clock */
+#define LOOK_WHEN_BUSY_NS ((int64_t)20000000)
+#define ASK_WHEN_BUSY     4 /* participants asked after at such a look */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -42,6 +43,7 @@ static void read_letter(struct letter *letter, const struct gnli_body *body)
     letter->uid = atomic_load_explicit(&body->uid, memory_order_relaxed);               /* D */
     letter->gid = atomic_load_explicit(&body->gid, memory_order_relaxed);               /* D */
     letter->deliveries = atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
+#pragma GCC unroll 12
     for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
         letter->data[i] = atomic_load_explicit(&body->data[i], memory_order_relaxed); /* D */
 }
@@ -169,6 +171,9 @@ static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 static void received(struct gnli_mailbox_port *port, uint64_t position)
 {
     gnli_slots_advance(port->in, &port->in_cursor, position);
+    gnli_spin_count(&port->in_spin);
+    if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD))
+        gnli_slots_prefetch(port->in, position);
     if (port->in->unbounded && (position & 2047) == 2047)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
@@ -179,7 +184,6 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
     struct gnli_slot *slot = gnli_slots_at(port->in, position);
     struct letter letter;
 
-    gnli_slots_prefetch(port->in, position);
     read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
     if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
         if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
@@ -189,7 +193,7 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
     if (!gnli_slots_consume(port->in, position, word)) /* R5 */
         return -EAGAIN;
     received(port, position);
-    gnli_wake(&port->in->queue->senders); /* R6 */
+    gnli_wake_senders(port->in, position); /* R6 */
     memcpy(receiving->data, letter.data, letter.size);
     receiving->received = letter.size;
     receiving->hold.cell = 0;
@@ -241,8 +245,9 @@ static void look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
 
-    if (now != atomic_load_explicit(&port->looked_ns, memory_order_relaxed)) { /* A */
-        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);    /* A */
+    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) >= LOOK_WHEN_BUSY_NS) { /* A */
+        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);                        /* A */
+        gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
         gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
     }
 }

@@ -112,6 +112,7 @@ static int try_send(struct gnli_mailbox_port *port, void *context)
         return result;
     sending->ready = gnli_word(GNLI_READY, me, 0, gnli_slots_lap(ring, sending->position));
     gnli_wake(&ring->queue->receivers); /* S6 */
+    gnli_spin_count(&port->out_spin);
     return 0;
 }
 

@@ -39,6 +39,7 @@ typedef int attempt_function(struct gnli_mailbox_port *port, void *context);
 static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t deadline,
                 attempt_function *attempt, void *context)
 {
+    gnli_spin_lag(patience->spin);
     int64_t start = gnli_now_ns();
     int64_t end = start + gnli_spin_budget_ns(patience->spin);
 

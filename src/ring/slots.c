@@ -8,7 +8,7 @@
 #include "wait/futex.h"
 
 #define PREFETCH_AHEAD  16
-#define CLAIM_PAUSES    64                  /* a receiver waits for a claim before it looks past it */
+#define CLAIM_LOOKS     7                   /* at a claim in the making before looking past it, each after twice the pauses */
 #define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
 #define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
@@ -197,8 +197,8 @@ int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
         if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
             return -EBADMSG;
     }
-    if (gnli_word_ahead(word, gnli_slots_lap(ring, *position)) != 0)
-        *position = gnli_slots_position(ring, gnli_word_lap(word), index);
+    uint64_t lap = gnli_slots_lap(ring, *position);
+    *position = gnli_slots_position(ring, lap + (uint64_t)gnli_word_ahead(word, lap), index);
     /* Soon ours to write: have the lines here by then. */
     if (ring->count > 2 * PREFETCH_AHEAD) {
         index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
@@ -374,7 +374,7 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
 
     if (ring->unbounded)
         h = later_of(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
-    unsigned pauses = 0;
+    unsigned looks = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
         if (!before(h, atomic_load_explicit(&queue->reserved, memory_order_seq_cst))) /* C D */
             return -EAGAIN;
@@ -386,8 +386,10 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
             *position = h;
             return 0;
         }
-        if (look == LOOK_CLAIMED && pauses++ < CLAIM_PAUSES) {
-            gnli_pause(); /* most likely its sender is writing it this very moment: keep off its lines */
+        if (look == LOOK_CLAIMED && looks < CLAIM_LOOKS) {
+            /* Most likely its sender is writing it this very moment: keep off its lines. */
+            for (unsigned pauses = 1u << looks++; pauses > 0; pauses--)
+                gnli_pause();
             continue;
         }
         if (look == LOOK_CLAIMED || atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */

@@ -98,7 +98,8 @@ struct gnli_slots {
     void *context;
 };
 
-#define GNLI_SKIPPED_MAX 64
+#define GNLI_SKIPPED_MAX   64
+#define GNLI_BACKLOG_AHEAD 8
 
 /* Where one port stands; advice for the next call, shared by its threads. */
 struct gnli_cursor {
@@ -143,15 +144,6 @@ static inline struct gnli_slot *gnli_slots_at(const struct gnli_slots *ring, uin
     return &ring->slots[index < ring->count ? index : 0];
 }
 
-/* Brings the slot that the next receive will look at. */
-static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t position)
-{
-    struct gnli_slot *next = gnli_slots_at(ring, gnli_slots_after(ring, gnli_slots_after(ring, position)));
-
-    __builtin_prefetch(next);
-    __builtin_prefetch((char *)next + 64);
-}
-
 /* Positions from a to b. */
 static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_t a, uint64_t b)
 {
@@ -178,6 +170,19 @@ bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t wor
 
 /* After a consume or F6 of the position: the next look starts behind it. */
 void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position);
+
+/*
+ * Asks for the lines of the slot some places on. In a backlog that hides the way they come; on the
+ * heels of a sender it would take them away from it.
+ */
+static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t position)
+{
+    uint64_t index = gnli_slots_index(ring, position) + GNLI_BACKLOG_AHEAD;
+    const char *slot = (const char *)&ring->slots[index < ring->count ? index : index % ring->count];
+
+    __builtin_prefetch(slot, 1); /* its word is ours to change */
+    __builtin_prefetch(slot + 64);
+}
 
 /* M1 and F for one slot, if its word names `dead` (0: any dead owner). For sweeps. */
 int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead);
