@@ -280,7 +280,7 @@ static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, 
     int result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
     if (result == 0)
         gnli_count(&gnli_mailbox_record(port->mailbox)->received);
-    else if (result == -EAGAIN)
+    else if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
     if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
         gnli_poll_received(port);
