@@ -80,8 +80,10 @@ static gnl_port *dead_letters(struct gnli_mailbox_port *port)
                                    .mode = view->mode & 0777 };
     gnl_port *opened = atomic_load_explicit(&port->dead_letters, memory_order_acquire); /* C */
 
-    if (opened)
-        return opened;
+    if (opened) { /* in a forked child it is the parent's still */
+        bool ours = gnli_process_is(atomic_load_explicit(&opened->stamp, memory_order_relaxed)); /* A */
+        return ours || opened->operations->after_fork(opened) == 0 ? opened : NULL;
+    }
     if (gnl_open(&opened, view->dead_letters, &options) < 0 &&
         gnl_open(&opened, view->dead_letters, &(struct gnl_options){ .direction = GNL_SEND_ONLY }) < 0)
         return NULL;
