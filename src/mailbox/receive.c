@@ -18,6 +18,7 @@
 #include "base/errors.h"
 #include "life/process.h"
 
+#define CONFIRM_NS    ((int64_t)100000000)
 #define ASK_WHEN_BUSY 4 /* participants asked after, at most, once in a tick of the coarse clock */
 
 struct receiving {
@@ -238,15 +239,19 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     return result;
 }
 
-/* Has a receiver that is never idle to look around, lest a dead one's messages wait? */
-static void look_now_and_then(struct gnli_mailbox_port *port)
+/* A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it lives. */
+static int look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
 
-    if (now != atomic_load_explicit(&port->looked_ns, memory_order_relaxed)) { /* A */
-        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);    /* A */
-        gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
-    }
+    if (now == atomic_load_explicit(&port->looked_ns, memory_order_relaxed)) /* A */
+        return 0;
+    atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
+    gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
+    if (now - atomic_load_explicit(&port->confirmed_ns, memory_order_relaxed) < CONFIRM_NS) /* A */
+        return 0;
+    atomic_store_explicit(&port->confirmed_ns, now, memory_order_relaxed); /* A */
+    return gnli_mailbox_confirm(port->mailbox);
 }
 
 static int try_receive(struct gnli_mailbox_port *port, void *context)
@@ -272,14 +277,16 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
 
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
 {
+    int result = look_now_and_then(port);
+    if (result < 0)
+        return result;
     struct gnli_patience patience = {
         .sleepers = &port->in->queue->receivers,
         .spin = &port->in_spin,
         .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
     };
 
-    look_now_and_then(port);
-    int result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
+    result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
     if (result == 0)
         gnli_count(&gnli_mailbox_record(port->mailbox)->received);
     else if (result == -EAGAIN || result == -ETIMEDOUT)
