@@ -81,11 +81,19 @@ void gnli_participant_add_up(struct gnli_participant *record, _Atomic uint64_t *
     }
 }
 
-int gnli_participant_confirm(struct gnli_file *file, unsigned number)
+int gnli_participant_confirm(struct gnli_file *file, struct gnli_participant *records, unsigned number)
 {
-    int result = gnli_file_check(file);
+    struct gnli_participant *record = &records[number];
 
-    if (result == 0)
-        result = lock_byte(file, LIFE_BYTES + number, F_WRLCK);
-    return result;
+    int result = gnli_file_check(file);
+    if (result < 0)
+        return result;
+    /* If somebody else has the lock now, the number is theirs. */
+    if (lock_byte(file, LIFE_BYTES + number, F_WRLCK) < 0)
+        return -ESTALE;
+    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* A */
+        atomic_load_explicit(&record->pid, memory_order_relaxed) == (uint32_t)getpid())         /* B */
+        return 0;
+    lock_byte(file, LIFE_BYTES + number, F_UNLCK);
+    return -ESTALE;
 }

@@ -204,8 +204,11 @@ int gnli_mailbox_create(int directory, const char *name, const char *subject, co
 
 /* ---- joining ---- */
 
-/* A number whose record is free and whose admission lock we have now; 0: none. */
-static unsigned find_number(struct gnli_mailbox *mailbox)
+/*
+ * Joins under the first number that is free; 0: none is. One whose byte somebody has locked is passed
+ * over: whoever may only read the file can read-lock it.
+ */
+static unsigned take_number(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
@@ -215,9 +218,11 @@ static unsigned find_number(struct gnli_mailbox *mailbox)
             continue;
         if (!gnli_participant_admit(view->file, number))
             continue;
-        if (atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* A */
-            return number;
+        bool joined = atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE && /* A */
+                      gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace) == 0;
         gnli_participant_admit_end(view->file, number);
+        if (joined)
+            return number;
     }
     return 0;
 }
@@ -244,16 +249,11 @@ static int join(struct gnli_mailbox *mailbox, const char *subject)
     mailbox->pid_namespace = gnli_process_pid_namespace();
     mailbox->self = (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
     for (unsigned attempt = 0; attempt < 2 * (GNLI_PARTICIPANTS_MAX / RECORDS_A_PAGE + 1); attempt++) {
-        unsigned number = find_number(mailbox);
+        unsigned number = take_number(mailbox);
         if (number != 0) {
-            result = gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace);
-            gnli_participant_admit_end(view->file, number);
-            if (result == 0) {
-                atomic_store_explicit(&mailbox->me, number, memory_order_relaxed);                 /* A */
-                atomic_store_explicit(&mailbox->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
-                return 0;
-            }
-            break;
+            atomic_store_explicit(&mailbox->me, number, memory_order_relaxed);                  /* A */
+            atomic_store_explicit(&mailbox->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
+            return 0;
         }
         result = more_numbers(view);
         if (result < 0 && attempt > 0)
@@ -273,7 +273,33 @@ int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox)
     /* Other threads of the parent may have held these. */
     pthread_mutex_init(&mailbox->lock, NULL);
     pthread_mutex_init(&mailbox->view.arena.lock, NULL);
+    atomic_store_explicit(&mailbox->senders, 0, memory_order_relaxed);   /* A: its ports count themselves */
+    atomic_store_explicit(&mailbox->receivers, 0, memory_order_relaxed); /* A */
     return join(mailbox, "a mailbox inherited from the parent");
+}
+
+int gnli_mailbox_confirm(struct gnli_mailbox *mailbox)
+{
+    struct gnli_view *view = &mailbox->view;
+
+    int result = gnli_participant_confirm(view->file, view->participants, gnli_mailbox_me(mailbox));
+    if (result != -ESTALE)
+        return result;
+    gnli_handles_lock();
+    /* Another thread may have been quicker. */
+    result = gnli_participant_confirm(view->file, view->participants, gnli_mailbox_me(mailbox));
+    if (result == -ESTALE) {
+        result = join(mailbox, "a mailbox whose file the program itself opened and closed");
+        if (result == 0) {
+            struct gnli_participant *record = gnli_mailbox_record(mailbox);
+            uint32_t senders = atomic_load_explicit(&mailbox->senders, memory_order_relaxed);     /* A */
+            uint32_t receivers = atomic_load_explicit(&mailbox->receivers, memory_order_relaxed); /* A */
+            atomic_store_explicit(&record->senders, senders, memory_order_relaxed);               /* A */
+            atomic_store_explicit(&record->receivers, receivers, memory_order_relaxed);           /* A */
+        }
+    }
+    gnli_handles_unlock();
+    return result;
 }
 
 /* The handles' lock is held. */

@@ -70,12 +70,17 @@ static int giveback(gnl_port *base, gnl_message *message)
 
 static void count_port(struct gnli_mailbox_port *port, int by)
 {
-    struct gnli_participant *record = gnli_mailbox_record(port->mailbox);
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_participant *record = gnli_mailbox_record(mailbox);
 
-    if (port->port.direction != GNL_RECV_ONLY)
-        atomic_fetch_add_explicit(&record->senders, (uint32_t)by, memory_order_relaxed); /* A */
-    if (port->port.direction != GNL_SEND_ONLY)
-        atomic_fetch_add_explicit(&record->receivers, (uint32_t)by, memory_order_relaxed); /* A */
+    if (port->port.direction != GNL_RECV_ONLY) {
+        atomic_fetch_add_explicit(&mailbox->senders, (uint32_t)by, memory_order_relaxed); /* A */
+        atomic_fetch_add_explicit(&record->senders, (uint32_t)by, memory_order_relaxed);  /* A */
+    }
+    if (port->port.direction != GNL_SEND_ONLY) {
+        atomic_fetch_add_explicit(&mailbox->receivers, (uint32_t)by, memory_order_relaxed); /* A */
+        atomic_fetch_add_explicit(&record->receivers, (uint32_t)by, memory_order_relaxed);  /* A */
+    }
 }
 
 static int after_fork(gnl_port *base)

@@ -57,6 +57,8 @@ struct gnli_mailbox {
     pthread_mutex_t lock;    /* joining, leaving, sweeping */
     _Atomic unsigned asked;  /* the participant last asked whether it lives */
     unsigned references;     /* ports; under the handles' lock */
+    _Atomic uint32_t senders; /* ports that may send, receive: what its record says */
+    _Atomic uint32_t receivers;
     struct gnli_mailbox *next;
 };
 
@@ -73,6 +75,9 @@ int gnli_mailbox_create(int directory, const char *name, const char *subject, co
 /* Joins the mailbox of that name, or finds it joined already. */
 int gnli_mailbox_attach(struct gnli_mailbox **mailbox, int directory, const char *name, const char *subject);
 void gnli_mailbox_detach(struct gnli_mailbox *mailbox);
+
+/* Proves again that this process lives; a participant anew if it was taken for dead meanwhile. */
+int gnli_mailbox_confirm(struct gnli_mailbox *mailbox);
 
 /* In a forked child: a participant of its own. The handles' lock is held. */
 int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox);

@@ -94,8 +94,12 @@ static unsigned look_at_ports(struct watcher *watcher, struct gnli_futex_one *wo
 /* The lock is held. */
 static void look_around(struct watcher *watcher)
 {
-    for (unsigned i = 0; i < watcher->count; i++)
-        gnli_mailbox_look_around(watcher->ports[i]->mailbox, ASK_WHEN_ASLEEP);
+    for (unsigned i = 0; i < watcher->count; i++) {
+        struct gnli_mailbox *mailbox = watcher->ports[i]->mailbox;
+        /* Taken for dead meanwhile? Its next receive joins anew. */
+        gnli_participant_confirm(mailbox->view.file, mailbox->view.participants, gnli_mailbox_me(mailbox));
+        gnli_mailbox_look_around(mailbox, ASK_WHEN_ASLEEP);
+    }
 }
 
 static void *watch(void *context)

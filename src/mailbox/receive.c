@@ -82,8 +82,10 @@ static gnl_port *dead_letters(struct gnli_mailbox_port *port)
                                    .mode = view->mode & 0777 };
     gnl_port *opened = atomic_load_explicit(&port->dead_letters, memory_order_acquire); /* C */
 
-    if (opened)
-        return opened;
+    if (opened) { /* in a forked child it is the parent's still */
+        bool ours = gnli_process_is(atomic_load_explicit(&opened->stamp, memory_order_relaxed)); /* A */
+        return ours || opened->operations->after_fork(opened) == 0 ? opened : NULL;
+    }
     if (gnl_open(&opened, view->dead_letters, &options) < 0 &&
         gnl_open(&opened, view->dead_letters, &(struct gnl_options){ .direction = GNL_SEND_ONLY }) < 0)
         return NULL;
@@ -240,16 +242,16 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     return result;
 }
 
-/* Has a receiver that is never idle to look around, lest a dead one's messages wait? */
-static void look_now_and_then(struct gnli_mailbox_port *port)
+/* A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it lives. */
+static int look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
 
-    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) >= LOOK_WHEN_BUSY_NS) { /* A */
-        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);                        /* A */
-        gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
-        gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
-    }
+    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) < LOOK_WHEN_BUSY_NS) /* A */
+        return 0;
+    atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
+    gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
+    return gnli_mailbox_confirm(port->mailbox);
 }
 
 static int try_receive(struct gnli_mailbox_port *port, void *context)
@@ -275,17 +277,19 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
 
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
 {
+    int result = look_now_and_then(port);
+    if (result < 0)
+        return result;
     struct gnli_patience patience = {
         .sleepers = &port->in->queue->receivers,
         .spin = &port->in_spin,
         .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
     };
 
-    look_now_and_then(port);
-    int result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
+    result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
     if (result == 0)
         gnli_count(&gnli_mailbox_record(port->mailbox)->received);
-    else if (result == -EAGAIN)
+    else if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
     if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
         gnli_poll_received(port);

@@ -77,7 +77,7 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
             return -ETIMEDOUT;
         if (now - looked >= LOOK_AROUND_NS) {
             looked = now;
-            result = gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
+            result = gnli_mailbox_confirm(port->mailbox);
             if (result < 0)
                 return result;
             gnli_mailbox_look_around(port->mailbox, ASK_WHEN_ASLEEP);
@@ -99,10 +99,12 @@ int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience
     if (result != -EAGAIN || timeout == GNL_NOWAIT)
         return result;
     int64_t deadline = gnli_deadline_ns(timeout);
+    unsigned me = gnli_mailbox_me(port->mailbox);
     atomic_fetch_add_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     result = spin(port, patience, deadline, attempt, context);
     if (result == -EAGAIN)
         result = sleep_on(port, patience, deadline, attempt, context);
-    atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
+    if (gnli_mailbox_me(port->mailbox) == me) /* else that record is not ours any more */
+        atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     return result;
 }
