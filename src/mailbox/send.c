@@ -171,9 +171,12 @@ static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending
     bool rendezvous = port->mailbox->view.layout.capacity == GNL_RENDEZVOUS;
     int64_t start = rendezvous && timeout > 0 ? gnli_now_ns() : 0;
 
+    int result = rendezvous ? gnli_mailbox_usable(port->mailbox) : 0;
+    if (result < 0)
+        return result;
     if (rendezvous && timeout == GNL_NOWAIT && !receiver_waits(port))
         return -EAGAIN;
-    int result = gnli_mailbox_wait(port, &patience, timeout, try_send, sending);
+    result = gnli_mailbox_wait(port, &patience, timeout, try_send, sending);
     if (result == 0 && rendezvous) {
         int64_t left = timeout;
         if (timeout > 0) {
