@@ -24,6 +24,9 @@ static int own_path(char *path, size_t size)
         length = snprintf(path, size, "/dev/shm/ginnel-%u", (unsigned)geteuid());
     if (length < 0 || (size_t)length >= size)
         return gnli_fail(-ENAMETOOLONG, "GINNEL_DIR is longer than a path may be");
+    /* With a slash at the end the kernel follows a symbolic link, whatever O_NOFOLLOW says. */
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
     return 0;
 }
 

@@ -53,7 +53,8 @@ static int end(gnl_port *base, gnl_message *message, bool giveback)
         return gnli_fail(-EINVAL, "%s: a loan can't be given back: drop it with gnl_done", base->subject);
     message->port_ = NULL;
     message->data = NULL;
-    return loan ? gnli_mailbox_drop(port, (unsigned)ticket) : gnli_mailbox_end(port, (unsigned)ticket, giveback);
+    int result = loan ? gnli_mailbox_drop(port, (unsigned)ticket) : gnli_mailbox_end(port, (unsigned)ticket, giveback);
+    return result < 0 ? result : gnli_mailbox_usable(port->mailbox); /* it has ended in any case */
 }
 
 static int done(gnl_port *base, gnl_message *message)
@@ -134,6 +135,9 @@ static int info(gnl_port *base, struct gnl_port_info *info)
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     struct gnl_port_info seen = { 0 };
 
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
     strcpy(seen.address, port->address);
     gnli_view_info(&port->mailbox->view, &seen);
     *info = seen;

@@ -202,8 +202,10 @@ static int start(struct gnli_mailbox_port *port)
 int gnli_mailbox_fd(gnl_port *base)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
-    int result = 0;
 
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
     gnli_handles_lock();
     if (!poll_of(port))
         result = start(port);

@@ -232,13 +232,13 @@ int gnl_giveback(gnl_message *message)
     return result < 0 ? result : (int)leave(port, port->operations->giveback(port, message));
 }
 
-/* What is left of a timeout for the next of many. */
+/* What is left of a timeout for the next of many: never GNL_NOWAIT, so that who waited times out. */
 static int64_t remaining(int64_t timeout, int64_t deadline)
 {
     if (timeout <= 0)
         return timeout;
     int64_t left = deadline - gnli_now_ns();
-    return left > 0 ? left : 0;
+    return left > 0 ? left : 1;
 }
 
 ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout)
