@@ -33,7 +33,7 @@ unsigned gnli_layout_class(uint64_t size)
 
 static void lay_out_class(struct gnli_class_layout *class, const struct gnli_layout *layout, unsigned number)
 {
-    uint64_t most = layout->capacity == GNL_UNBOUNDED ? UINT64_MAX : layout->slots * layout->queues + CHUNKS_BESIDE;
+    uint64_t most = layout->capacity == GNL_UNBOUNDED ? INT64_MAX : layout->slots * layout->queues + CHUNKS_BESIDE;
 
     class->chunk = GNLI_CLASS_FIRST << number;
     if (class->chunk <= GNLI_SMALL_CHUNK) {
