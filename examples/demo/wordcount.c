@@ -19,9 +19,10 @@
 #include "show.h"
 #include "tally.h"
 
-#define STOPPED_NS ((int64_t)1000000000)
-#define STALLED_NS ((int64_t)20000000000) /* so long without anything new: it failed */
-#define A_MOMENT   gnl_ms(20)
+#define STOPPED_NS    ((int64_t)1000000000)
+#define LOOK_EVERY_NS ((int64_t)50000000)
+#define STALLED_NS    ((int64_t)20000000000) /* so long without anything new: it failed */
+#define A_MOMENT      gnl_ms(20)
 
 volatile sig_atomic_t asked_to_end;
 
@@ -167,12 +168,28 @@ static void receive(void)
         run.idle_ns += now_ns() - before;
 }
 
+/* Now and then: has a process failed, has nothing new come for long? */
+static bool goes_well(int64_t news_ns)
+{
+    static int64_t looked_ns;
+    int64_t now = now_ns();
+
+    if (now - looked_ns < LOOK_EVERY_NS)
+        return true;
+    looked_ns = now;
+    if (crew_healthy(&run.crew) && now - news_ns < STALLED_NS)
+        return true;
+    show_event(&run.show, "it went wrong: %s",
+               crew_healthy(&run.crew) ? "nothing new for a long time" : "a process failed");
+    return false;
+}
+
 static void collect(void)
 {
     int64_t news_ns = now_ns();
     uint64_t received = 0;
 
-    while (!asked_to_end && !all_done()) {
+    while (!asked_to_end && !run.failed && !all_done()) {
         if (play(&run.drama))
             receive();
         else
@@ -181,12 +198,7 @@ static void collect(void)
         if (run.tally.received != received || (run.drama.stopped && !run.drama.continued))
             news_ns = now_ns();
         received = run.tally.received;
-        if (!crew_healthy(&run.crew) || now_ns() - news_ns > STALLED_NS) {
-            show_event(&run.show, "it went wrong: %s",
-                       crew_healthy(&run.crew) ? "nothing new for a long time" : "a process failed");
-            run.failed = true;
-            return;
-        }
+        run.failed = !goes_well(news_ns);
     }
 }
 
@@ -216,7 +228,7 @@ static void print_figures(void)
     if (run.text.lines == 0)
         seconds = 0;
     printf("\n%-20s %12s\n", "lines", grouped(tally->lines));
-    printf("%-20s %12.2f   of which %.2f waiting for the stopped worker alone\n", "seconds", seconds, idle);
+    printf("%-20s %12.2f   of which %.2f with nothing to receive\n", "seconds", seconds, idle);
     printf("%-20s %12s   each line, and each count of one\n", "messages", grouped(messages));
     printf("%-20s %12s   %s lines a second\n", "messages per second",
            grouped(seconds > idle ? (uint64_t)((double)messages / (seconds - idle)) : 0),
@@ -282,7 +294,7 @@ int main(int argc, char **argv)
     int opened = text_open(&run.text, argv[optind]);
     if (opened < 0) {
         fprintf(stderr, "%s: %s\n", argv[optind],
-                opened == -EINVAL ? "not a regular file" : gnl_strerror(opened));
+                opened == -EINVAL ? "not a regular file" : strerror(-opened));
         return 1;
     }
     start(unprintable_words);
