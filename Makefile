@@ -18,7 +18,7 @@ test: all
 	@meson test -C $(BUILD) --print-errorlogs
 
 demo: all
-	@sh examples/demo/demo $(FILE)
+	@BUILD=$(BUILD) sh examples/demo/demo $(if $(FILE),'$(FILE)')
 
 bench: all
 	@$(BUILD)/tool/ginnel bench mailbox

@@ -28,9 +28,13 @@ static uint64_t later_of(uint64_t a, uint64_t b)
     return before(a, b) ? b : a;
 }
 
+/*
+ * More steps than a call takes between two pauses of its process, and a few pauses, in each of which
+ * others may have moved on by laps. Beyond that the words make no sense.
+ */
 static uint64_t most_steps(const struct gnli_slots *ring)
 {
-    return 3 * ring->count + 64;
+    return 3 * ring->count + 4096;
 }
 
 static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
@@ -297,6 +301,21 @@ static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *curs
     return found < 0 ? kept : found;
 }
 
+/*
+ * Where to look next when the place is consumed. Who comes back after a long pause is laps behind: the
+ * word tells of all but the last two laps that they were received, the head of more.
+ */
+static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    uint64_t lap = gnli_slots_lap(ring, position);
+    int64_t ahead = gnli_word_ahead(word, lap);
+
+    if (ahead > 2)
+        position = gnli_slots_position(ring, lap + (uint64_t)ahead - 2, gnli_slots_index(ring, position));
+    return later_of(gnli_slots_after(ring, position),
+                    atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+}
+
 /* R1 and R2 past living claims; the cursor's lock is held. */
 static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
 {
@@ -317,7 +336,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
         case LOOK_AGAIN:
             continue;
         case LOOK_CONSUMED:
-            cursor->resume = gnli_slots_after(ring, p);
+            cursor->resume = past_consumed(ring, p, *word);
             continue;
         case LOOK_CLAIMED:
             if (ask && owner_dead(ring, *word)) {
@@ -397,10 +416,7 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         if (look == LOOK_EMPTY)
             return -EAGAIN;
         if (look == LOOK_CONSUMED) {
-            int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, h));
-            if (ahead > 2) /* the head we started from is laps old, and all of those were received */
-                h = gnli_slots_position(ring, gnli_slots_lap(ring, h) + (uint64_t)ahead - 2, gnli_slots_index(ring, h));
-            h = gnli_slots_after(ring, h);
+            h = past_consumed(ring, h, *word);
             atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */
             raise_hint(&queue->head, h);
         }
