@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was measured, as a table for people or as JSON. Both on standard output.
+ */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "bench/rows.h"
+
+#define ROUNDS_MAX 99
+
+struct report {
+    const struct row *rows;
+    unsigned count; /* of rows */
+    unsigned rounds;
+    bool quick;
+    bool wanted[ROWS_MAX]; /* rows that were measured */
+    struct crew_result results[ROWS_MAX][ROUNDS_MAX];
+};
+
+void report_table(const struct report *report);
+void report_json(const struct report *report);
+
+#endif
