@@ -28,9 +28,10 @@ static uint64_t later_of(uint64_t a, uint64_t b)
     return before(a, b) ? b : a;
 }
 
+/* Two laps lead from any place to the front; the rest is for those whom others overtake on the way, again and again. */
 static uint64_t most_steps(const struct gnli_slots *ring)
 {
-    return 3 * ring->count + 64;
+    return 8 * ring->count + 64;
 }
 
 static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
@@ -265,6 +266,17 @@ static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, e
     return 0;
 }
 
+/* The place to look at after one that is consumed. */
+static uint64_t after_consumed(const struct gnli_slots *ring, uint64_t p, uint64_t word)
+{
+    uint64_t lap = gnli_slots_lap(ring, p);
+    int64_t ahead = gnli_word_ahead(word, lap);
+
+    if (ahead > 2) /* we come from laps ago, and all of those were received */
+        p = gnli_slots_position(ring, lap + (uint64_t)ahead - 2, gnli_slots_index(ring, p));
+    return gnli_slots_after(ring, p);
+}
+
 /* Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count if none, or -EBADMSG. */
 static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *cursor, bool ask, uint64_t *word)
 {
@@ -317,7 +329,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
         case LOOK_AGAIN:
             continue;
         case LOOK_CONSUMED:
-            cursor->resume = gnli_slots_after(ring, p);
+            cursor->resume = after_consumed(ring, p, *word);
             continue;
         case LOOK_CLAIMED:
             if (ask && owner_dead(ring, *word)) {
@@ -395,10 +407,7 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         if (look == LOOK_EMPTY)
             return -EAGAIN;
         if (look == LOOK_CONSUMED) {
-            int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, h));
-            if (ahead > 2) /* the head we started from is laps old, and all of those were received */
-                h = gnli_slots_position(ring, gnli_slots_lap(ring, h) + (uint64_t)ahead - 2, gnli_slots_index(ring, h));
-            h = gnli_slots_after(ring, h);
+            h = after_consumed(ring, h, *word);
             atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */
             raise_hint(&queue->head, h);
         }
