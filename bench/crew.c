@@ -19,7 +19,8 @@
 #include "bench/machine.h"
 
 #define PATIENCE_NS ((int64_t)10000000000) /* for members to get ready, and to end */
-#define REST_NS     20000                  /* from asleep to a core at rest */
+#define SLICE_NS    1000000
+#define REST_NS     20000 /* from asleep to a core at rest */
 
 static volatile sig_atomic_t interrupted;
 static volatile pid_t children[CREW_MAX];
@@ -115,6 +116,11 @@ bool crew_await_sleep(struct crew_member *member)
     return !crew_stopped(member);
 }
 
+struct slice {
+    int64_t ns;
+    uint64_t operations;
+};
+
 static void tally(struct crew_seat *seat, int sign)
 {
     struct rusage usage;
@@ -127,23 +133,47 @@ static void tally(struct crew_seat *seat, int sign)
     seat->elapsed_ns += sign * crew_now_ns();
 }
 
+/* Ends a slice if it is time to, and begins the next. */
+static void slice(struct crew_member *member, uint64_t operations, struct slice *begun)
+{
+    int64_t now = crew_now_ns();
+
+    if (now - begun->ns < SLICE_NS || operations == begun->operations)
+        return;
+    crew_sample(member, (double)(now - begun->ns) / (double)(operations - begun->operations));
+    *begun = (struct slice){ now, operations };
+}
+
+static int64_t step_while(enum crew_phase phase, struct crew_member *member, const struct crew_part *part,
+                          _Atomic uint64_t *count)
+{
+    struct slice begun = { crew_now_ns(), 0 };
+    uint64_t operations = 0;
+
+    while (atomic_load_explicit(&member->area->phase, memory_order_relaxed) == phase) {
+        int64_t done = part->step(member);
+        if (done < 0)
+            return done;
+        operations += (uint64_t)done;
+        atomic_store_explicit(count, operations, memory_order_relaxed);
+        if (part->sampling == SAMPLE_SLICES)
+            slice(member, operations, &begun);
+    }
+    return 0;
+}
+
 static int work(struct crew_member *member, const struct crew_part *part)
 {
     struct crew_seat *seat = member->seat;
-    int64_t done = 0;
 
-    while (atomic_load_explicit(&member->area->phase, memory_order_relaxed) == CREW_WARM)
-        if ((done = part->step(member)) < 0)
-            return (int)done;
+    int64_t done = step_while(CREW_WARM, member, part, &seat->warming);
+    if (done < 0)
+        return (int)done;
     member->measuring = true;
     tally(seat, -1);
-    while (!crew_stopped(member)) {
-        if ((done = part->step(member)) < 0)
-            return (int)done;
-        seat->operations += (uint64_t)done;
-    }
+    done = step_while(CREW_MEASURE, member, part, &seat->operations);
     tally(seat, 1);
-    return seat->failure[0] != '\0' ? -1 : 0;
+    return (int)(done < 0 ? done : 0);
 }
 
 static int live(struct crew_member *member, const struct crew_part *part)
@@ -185,8 +215,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
     pid_t parent = getpid();
     sigset_t before;
 
-    atomic_store_explicit(&area->seats[i].pid, 0, memory_order_relaxed);
-    area->seats[i].failure[0] = '\0';
+    memset(&area->seats[i], 0, offsetof(struct crew_seat, sample_ns));
     hold_signals(&before);
     pid_t pid = fork();
     if (pid == 0) {
@@ -233,6 +262,16 @@ static int collect(struct crew_area *area, unsigned i)
     return -1;
 }
 
+static bool all_live(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        siginfo_t ended = { 0 };
+        if (waitid(P_PID, (id_t)children[i], &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0)
+            return false;
+    }
+    return true;
+}
+
 static bool ready(struct crew_area *area, unsigned i)
 {
     return atomic_load_explicit(&area->seats[i].pid, memory_order_acquire) != 0;
@@ -263,6 +302,26 @@ static void enter_phase(struct crew_area *area, enum crew_phase phase)
         atomic_fetch_add_explicit(&area->futex, 1, memory_order_seq_cst);
         syscall(SYS_futex, &area->futex, FUTEX_WAKE, CREW_MAX);
     }
+}
+
+/* Leads the crew through a phase, asleep; the more so where little gets done. Failures show when the crew is
+ * dismissed. */
+static void lead(struct crew_area *area, enum crew_phase phase, const struct crew_part *parts, unsigned count,
+                 int64_t ns, uint64_t operations)
+{
+    int64_t until = crew_now_ns() + PATIENCE_NS;
+    uint64_t done = 0;
+
+    enter_phase(area, phase);
+    do {
+        nap(ns);
+        done = 0;
+        for (unsigned i = 0; i < count; i++)
+            if (parts[i].counts)
+                done += atomic_load_explicit(phase == CREW_WARM ? &area->seats[i].warming
+                                                                : &area->seats[i].operations,
+                                             memory_order_relaxed);
+    } while (done < operations && !interrupted && all_live(count) && crew_now_ns() < until);
 }
 
 static int dismiss(struct crew_area *area, unsigned count)
@@ -314,9 +373,10 @@ static int sum_up(struct crew_area *area, const struct crew_part *parts, unsigne
         result->preemptions += seat->preemptions;
         if (!parts[i].counts)
             continue;
-        operations += (double)seat->operations;
+        double done = (double)atomic_load_explicit(&seat->operations, memory_order_relaxed);
+        operations += done;
         if (seat->elapsed_ns > 0)
-            rate += (double)seat->operations / (double)seat->elapsed_ns;
+            rate += done / (double)seat->elapsed_ns;
         if (seat->samples > 0)
             sampled = seat;
     }
@@ -349,10 +409,8 @@ int crew_run(struct crew_area *area, const struct crew_part *parts, unsigned cou
     if (failed == 0)
         failed = assemble(area, count);
     if (failed == 0) {
-        enter_phase(area, CREW_WARM);
-        nap(time.warm_ns);
-        enter_phase(area, CREW_MEASURE);
-        nap(time.measure_ns);
+        lead(area, CREW_WARM, parts, count, time.warm_ns, task->lap);
+        lead(area, CREW_MEASURE, parts, count, time.measure_ns, time.measure_operations);
     }
     if (dismiss(area, count) < 0 || failed < 0 || interrupted)
         return -1;

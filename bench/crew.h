@@ -26,7 +26,9 @@ enum crew_phase { CREW_ASSEMBLE = 0, CREW_WARM, CREW_MEASURE, CREW_STOP };
 /* What a member reports; it alone writes its seat. */
 struct crew_seat {
     _Alignas(128) _Atomic pid_t pid; /* once it is ready */
-    uint64_t operations;             /* from here on: over the measured part, by its own clock */
+    _Atomic uint64_t warming;        /* operations while it warmed up */
+    _Atomic uint64_t operations;     /* those measured */
+    /* from here on: over the measured part, by its own clock */
     int64_t elapsed_ns;
     uint64_t faults;      /* minor page faults */
     uint64_t sleeps;      /* voluntary context switches */
@@ -55,7 +57,8 @@ struct crew_area {
 struct crew_task {
     size_t size;      /* bytes of a message or a copy */
     int64_t capacity; /* of the mailbox; buffers that copies go round */
-    bool touch;       /* zero-copy: write and read each cache line of it */
+    uint64_t lap;     /* operations before it is warm: every page was touched */
+    bool moves;       /* its contents do: copied, or in place each cache line is written and read */
 };
 
 /* A member, as it sees itself. */
@@ -75,12 +78,20 @@ struct crew_member {
  * A part: `begin` opens what it needs, `step` does some operations and returns how many; 0 if it waited
  * in vain, and should ask whether to stop. Both return a negative code when they fail: crew_fail.
  */
+enum crew_sampling {
+    SAMPLE_NOTHING, /* elapsed time over operations */
+    SAMPLE_SLICES,  /* the same of each millisecond: the median leaves out those when somebody else had the
+                       core */
+    SAMPLE_OWN,     /* `step` calls crew_sample */
+};
+
 struct crew_part {
     int (*begin)(struct crew_member *member); /* or NULL */
     int64_t (*step)(struct crew_member *member);
     unsigned place; /* 0: the first core, 1: the second; 2, 3: a third, or where there is none the first, the
                        second */
-    bool counts;    /* its operations and samples are the crew's */
+    enum crew_sampling sampling;
+    bool counts; /* its operations and samples are the crew's */
 };
 
 struct crew_result {
@@ -91,8 +102,11 @@ struct crew_result {
     uint64_t preemptions;
 };
 
+/* How long; longer where the machine is so busy that fewer operations than these, or a task's lap, were done.
+ */
 struct crew_time {
     int64_t warm_ns, measure_ns;
+    uint64_t measure_operations;
 };
 
 /* Memory for crews, NULL if there is none. */

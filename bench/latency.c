@@ -73,7 +73,7 @@ static int64_t back(struct crew_member *member)
 }
 
 const struct crew_part latency_spinning[2] = {
-    { .begin = begin_there, .step = there, .place = 0, .counts = true },
+    { .begin = begin_there, .step = there, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
     { .begin = begin_back, .step = back, .place = 1 },
 };
 
@@ -103,5 +103,5 @@ static int64_t be_woken(struct crew_member *member)
 
 const struct crew_part latency_sleeping[2] = {
     { .begin = begin_there, .step = wake, .place = 0 },
-    { .begin = begin_back, .step = be_woken, .place = 1, .counts = true },
+    { .begin = begin_back, .step = be_woken, .place = 1, .sampling = SAMPLE_OWN, .counts = true },
 };

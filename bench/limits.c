@@ -48,7 +48,7 @@ static int64_t line_back(struct crew_member *member)
 }
 
 const struct crew_part limit_line[2] = {
-    { .step = line_there, .place = 0, .counts = true },
+    { .step = line_there, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
     { .step = line_back, .place = 1 },
 };
 
@@ -82,7 +82,7 @@ static int64_t be_woken(struct crew_member *member)
 
 const struct crew_part limit_wake[2] = {
     { .step = wake, .place = 0 },
-    { .step = be_woken, .place = 1, .counts = true },
+    { .step = be_woken, .place = 1, .sampling = SAMPLE_OWN, .counts = true },
 };
 
 /* ---- a system call ---- */
@@ -94,7 +94,9 @@ static int64_t call(struct crew_member *member)
     return CALLS;
 }
 
-const struct crew_part limit_call[1] = { { .step = call, .place = 0, .counts = true } };
+const struct crew_part limit_call[1] = {
+    { .step = call, .place = 0, .sampling = SAMPLE_SLICES, .counts = true }
+};
 
 /* ---- copies ---- */
 
@@ -120,7 +122,9 @@ static int64_t copy_out(struct crew_member *member)
     return COPIES;
 }
 
-const struct crew_part limit_copy[1] = { { .step = copy_out, .place = 0, .counts = true } };
+const struct crew_part limit_copy[1] = {
+    { .step = copy_out, .place = 0, .sampling = SAMPLE_SLICES, .counts = true }
+};
 
 static bool await_flag(struct crew_member *member, uint64_t index, uint32_t value)
 {
@@ -157,5 +161,5 @@ static int64_t relay_out(struct crew_member *member)
 
 const struct crew_part limit_relay[2] = {
     { .step = relay_there, .place = 0 },
-    { .step = relay_out, .place = 1, .counts = true },
+    { .step = relay_out, .place = 1, .sampling = SAMPLE_SLICES, .counts = true },
 };

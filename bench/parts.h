@@ -49,6 +49,6 @@ unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
 #define MAILBOX_BACK  "mailbox:back"
 
 /* How long a call waits before its caller asks whether to stop. */
-#define CALL_TIMEOUT (gnl_ms(20))
+#define CALL_TIMEOUT (gnl_ms(5))
 
 #endif

@@ -164,11 +164,11 @@ static void table_row(const struct report *report, unsigned index)
     struct text range = spread(&summary, rate ? in_rate : in_time, rate);
     struct text more = { "" };
 
-    if (row->payload)
+    if (row->task.moves)
         more = in_bytes((double)row->task.size / summary.ns * 1e9);
-    else if (summary.p99_ns > 0 && (row->section == SECTION_LATENCY || row->mailboxes == 0))
+    else if (row->tail)
         snprintf(more.text, sizeof more.text, "p99 %.20s", in_time(summary.p99_ns).text);
-    printf("  %-20s %-34s %9s %22s %13s  %-17s %s\n", row->name, row->title, value.text, range.text,
+    printf("  %-20s %-38s %9s  %-22s %12s  %-16s %s\n", row->name, row->title, value.text, range.text,
            more.text, against(report, row, &summary).text, verdict(row, &summary).text);
 }
 
@@ -274,10 +274,10 @@ static void json_row(const struct report *report, unsigned index)
     json_string(row->title);
     printf(", \"ns\": %.6g, \"low_ns\": %.6g, \"high_ns\": %.6g", summary.ns, summary.low_ns,
            summary.high_ns);
-    if (summary.p99_ns > 0)
+    if (row->tail)
         printf(", \"p99_ns\": %.6g", summary.p99_ns);
     printf(", \"per_second\": %.6g", 1e9 / summary.ns);
-    if (row->payload)
+    if (row->task.moves)
         printf(", \"bytes_per_second\": %.6g", (double)row->task.size / summary.ns * 1e9);
     if (row->limit >= 0)
         printf(", \"limit\": \"%s\", \"compares\": \"%s\", \"ratio\": %.6g", report->rows[row->limit].name,

@@ -31,6 +31,7 @@ static struct row *add(struct table *table, enum row_section section, const char
     struct row *row = &table->rows[table->count++];
 
     *row = (struct row){ .section = section, .task = task, .limit = -1 };
+    row->task.lap = section != SECTION_LATENCY && task.capacity > 0 ? 2 * (uint64_t)task.capacity : 16;
     snprintf(row->name, sizeof row->name, "%s", name);
     snprintf(row->title, sizeof row->title, "%s", title);
     return row;
@@ -53,11 +54,11 @@ static void hold_against(struct table *table, struct row *row, const char *limit
 static void add_limit(struct table *table, const char *name, const char *title, const struct crew_part *parts,
                       unsigned count, size_t size, int64_t capacity)
 {
-    struct row *row =
-        add(table, SECTION_LIMITS, name, title, (struct crew_task){ .size = size, .capacity = capacity });
+    struct row *row = add(table, SECTION_LIMITS, name, title,
+                          (struct crew_task){ .size = size, .capacity = capacity, .moves = size > 0 });
 
     play(row, parts, count);
-    row->payload = size > 0;
+    row->tail = parts == limit_wake;
 }
 
 static void add_latency(struct table *table, const char *name, const char *title,
@@ -68,6 +69,7 @@ static void add_latency(struct table *table, const char *name, const char *title
 
     play(row, parts, 2);
     row->mailboxes = 2;
+    row->tail = parts == latency_sleeping;
     hold_against(table, row, limit, COMPARE_TIME, aim);
 }
 
@@ -95,21 +97,24 @@ static void add_throughput(struct table *table, const char *name, const char *ti
         struct row *row = add(table, SECTION_THROUGHPUT, full_name, full_title, task);
         row->count = throughput_parts(way, ratio, row->parts);
         row->mailboxes = 1;
-        row->payload = way != IN_PLACE || task.touch;
         hold_against(table, row, limit, COMPARE_RATE, ratio == ONE_TO_ONE ? aim : 0);
     }
 }
 
+static struct crew_task still(struct crew_task task)
+{
+    task.moves = false;
+    return task;
+}
+
 unsigned rows_make(struct row rows[ROWS_MAX])
 {
-    const struct crew_task b64 = { .size = 64, .capacity = CAPACITY_SMALL };
-    const struct crew_task k1 = { .size = 1024, .capacity = CAPACITY_SMALL };
-    const struct crew_task k64 = { .size = 65536, .capacity = CAPACITY_64K };
-    const struct crew_task m1 = { .size = 1048576, .capacity = CAPACITY_1M };
-    struct crew_task m1_touched = m1;
+    const struct crew_task b64 = { .size = 64, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k1 = { .size = 1024, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k64 = { .size = 65536, .capacity = CAPACITY_64K, .moves = true };
+    const struct crew_task m1 = { .size = 1048576, .capacity = CAPACITY_1M, .moves = true };
     struct table table = { .rows = rows };
 
-    m1_touched.touch = true;
     add_limit(&table, "line_pass", "a cache line, core to core", limit_line, 2, 0, 0);
     add_latency(&table, "latency_spin", "64 B, both sides busy", latency_spinning, "line_pass", 1.3);
     add_rendezvous(&table);
@@ -125,11 +130,11 @@ unsigned rows_make(struct row rows[ROWS_MAX])
     add_limit(&table, "memcpy_1m", "memcpy, 1 MiB", limit_copy, 1, m1.size, m1.capacity);
     add_throughput(&table, "copy_1m", "1 MiB, copied", COPYING, m1, "memcpy_1m", 0);
     add_limit(&table, "relay_1m", "two memcpys and a flag, 1 MiB", limit_relay, 2, m1.size, m1.capacity);
-    add_throughput(&table, "zero_64", "64 B, in place", IN_PLACE, b64, "line_pass", 0);
-    add_throughput(&table, "zero_1m", "1 MiB, in place, untouched", IN_PLACE, m1, "zero_64", 1 / 1.2);
-    add_throughput(&table, "zero_1k", "1 KiB, in place, untouched", IN_PLACE, k1, "zero_64", 0);
-    add_throughput(&table, "zero_64k", "64 KiB, in place, untouched", IN_PLACE, k64, "zero_64", 0);
-    add_throughput(&table, "zero_1m_touched", "1 MiB, in place, written and read", IN_PLACE, m1_touched,
-                   "memcpy_1m", 0);
+    add_throughput(&table, "zero_64", "64 B, in place, untouched", IN_PLACE, still(b64), "line_pass", 0);
+    add_throughput(&table, "zero_1m", "1 MiB, in place, untouched", IN_PLACE, still(m1), "zero_64", 1 / 1.2);
+    add_throughput(&table, "zero_1k", "1 KiB, in place, untouched", IN_PLACE, still(k1), "zero_64", 0);
+    add_throughput(&table, "zero_64k", "64 KiB, in place, untouched", IN_PLACE, still(k64), "zero_64", 0);
+    add_throughput(&table, "zero_1m_touched", "1 MiB, in place, written and read", IN_PLACE, m1, "memcpy_1m",
+                   0);
     return table.count;
 }

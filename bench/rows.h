@@ -26,8 +26,8 @@ struct row {
     struct crew_task task;
     int limit; /* the row that it is compared with, -1: none */
     enum row_compare compare;
-    double aim;   /* at most (time), at least (rate); 0: none */
-    bool payload; /* bytes a second mean something: the contents move */
+    double aim; /* at most (time), at least (rate); 0: none */
+    bool tail;  /* samples are single events: their 99th percentile means something */
 };
 
 #define ROWS_MAX 64

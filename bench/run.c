@@ -15,8 +15,12 @@
 #define ROUNDS_DEFAULT 5
 #define ROUNDS_QUICK   3
 
-static const struct crew_time time_default = { .warm_ns = 40000000, .measure_ns = 150000000 };
-static const struct crew_time time_quick = { .warm_ns = 15000000, .measure_ns = 30000000 };
+static const struct crew_time time_default = { .warm_ns = 40000000,
+                                               .measure_ns = 150000000,
+                                               .measure_operations = 64 };
+static const struct crew_time time_quick = { .warm_ns = 15000000,
+                                             .measure_ns = 30000000,
+                                             .measure_operations = 16 };
 
 struct request {
     unsigned rounds; /* 0: the default */
