@@ -3,18 +3,30 @@
  * `ginnel bench`: measures the library on this machine, beside what the machine itself can do. The
  * command's entry point; everything else in this folder is its inside. It uses public headers only.
  *
- *   run      options, the rounds, the private runtime directory     rows     what is measured, and the aims
- *   crew     processes that do one thing at a time, in step         machine  cores, names
- *   limits   the machine's own                                      report   the table, JSON
+ *   run      the rounds, the private runtime directory    rows     what is measured, and the aims
+ *   crew     processes that do one thing, in step         machine  cores, names
+ *   limits   the machine's own                            report   the table, JSON
  *   latency, throughput   mailboxes
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include <stdbool.h>
+
+#define BENCH_ROUNDS_MAX 99
+
+struct bench_request {
+    unsigned rounds; /* at most BENCH_ROUNDS_MAX; 0: the default */
+    bool quick;      /* less precise, in less than 10 seconds */
+    bool json;
+    const char *only; /* what rows' names have in them; NULL: all rows */
+};
+
 /*
- * argv[0] is the word before the options. Returns the exit status: 0 measured, whether or not the
- * aims were reached; 1 it could not; 2 usage. Ends the process by the signal that interrupted it.
+ * Measures mailboxes and prints a table or JSON to standard output. Returns the exit status: 0
+ * measured, whether or not the aims were reached; 1 it could not; 2 no row has such a name. Ends the
+ * process by the signal that interrupts it.
  */
-int bench_run(int argc, char **argv);
+int bench_mailbox(const struct bench_request *request);
 
 #endif

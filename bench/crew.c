@@ -40,17 +40,19 @@ static void on_signal(int signo)
 
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
 
-static void set_signals(void (*handler)(int))
+/* Those that whoever started us had ignored stay so. */
+static void change_signals(void (*from)(int), void (*to)(int))
 {
-    struct sigaction action = { .sa_handler = handler };
+    struct sigaction action;
 
     for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++)
-        sigaction(caught[i], &action, NULL);
+        if (sigaction(caught[i], NULL, &action) == 0 && action.sa_handler == from)
+            sigaction(caught[i], &(struct sigaction){ .sa_handler = to }, NULL);
 }
 
 void crew_catch_signals(void)
 {
-    set_signals(on_signal);
+    change_signals(SIG_DFL, on_signal);
 }
 
 int crew_interrupted(void)
@@ -220,7 +222,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        set_signals(SIG_DFL);
+        change_signals(on_signal, SIG_DFL);
         sigprocmask(SIG_SETMASK, &before, NULL);
         if (getppid() != parent)
             _exit(1);

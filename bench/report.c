@@ -34,7 +34,7 @@ static double median(double *values, unsigned count)
 static double median_ratio(const struct report *report, unsigned index)
 {
     const struct row *row = &report->rows[index];
-    double ratios[ROUNDS_MAX];
+    double ratios[BENCH_ROUNDS_MAX];
 
     if (row->limit < 0)
         return 0;
@@ -51,7 +51,7 @@ static struct summary summarize(const struct report *report, unsigned index)
     const struct row *row = &report->rows[index];
     const struct crew_result *results = report->results[index];
     unsigned rounds = report->rounds;
-    double ns[ROUNDS_MAX], p99_ns[ROUNDS_MAX], faults[ROUNDS_MAX], sleeps[ROUNDS_MAX];
+    double ns[BENCH_ROUNDS_MAX], p99_ns[BENCH_ROUNDS_MAX], faults[BENCH_ROUNDS_MAX], sleeps[BENCH_ROUNDS_MAX];
     struct summary summary = { 0 };
 
     for (unsigned round = 0; round < rounds; round++) {

@@ -5,9 +5,8 @@
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
+#include "bench/bench.h"
 #include "bench/rows.h"
-
-#define ROUNDS_MAX 99
 
 struct report {
     const struct row *rows;
@@ -15,7 +14,7 @@ struct report {
     unsigned rounds;
     bool quick;
     bool wanted[ROWS_MAX]; /* rows that were measured */
-    struct crew_result results[ROWS_MAX][ROUNDS_MAX];
+    struct crew_result results[ROWS_MAX][BENCH_ROUNDS_MAX];
 };
 
 void report_table(const struct report *report);

@@ -2,7 +2,6 @@
 #include "bench/bench.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,78 +21,6 @@ static const struct crew_time time_quick = { .warm_ns = 15000000,
                                              .measure_ns = 30000000,
                                              .measure_operations = 16 };
 
-struct request {
-    unsigned rounds; /* 0: the default */
-    bool quick, json;
-    const char *only; /* part of rows' names, or NULL */
-};
-
-static const char help[] =
-    "Usage: ginnel bench [mailbox] [OPTION...]\n"
-    "Measures mailboxes on this machine, beside the machine's own limits in the same run.\n"
-    "\n"
-    "  --json        all numbers, as JSON\n"
-    "  --only NAME   only what has NAME in its name, and the limits it is compared with\n"
-    "  --quick       less precise, in less than 10 seconds\n"
-    "  --rounds N    go through everything N times and take medians (default 5, quick 3)\n"
-    "  --help        this text\n"
-    "\n"
-    "Exit status: 0 measured, whether or not the aims were reached; 1 failed; 2 usage.\n";
-
-/* ---- options ---- */
-
-static int usage(const char *what, const char *which)
-{
-    fprintf(stderr, "ginnel bench: %s%s; see ginnel bench --help\n", what, which);
-    return 2;
-}
-
-/* -1: go on; else the exit status. */
-static int parse(struct request *request, int argc, char **argv)
-{
-    static const struct option options[] = {
-        { "help", no_argument, NULL, 'h' },         { "json", no_argument, NULL, 'j' },
-        { "only", required_argument, NULL, 'o' },   { "quick", no_argument, NULL, 'q' },
-        { "rounds", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
-    };
-    char *end;
-    long rounds;
-
-    optind = 0; /* whoever called may have used getopt before */
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
-        switch (option) {
-        case 'h':
-            fputs(help, stdout);
-            return 0;
-        case 'j':
-            request->json = true;
-            break;
-        case 'o':
-            request->only = optarg;
-            break;
-        case 'q':
-            request->quick = true;
-            break;
-        case 'r':
-            rounds = strtol(optarg, &end, 10);
-            if (*optarg == '\0' || *end != '\0' || rounds < 1 || rounds > ROUNDS_MAX)
-                return usage("--rounds takes a number from 1 to 99, not ", optarg);
-            request->rounds = (unsigned)rounds;
-            break;
-        case ':':
-            return usage("an argument is missing to ", argv[optind - 1]);
-        default:
-            return usage("no such option: ", argv[optind - 1]);
-        }
-    }
-    if (optind < argc && strcmp(argv[optind], "mailbox") != 0)
-        return usage("nothing of that kind to measure: ", argv[optind]);
-    if (optind + 1 < argc)
-        return usage("one kind at a time, not also ", argv[optind + 1]);
-    return -1;
-}
-
 /* Marks the rows asked for, and those that they are compared with. False: there is none. */
 static bool choose(struct report *report, const char *only)
 {
@@ -110,12 +37,13 @@ static bool choose(struct report *report, const char *only)
 
 /* ---- the runtime directory ---- */
 
-static char directory[] = "/dev/shm/ginnel-bench-XXXXXX";
+static char directory[64];
 
 static int make_directory(void)
 {
+    snprintf(directory, sizeof directory, "/dev/shm/ginnel-bench-%d-XXXXXX", (int)getpid());
     if (!mkdtemp(directory) || setenv("GINNEL_DIR", directory, 1) != 0) {
-        fprintf(stderr, "ginnel bench: cannot make a directory %s: %s\n", directory, strerror(errno));
+        fprintf(stderr, "ginnel bench: cannot make the directory %s: %s\n", directory, strerror(errno));
         return -1;
     }
     return 0;
@@ -197,27 +125,25 @@ static int measure_in_private(struct report *report)
     return result;
 }
 
-int bench_run(int argc, char **argv)
+int bench_mailbox(const struct bench_request *request)
 {
     static struct row rows[ROWS_MAX];
     static struct report report;
-    struct request request = { 0 };
 
-    int status = parse(&request, argc, argv);
-    if (status >= 0)
-        return status;
     report.rows = rows;
     report.count = rows_make(rows);
-    report.quick = request.quick;
-    report.rounds = request.rounds > 0 ? request.rounds : request.quick ? ROUNDS_QUICK : ROUNDS_DEFAULT;
-    if (!choose(&report, request.only))
-        return usage("nothing measured has that in its name: ", request.only);
+    report.quick = request->quick;
+    report.rounds = request->rounds > 0 ? request->rounds : request->quick ? ROUNDS_QUICK : ROUNDS_DEFAULT;
+    if (!choose(&report, request->only)) {
+        fprintf(stderr, "ginnel bench: nothing that is measured has '%s' in its name\n", request->only);
+        return 2;
+    }
     machine_look();
     if (measure_in_private(&report) < 0)
         return 1;
-    if (request.json)
+    if (request->json)
         report_json(&report);
     else
         report_table(&report);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return 0;
 }
