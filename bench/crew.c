@@ -19,6 +19,7 @@
 #include "bench/machine.h"
 
 #define PATIENCE_NS ((int64_t)10000000000) /* for members to get ready, and to end */
+#define LIFE_S      60                     /* of a member, whatever becomes of the parent */
 #define SLICE_NS    1000000
 #define REST_NS     20000 /* from asleep to a core at rest */
 
@@ -186,6 +187,7 @@ static int live(struct crew_member *member, const struct crew_part *part)
     if (!member->buffer)
         return crew_fail(member, "a buffer", -ENOMEM);
     memset(member->buffer, 'g', member->task->size);
+    alarm(LIFE_S);
     if (machine_pin(part->place) < 0)
         return crew_fail(member, "going to a core", -errno);
     int result = part->begin ? part->begin(member) : 0;

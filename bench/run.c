@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,13 @@ int bench_mailbox(const struct bench_request *request)
     if (!choose(&report, request->only)) {
         fprintf(stderr, "ginnel bench: nothing that is measured has '%s' in its name\n", request->only);
         return 2;
+    }
+    if (sched_getscheduler(0) == SCHED_FIFO || sched_getscheduler(0) == SCHED_RR) {
+        fputs("ginnel bench: at a real-time priority its spinning processes would lock out everybody, and "
+              "the one "
+              "that is to stop them; use nice(1)\n",
+              stderr);
+        return 1;
     }
     machine_look();
     if (measure_in_private(&report) < 0)
