@@ -34,7 +34,7 @@ static uint64_t later_of(uint64_t a, uint64_t b)
  */
 static uint64_t most_steps(const struct gnli_slots *ring)
 {
-    return 3 * ring->count + 4096;
+    return 8 * ring->count + 4096;
 }
 
 static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
