@@ -237,8 +237,12 @@ START_TEST(lost_proof_of_life_is_taken_again)
     snprintf(path, sizeof path, "/proc/self/fd/%d", file->descriptor);
     close(open(path, O_RDWR | O_CLOEXEC)); /* the trap of record locks */
     ck_assert(dead(1));
-    assert_ok(gnli_participant_confirm(file, 1));
+    assert_ok(gnli_participant_confirm(file, records, 1));
     ck_assert(!dead(1));
+    /* Others noticed meanwhile, mended what it left and freed the number. */
+    gnli_participant_leave(file, records, 1);
+    ck_assert_int_eq(gnli_participant_confirm(file, records, 1), -ESTALE);
+    ck_assert(dead(1));
     close_file();
 }
 END_TEST
@@ -250,7 +254,7 @@ START_TEST(without_its_descriptor_nothing_is_confirmed_and_nobody_declared_dead)
     open_file();
     pid_t pid = start(&child);
     close(file->descriptor);
-    ck_assert_int_eq(gnli_participant_confirm(file, 1), -EBADF);
+    ck_assert_int_eq(gnli_participant_confirm(file, records, 1), -EBADF);
     ck_assert(!dead(2));
     ck_assert(!dead(7));
     finish(&child, pid);
