@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table and the lines (show.h). The table is taken away before anything else is printed.
+ */
 #include "show.h"
 
 #include <stdarg.h>
