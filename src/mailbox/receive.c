@@ -18,7 +18,8 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define ASK_WHEN_BUSY 4 /* participants asked after, at most, once in a tick of the coarse clock */
+#define LOOK_WHEN_BUSY_NS ((int64_t)10000000) /* a look is some system calls: not at every tick of a fast clock */
+#define ASK_WHEN_BUSY     16                  /* participants asked after at a look around */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -241,8 +242,8 @@ static void look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
 
-    if (now != atomic_load_explicit(&port->looked_ns, memory_order_relaxed)) { /* A */
-        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);    /* A */
+    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) >= LOOK_WHEN_BUSY_NS) { /* A */
+        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);                        /* A */
         gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
     }
 }
