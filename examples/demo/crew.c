@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,7 +25,7 @@ static pid_t start(void)
     fflush(NULL);
     pid_t pid = fork();
     if (pid < 0)
-        give_up("fork", -errno);
+        give_up("fork", strerror(errno));
     if (pid > 0)
         return pid;
     signal(SIGINT, SIG_IGN);
@@ -72,7 +73,7 @@ void crew_look(struct crew *crew)
     if (count == -ENOENT) /* nobody has opened it yet */
         return;
     if (count < 0)
-        give_up("looking at the lines", (int)count);
+        give_up("looking at the lines", gnl_error_detail());
     for (unsigned i = 0; i < WORKERS; i++)
         if (lives(&crew->workers[i]))
             crew->workers[i].held = 0;

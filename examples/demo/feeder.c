@@ -23,7 +23,7 @@ static void send_batch(gnl_port *port, struct batch *batch)
     while (sent < batch->count) {
         ssize_t went = gnl_send_many(port, batch->messages + sent, batch->count - sent, GNL_FOREVER);
         if (went < 0)
-            give_up("sending lines", (int)went);
+            give_up("sending lines", gnl_error_detail());
         sent += (size_t)went;
     }
     batch->count = batch->used = 0;
@@ -37,7 +37,7 @@ void feed(const struct text *text)
 
     batch.buffer = malloc(batch.size);
     if (!batch.buffer)
-        give_up("memory for a line", -ENOMEM);
+        give_up("memory for a line", strerror(ENOMEM));
     for (size_t at = 0; at < text->size; line.number++) {
         size_t length = text_line(text, at), size = sizeof line + length;
         if (batch.count == BATCH || batch.used + size > batch.size)

@@ -9,11 +9,9 @@
 
 #define QUEUE 1024 /* lines, or counts, that wait at the most */
 
-_Noreturn void give_up(const char *what, int code)
+_Noreturn void give_up(const char *what, const char *why)
 {
-    const char *detail = gnl_error_detail();
-
-    fprintf(stderr, "wordcount: %s: %s\n", what, *detail ? detail : gnl_strerror(code));
+    fprintf(stderr, "wordcount: %s: %s\n", what, why);
     exit(1);
 }
 
@@ -23,9 +21,8 @@ static gnl_port *open_port(const char *address, int64_t capacity, size_t message
     struct gnl_options options = { .capacity = capacity, .message_max = message_max, .direction = direction };
     gnl_port *port;
 
-    int result = gnl_open(&port, address, &options);
-    if (result < 0)
-        give_up(address, result);
+    if (gnl_open(&port, address, &options) < 0)
+        give_up("opening a mailbox", gnl_error_detail());
     return port;
 }
 

@@ -5,9 +5,10 @@
  * collector, and is done with the line only then. So a line that a killed worker held is delivered
  * to another; and one whose count was sent already is told apart by its number.
  *
- *   text     the lines                      crew    the processes, and what is done to them
- *   feeder, worker   what those run         tally   the collector's sums
- *   show     what happens, for people       wordcount   the collector, from start to end
+ *   text             the lines                  crew        the processes, seen from the collector
+ *   job              the mailboxes              drama       what is done to the workers
+ *   feeder, worker   what those run             tally       the collector's sums
+ *   show             what happens, for people   wordcount   the collector, from start to end
  */
 #ifndef DEMO_JOB_H
 #define DEMO_JOB_H
@@ -58,8 +59,8 @@ size_t text_line(const struct text *text, size_t start);
 gnl_port *open_lines(const struct text *text, enum gnl_direction direction);
 gnl_port *open_counts(const struct text *text, enum gnl_direction direction);
 
-/* The program ends with a message: what could not be done, and the library's reason. */
-_Noreturn void give_up(const char *what, int code);
+/* The program ends with a message: what could not be done, and why (gnl_error_detail, strerror). */
+_Noreturn void give_up(const char *what, const char *why);
 
 /* feeder.c: sends every line, in order. */
 void feed(const struct text *text);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table and the lines (show.h). The table is taken away before anything else is printed.
+ */
 #include "show.h"
 
 #include <stdarg.h>
@@ -91,8 +94,10 @@ static void draw_table(struct show *show, const struct crew *crew, const struct 
     show->rows = 4;
     for (unsigned i = 0; i < WORKERS; i++, show->rows++) {
         const struct member *worker = &crew->workers[i];
+        char held[48];
+        snprintf(held, sizeof held, worker->state == KILLED ? "(%s)" : "%s", grouped(worker->held));
         printf("  worker %-3u %-10d %-8s %6s %12s %12s\n", i + 1, (int)worker->pid, state_name(worker->state),
-               grouped(worker->held), grouped(worker->received), grouped(tally->redelivered_to[i]));
+               held, grouped(worker->received), grouped(tally->redelivered_to[i]));
     }
     fflush(stdout);
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tally (tally.h). A bit a line tells what was counted already.
+ */
 #include "tally.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define AT_A_TIME 256 /* counts that are received before the caller looks around */
 
@@ -10,7 +14,7 @@ void tally_init(struct tally *tally, uint64_t lines)
 {
     *tally = (struct tally){ .expected = lines, .seen = calloc(lines / 64 + 1, sizeof *tally->seen) };
     if (!tally->seen)
-        give_up("memory for a bit a line", -ENOMEM);
+        give_up("memory for a bit a line", strerror(ENOMEM));
 }
 
 void tally_fini(struct tally *tally)
@@ -23,7 +27,7 @@ static void add(struct tally *tally, const struct count *count)
     uint64_t bit = (uint64_t)1 << count->line % 64;
 
     if (count->line >= tally->expected || count->worker >= WORKERS)
-        give_up("the count of a line that was never sent", -EBADMSG);
+        give_up("receiving counts", "one is of a line that was never sent");
     tally->received++;
     if (count->redelivered) {
         tally->redelivered++;
@@ -48,7 +52,7 @@ void tally_receive(struct tally *tally, gnl_port *counts, uint64_t lines, int64_
         if (size == -EAGAIN || size == -ETIMEDOUT)
             return;
         if (size != (ssize_t)sizeof count)
-            give_up("receiving counts", size < 0 ? (int)size : -EBADMSG);
+            give_up("receiving counts", size < 0 ? gnl_error_detail() : "one is too short");
         add(tally, &count);
     }
 }

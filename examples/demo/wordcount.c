@@ -16,26 +16,15 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "drama.h"
 #include "show.h"
 #include "tally.h"
 
-#define STOPPED_NS    ((int64_t)1000000000)
 #define LOOK_EVERY_NS ((int64_t)50000000)
 #define STALLED_NS    ((int64_t)20000000000) /* so long without anything new: it failed */
 #define A_MOMENT      gnl_ms(20)
 
 volatile sig_atomic_t asked_to_end;
-
-/* What is done to the workers, and what came of it. */
-struct drama {
-    uint64_t stop_at, kill_at; /* lines counted */
-    struct member *stopped, *killed;
-    int64_t stopped_ns;
-    uint64_t stopped_held; /* lines, when it was stopped */
-    bool continued;
-    bool robbed;    /* the stopped one held fewer when it was continued */
-    bool delivered; /* all that the killed one held was delivered again */
-};
 
 struct run {
     struct text text;
@@ -67,90 +56,9 @@ static void clean_up(void)
     gnl_remove(COUNTS);
 }
 
-static unsigned number_of(const struct member *worker)
-{
-    return (unsigned)(worker - run.crew.workers) + 1;
-}
-
-/* ---- the drama ---- */
-
-static void stop_one(struct drama *drama)
-{
-    drama->stopped = crew_stop_holder(&run.crew);
-    if (!drama->stopped)
-        return;
-    drama->stopped_held = drama->stopped->held;
-    drama->stopped_ns = now_ns();
-    show_event(&run.show, "worker %u is STOPPED, holding %s lines", number_of(drama->stopped),
-               grouped(drama->stopped_held));
-}
-
-static void continue_it(struct drama *drama)
-{
-    crew_look(&run.crew);
-    drama->robbed = drama->stopped->held < drama->stopped_held;
-    show_event(&run.show, "worker %u is continued after %.2f s; it %s %s lines", number_of(drama->stopped),
-               (double)(now_ns() - drama->stopped_ns) / 1e9,
-               drama->robbed ? "WAS ROBBED and holds" : "still holds its", grouped(drama->stopped->held));
-    drama->continued = true;
-    crew_continue(drama->stopped);
-}
-
-static void kill_one(struct drama *drama)
-{
-    drama->killed = crew_stop_holder(&run.crew);
-    if (!drama->killed)
-        return;
-    crew_kill(drama->killed);
-    show_event(&run.show, "worker %u is KILLED (SIGKILL), holding %s lines", number_of(drama->killed),
-               grouped(drama->killed->held));
-}
-
-static void see_delivered(struct drama *drama)
-{
-    const struct tally *tally = &run.tally;
-    char who[128] = "";
-
-    if (tally->redelivered < drama->killed->held)
-        return;
-    drama->delivered = true;
-    for (unsigned i = 0; i < WORKERS; i++)
-        if (tally->redelivered_to[i] > 0)
-            snprintf(who + strlen(who), sizeof who - strlen(who), "%s %s to worker %u", *who ? "," : "",
-                     grouped(tally->redelivered_to[i]), i + 1);
-    show_event(&run.show, "%s lines of worker %u were REDELIVERED:%s", grouped(tally->redelivered),
-               number_of(drama->killed), who);
-}
-
-/*
- * Does what is due. False: it could not, since no worker was found holding a line. Then no count must be
- * received before it can: soon all workers wait to send theirs, with lines in their hands.
- */
-static bool play(struct drama *drama)
-{
-    if (!drama->stopped && run.tally.lines >= drama->stop_at)
-        stop_one(drama);
-    if (drama->stopped && !drama->continued && now_ns() - drama->stopped_ns >= STOPPED_NS)
-        continue_it(drama);
-    if (drama->stopped && !drama->killed && run.tally.lines >= drama->kill_at)
-        kill_one(drama);
-    if (drama->killed && !drama->delivered)
-        see_delivered(drama);
-    return (drama->stopped || run.tally.lines < drama->stop_at) &&
-           (drama->killed || run.tally.lines < drama->kill_at);
-}
-
-static uint64_t next_act(const struct drama *drama)
-{
-    return !drama->stopped ? drama->stop_at : !drama->killed ? drama->kill_at : UINT64_MAX;
-}
-
-/* ---- from start to end ---- */
-
 static bool all_done(void)
 {
-    if (run.tally.lines < run.text.lines ||
-        (run.text.lines > 0 && !(run.drama.continued && run.drama.delivered)))
+    if (run.tally.lines < run.text.lines || (run.text.lines > 0 && !drama_over(&run.drama)))
         return false;
     crew_look(&run.crew);
     return run.crew.lines.queued == 0 && run.crew.lines.held == 0;
@@ -161,7 +69,7 @@ static void receive(void)
     uint64_t received = run.tally.received, lines = run.tally.lines;
     int64_t before = now_ns();
 
-    tally_receive(&run.tally, run.counts, next_act(&run.drama), A_MOMENT);
+    tally_receive(&run.tally, run.counts, drama_next(&run.drama), A_MOMENT);
     if (run.tally.lines > lines)
         run.counted_ns = now_ns();
     else if (run.tally.received == received && lines < run.text.lines)
@@ -190,7 +98,7 @@ static void collect(void)
     uint64_t received = 0;
 
     while (!asked_to_end && !run.failed && !all_done()) {
-        if (play(&run.drama))
+        if (drama_play(&run.drama, &run.crew, &run.tally, &run.show))
             receive();
         else
             nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
@@ -246,12 +154,12 @@ static void write_result(const char *path)
     FILE *file = fopen(path, "w");
 
     if (!file)
-        give_up(path, -errno);
+        give_up(path, strerror(errno));
     fprintf(file, "%llu %llu %llu %llu\n", (unsigned long long)tally->newlines,
             (unsigned long long)tally->words, (unsigned long long)tally->bytes,
             (unsigned long long)(tally->expected + tally->received));
     if (fclose(file) != 0)
-        give_up(path, -errno);
+        give_up(path, strerror(errno));
 }
 
 static void start(bool unprintable_words)
@@ -263,9 +171,7 @@ static void start(bool unprintable_words)
     sigaction(SIGHUP, &action, NULL);
     collector = getpid();
     atexit(clean_up);
-    run.drama = (struct drama){ .stop_at = run.text.lines / 4, .kill_at = run.text.lines / 2 };
-    if (run.text.lines == 0)
-        run.drama.stop_at = run.drama.kill_at = UINT64_MAX; /* nobody will ever hold anything */
+    drama_init(&run.drama, run.text.lines);
     tally_init(&run.tally, run.text.lines);
     printf("%s lines, %s bytes, the longest line %s bytes\n\n", grouped(run.text.lines),
            grouped(run.text.size), grouped(run.text.longest));
@@ -295,6 +201,11 @@ int main(int argc, char **argv)
     if (opened < 0) {
         fprintf(stderr, "%s: %s\n", argv[optind],
                 opened == -EINVAL ? "not a regular file" : strerror(-opened));
+        return 1;
+    }
+    if (run.text.longest > GNL_MESSAGE_MAX_LIMIT - sizeof(struct line)) {
+        fprintf(stderr, "%s: a line of %zu bytes is more than a message can take\n", argv[optind],
+                run.text.longest);
         return 1;
     }
     start(unprintable_words);

@@ -38,7 +38,7 @@ static struct count count_line(const gnl_message *message, uint32_t worker)
     struct line line;
 
     if (message->size < sizeof line)
-        give_up("a line without a number", -EBADMSG);
+        give_up("taking lines", "one has no number");
     memcpy(&line, bytes, sizeof line);
     bytes += sizeof line;
     size_t size = message->size - sizeof line;
@@ -62,7 +62,7 @@ static void send_counts(gnl_port *port, struct count *counts, size_t count)
     while (sent < count) {
         ssize_t went = gnl_send_many(port, messages + sent, count - sent, GNL_FOREVER);
         if (went < 0)
-            give_up("sending counts", (int)went);
+            give_up("sending counts", gnl_error_detail());
         sent += (size_t)went;
     }
 }
@@ -82,7 +82,7 @@ void work(const struct text *text, uint32_t worker, bool unprintable_words)
         if (count == -ETIMEDOUT)
             continue;
         if (count < 0)
-            give_up("taking lines", (int)count);
+            give_up("taking lines", gnl_error_detail());
         for (ssize_t i = 0; i < count; i++)
             results[i] = count_line(&taken[i], worker);
         send_counts(counts, results, (size_t)count);

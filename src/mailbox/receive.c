@@ -18,7 +18,7 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define LOOK_WHEN_BUSY_NS ((int64_t)20000000)
+#define LOOK_WHEN_BUSY_NS ((int64_t)20000000) /* a look is some system calls: not at every tick of the clock */
 #define ASK_WHEN_BUSY     4 /* participants asked after at such a look */
 
 struct receiving {
