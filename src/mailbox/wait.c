@@ -88,6 +88,12 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
         }
         int64_t until = looked + LOOK_AROUND_NS;
         gnli_futex_wait(&sleepers->sequence, sequence, until < deadline ? until : deadline); /* L4 */
+        /* What it was woken for, before the flag goes up again: else the next sender wakes nobody. */
+        result = gnli_mailbox_port_usable(port);
+        if (result == 0)
+            result = attempt(port, context);
+        if (result != -EAGAIN)
+            return result;
     }
 }
 

@@ -588,6 +588,25 @@ START_TEST(sender_that_slept_through_the_floor_claims_again)
 }
 END_TEST
 
+START_TEST(receiver_that_skipped_a_claim_and_slept_for_many_laps_finds_the_next_message)
+{
+    make(4, 0);
+    uint64_t claimed = claim(1);
+    ck_assert_int_eq(receive(), -1); /* looks past the claim from now on */
+    put(1, &claimed, 7);
+    struct gnli_cursor others;
+    gnli_cursor_init(&others);
+    ck_assert_int_eq(receive_with(&others), 7);
+    for (uint32_t i = 0; i < 20000; i++) {
+        send(1, i);
+        ck_assert_int_eq(receive_with(&others), i);
+    }
+    send(1, 8);
+    ck_assert_int_eq(receive(), 8);
+    ck_assert_int_eq(receive(), -1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ring");
@@ -606,6 +625,7 @@ int main(void)
     tcase_add_test(messages, offer_that_was_received_cannot_be_retracted);
     TCase *claims = support_case(suite, "claims");
     tcase_add_test(claims, living_claim_is_skipped_and_its_message_comes_when_it_is_there);
+    tcase_add_test(claims, receiver_that_skipped_a_claim_and_slept_for_many_laps_finds_the_next_message);
     tcase_add_test(claims, one_sender_s_messages_stay_in_order_past_skipped_claims);
     tcase_add_test(claims, living_claim_of_the_last_lap_is_pushed_on);
     tcase_add_test(claims, ring_with_a_living_claim_holds_one_message_less_and_no_more);
