@@ -11,7 +11,8 @@ started=
 cleanup() {
     for pid in $started; do
         # The commands of a worker are process groups of their own.
-        for command in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
+        commands=$(cat "/proc/$pid/task/"*/children 2>/dev/null) || :
+        for command in $commands; do
             kill -KILL -- "-$command" 2>/dev/null || :
         done
         kill -KILL "$pid" 2>/dev/null || :
