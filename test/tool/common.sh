@@ -10,6 +10,11 @@ mkdir -m 0700 "$GINNEL_DIR"
 started=
 cleanup() {
     for pid in $started; do
+        # The commands of a worker are process groups of their own.
+        commands=$(cat "/proc/$pid/task/"*/children 2>/dev/null) || :
+        for command in $commands; do
+            kill -KILL -- "-$command" 2>/dev/null || :
+        done
         kill -KILL "$pid" 2>/dev/null || :
     done
     rm -rf "$room"
@@ -68,10 +73,9 @@ said() {
 
 # until_true COMMAND...: waits until it succeeds, for 30 seconds at most.
 until_true() {
-    tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || fail "waited in vain for: $*"
+    deadline=$(($(date +%s) + 30))
+    until "$@" 2>/dev/null; do
+        [ "$(date +%s)" -lt $deadline ] || fail "waited in vain for: $*"
         sleep 0.05
     done
 }

@@ -8,7 +8,7 @@ mkfifo "$room/pipe"
 start_into "$room/pipe" recv mailbox:i --capacity unbounded
 receiver=$pid
 exec 3<"$room/pipe"
-ginnel send mailbox:i "$room/numbers"
+ginnel send mailbox:i --capacity unbounded "$room/numbers"
 # The pipe is full: what recv holds it cannot write.
 stuck() {
     before=$(field mailbox:i 's["received"], s["held"]')

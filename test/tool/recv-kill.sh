@@ -8,7 +8,7 @@ mkfifo "$room/pipe"
 start_into "$room/pipe" recv mailbox:k --capacity unbounded
 receiver=$pid
 exec 3<"$room/pipe"
-ginnel send mailbox:k "$room/numbers"
+ginnel send mailbox:k --capacity unbounded "$room/numbers"
 stuck() {
     before=$(field mailbox:k 's["received"], s["held"]')
     sleep 0.2

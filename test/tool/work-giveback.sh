@@ -13,8 +13,11 @@ same "what remains" "$(field mailbox:g 's["queued"], s["held"], s["redelivered"]
 
 # Always failing: it pauses longer and longer, and stops at once when told to.
 echo poison | ginnel send mailbox:g
+before=$(date +%s%N)
 start work mailbox:g -- sh -c 'kill -9 $$' 2>"$room/err"
 until_true grep -q 'delivery 7, pausing 640 ms' "$room/err"
+after=$(date +%s%N)
+[ $((after - before)) -ge 630000000 ] || fail "six pauses took $(((after - before) / 1000000)) ms"
 grep -q 'sh: ended by signal 9; message given back after delivery 2, pausing 20 ms' "$room/err" || fail "no pause of 20 ms"
 kill -TERM "$pid"
 ended "$pid"

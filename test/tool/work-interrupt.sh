@@ -3,16 +3,17 @@
 # SIGINT: what runs may finish; a second one terminates it, and its message is given back.
 . "$(dirname "$0")/common.sh"
 
+mkfifo "$room/go"
 seq 1 2 | ginnel send mailbox:s
 # shellcheck disable=SC2016
-start work mailbox:s -- sh -c 'cat >"$0/running"; until [ -e "$0/go" ]; do sleep 0.05; done; cp "$0/running" "$0/done"' "$room"
+start work mailbox:s -- sh -c 'cat >"$0/running"; read -r _ <"$0/go"; cp "$0/running" "$0/done"' "$room"
 until_true test -s "$room/running"
 kill -INT "$pid"
 # It takes no more, but it waits: what it holds it still holds.
 sleep 0.3
 kill -0 "$pid" || fail "it did not wait for its command"
 same "held" "$(field mailbox:s 's["queued"], s["held"]')" "(1, 1)"
-touch "$room/go"
+echo >"$room/go"
 ended "$pid"
 same "status of work: SIGINT's" "$got" 130
 same "the command finished" "$(cat "$room/done")" 1
