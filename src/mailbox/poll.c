@@ -177,7 +177,7 @@ static int start(struct gnli_mailbox_port *port)
     struct gnli_poll *poll = calloc(1, sizeof *poll);
     if (!poll)
         return -ENOMEM;
-    poll->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    poll->descriptor = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (poll->descriptor < 0) {
         int error = errno;
         free(poll);
