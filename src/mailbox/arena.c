@@ -111,13 +111,14 @@ void gnli_arena_fini(struct gnli_arena *arena)
     pthread_mutex_destroy(&arena->lock);
 }
 
-bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
+int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
 {
     struct place place = place_of(chunk);
 
-    return place.class < arena->layout->classes && place.block < layout_of(arena, place.class)->blocks &&
-           place.index < layout_of(arena, place.class)->per_block && size <= layout_of(arena, place.class)->chunk &&
-           map_class(arena, place.class);
+    if (place.class >= arena->layout->classes || place.block >= layout_of(arena, place.class)->blocks ||
+        place.index >= layout_of(arena, place.class)->per_block || size > layout_of(arena, place.class)->chunk)
+        return -EBADMSG;
+    return map_class(arena, place.class) ? 0 : -ENOMEM;
 }
 
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk)

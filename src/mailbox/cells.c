@@ -118,11 +118,14 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
     atomic_thread_fence(memory_order_acquire);                                                   /* C */
     if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word)                         /* C */
         return 0; /* F3 */
+    /* Without address space for the chunk we can't do F5, and must not do F6 without it: let others. */
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == -ENOMEM)
+        return -ENOMEM;
     if (gnli_cell_phase(cell_word) == GNLI_CELL_PENDING && gnli_cell_owner(cell_word) == gnli_word_owner(word))
         change(&held->word, cell_word, /* F4 */
                gnli_cell_word(GNLI_CELL_HELD, gnli_cell_owner(cell_word), gnli_cell_deliveries(cell_word),
                               gnli_cell_serial(cell_word)));
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size)) {
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0) {
         uint64_t queued = gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, index),
                                           gnli_chunk_serial(chunk_held));
         change(gnli_arena_word(&view->arena, chunk), queued, chunk_held); /* F5 */
@@ -163,7 +166,7 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     /* D1 */
     if (!change(&cell->word, hold->word, gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
         return -EBADMSG;
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&mailbox->view.arena, chunk, size)) /* D2 */
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) /* D2 */
         gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, gnli_mailbox_depth(mailbox));
     return 0;
 }
@@ -210,7 +213,7 @@ void gnli_cell_undo_claim(struct gnli_view *view, struct gnli_slots *ring, uint6
         return;
     /* What stands there may be of an earlier lap: then no chunk has this word any more. */
     uint32_t who = gnli_chunk_slot(ring->number, index);
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size))
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0)
         change(gnli_arena_word(&view->arena, chunk), gnli_chunk_word(GNLI_CHUNK_QUEUED, who, serial),
                gnli_chunk_word(GNLI_CHUNK_FREE, 0, serial + 1));
 }

@@ -7,6 +7,7 @@
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,8 @@ static int remove_mailbox(const struct gnli_address *address)
     gnli_handles_lock();
     bool viewed = gnli_view_open(&view, directory, name, subject) == 0;
     int result = unlinkat(directory, name, 0) == 0 ? 0 : -errno;
+    if (result == -EISDIR) /* what is foreign goes too, if it is empty */
+        result = unlinkat(directory, name, AT_REMOVEDIR) == 0 ? 0 : -errno;
     close(directory);
     if (viewed) {
         /* The name is gone first: killed here, its users find that out within 100 ms. */

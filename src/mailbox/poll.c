@@ -157,6 +157,7 @@ static struct watcher *find_watcher(void)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread inherits it: no signal of the program's lands there */
     int error = pthread_create(&made->thread, &attributes, watch, made);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -176,7 +177,7 @@ static int start(struct gnli_mailbox_port *port)
     struct gnli_poll *poll = calloc(1, sizeof *poll);
     if (!poll)
         return -ENOMEM;
-    poll->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    poll->descriptor = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (poll->descriptor < 0) {
         int error = errno;
         free(poll);

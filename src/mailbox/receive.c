@@ -57,7 +57,18 @@ static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
     *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
     if (*size <= GNLI_INLINE_MAX)
         return body->data;
-    return gnli_arena_valid(&mailbox->view.arena, chunk, *size) ? gnli_arena_data(&mailbox->view.arena, chunk) : NULL;
+    return gnli_arena_reach(&mailbox->view.arena, chunk, *size) == 0 ? gnli_arena_data(&mailbox->view.arena, chunk) : NULL;
+}
+
+/* Is there address space for what the body names? Asked before it becomes ours: -ENOMEM, and it stays. */
+static int reach(struct gnli_mailbox_port *port, struct gnli_body *body)
+{
+    gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
+    size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
+
+    if (size <= GNLI_INLINE_MAX || gnli_arena_reach(&port->mailbox->view.arena, chunk, size) != -ENOMEM)
+        return 0;
+    return gnli_fail(-ENOMEM, "%s: no address space for a message of %zu bytes", port->port.subject, size);
 }
 
 static int too_small(struct gnli_mailbox_port *port, size_t message, size_t buffer)
@@ -140,6 +151,9 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
         bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
         if (!poisoned && receiving->copy && size > receiving->size)
             return too_small(port, size, receiving->size);
+        int result = reach(port, &held->body);
+        if (result < 0)
+            return result;
         if (!gnli_cell_adopt(mailbox, cell, word, &receiving->hold))
             continue;
         if (!poisoned) {
@@ -227,6 +241,8 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             result = too_small(port, size, receiving->size);
             break;
         }
+        if ((result = reach(port, &slot->body)) < 0)
+            break;
         if (hold.cell == 0 && (result = gnli_cell_acquire(port->mailbox, receiving->cell_hint, &hold)) < 0)
             break;
         int taken = gnli_cell_take(port->mailbox, port->in, position, word, &hold);

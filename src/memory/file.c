@@ -27,8 +27,7 @@ void gnli_files_unlock(void)
     pthread_mutex_unlock(&table_lock);
 }
 
-/* A descriptor of 0, 1 or 2 would get what the program prints. Consumes the one given. */
-static int move_above_standard(int descriptor)
+int gnli_above_standard(int descriptor)
 {
     if (descriptor < 0 || descriptor > 2)
         return descriptor;
@@ -44,7 +43,7 @@ static int reopen(int path_descriptor)
     char path[64];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", path_descriptor);
-    return move_above_standard(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    return gnli_above_standard(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 /* Takes over the descriptor; the table's lock is held. */
@@ -161,7 +160,7 @@ int gnli_file_new(struct gnli_file **file, int directory, uint64_t size, mode_t 
     bool hidden = descriptor < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL);
     if (hidden)
         descriptor = make_hidden(directory, 0600);
-    descriptor = move_above_standard(descriptor);
+    descriptor = gnli_above_standard(descriptor);
     if (descriptor < 0)
         return gnli_fail_errno(errno, "%s: cannot make it", what);
     int result = set_size(descriptor, size, mode, what);

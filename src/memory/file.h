@@ -26,6 +26,12 @@ struct gnli_file {
     struct gnli_file *next;
 };
 
+/*
+ * The same descriptor (or failure) as another number if it is 0, 1 or 2: those would get what the
+ * program prints. Consumes the one given; closes it on exec.
+ */
+int gnli_above_standard(int descriptor);
+
 /* Opens a regular file of that name for reading and writing. A negative code has a sentence about `what`. */
 int gnli_file_open(struct gnli_file **file, int directory, const char *name, const char *what);
 

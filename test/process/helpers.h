@@ -19,6 +19,14 @@
 #define PATIENCE gnl_ms(PATIENCE_MS)
 #define SOON     gnl_s(5) /* for what the library promises within a second or so */
 
+#if defined __SANITIZE_ADDRESS__
+#define ADDRESS_SANITIZER 1
+#elif defined __has_feature
+#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define ADDRESS_SANITIZER 0
+#endif
+
 /* A test that this machine or this user cannot run. */
 #define skip(...)                                                                                            \
     do {                                                                                                     \
