@@ -94,8 +94,10 @@ static unsigned look_at_ports(struct watcher *watcher, struct gnli_futex_one *wo
 /* The lock is held. */
 static void look_around(struct watcher *watcher)
 {
-    for (unsigned i = 0; i < watcher->count; i++)
+    for (unsigned i = 0; i < watcher->count; i++) {
         gnli_mailbox_look_around(watcher->ports[i]->mailbox, ASK_WHEN_ASLEEP);
+        gnli_mailbox_bury_again(watcher->ports[i]);
+    }
 }
 
 static void *watch(void *context)
