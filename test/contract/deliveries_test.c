@@ -17,8 +17,9 @@ static gnl_port *port;
 
 static void open_work(uint32_t max_deliveries, const char *dead_letters)
 {
-    assert_ok(gnl_open(&port, ADDRESS,
-                       &(struct gnl_options){ .max_deliveries = max_deliveries, .dead_letters = dead_letters }));
+    assert_ok(
+        gnl_open(&port, ADDRESS,
+                 &(struct gnl_options){ .max_deliveries = max_deliveries, .dead_letters = dead_letters }));
 }
 
 static void close_work(void)

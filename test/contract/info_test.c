@@ -54,8 +54,8 @@ START_TEST(info_counts_ports)
 }
 END_TEST
 
-static void expect_counts(const struct pair *pair, uint64_t queued, uint64_t held, uint64_t sent, uint64_t received,
-                          uint64_t redelivered)
+static void expect_counts(const struct pair *pair, uint64_t queued, uint64_t held, uint64_t sent,
+                          uint64_t received, uint64_t redelivered)
 {
     struct gnl_port_info info = info_of(pair->receiver);
 

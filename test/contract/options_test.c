@@ -96,14 +96,19 @@ START_TEST(defaults_are_what_the_header_says)
 }
 END_TEST
 
-static const struct gnl_options made = { .capacity = 10, .message_max = 500, .mode = 0640, .max_deliveries = 3, .dead_letters = "graves" };
+static const struct gnl_options made = {
+    .capacity = 10, .message_max = 500, .mode = 0640, .max_deliveries = 3, .dead_letters = "graves"
+};
 
 START_TEST(zero_takes_what_is_there_and_the_same_value_agrees)
 {
     static const struct gnl_options agreeing[] = {
-        { .capacity = 0 },       { .capacity = 10 },
-        { .message_max = 500 },  { .mode = 0640 },
-        { .max_deliveries = 3 }, { .max_deliveries = 3, .dead_letters = "mailbox:graves" },
+        { .capacity = 0 },
+        { .capacity = 10 },
+        { .message_max = 500 },
+        { .mode = 0640 },
+        { .max_deliveries = 3 },
+        { .max_deliveries = 3, .dead_letters = "mailbox:graves" },
         { .create = GNL_OPEN_ONLY, .direction = GNL_RECV_ONLY },
     };
     open_and_close(ADDRESS, &made);
@@ -243,9 +248,9 @@ END_TEST
 
 START_TEST(valid_names_are_opened_and_others_refused)
 {
-    static const char *const invalid[] = { "mailbox:",    "mailbox:.x",  "mailbox:a/b", "mailbox:a b", "mailbox:..",
-                                           "mailbox://x", "mailbox:a:b", "options",     "",            ":x",
-                                           "mailbox:\xff" };
+    static const char *const invalid[] = { "mailbox:",   "mailbox:.x",  "mailbox:a/b", "mailbox:a b",
+                                           "mailbox:..", "mailbox://x", "mailbox:a:b", "options",
+                                           "",           ":x",          "mailbox:\xff" };
     char longest[8 + GNL_NAME_MAX + 2];
 
     for (size_t i = 0; i < sizeof invalid / sizeof invalid[0]; i++)
@@ -388,7 +393,8 @@ int main(void)
     Suite *suite = suite_create("options");
     TCase *options = support_case(suite, "options");
 
-    tcase_add_loop_test(options, options_that_make_no_sense_are_einval, 0, sizeof nonsense / sizeof nonsense[0]);
+    tcase_add_loop_test(options, options_that_make_no_sense_are_einval, 0,
+                        sizeof nonsense / sizeof nonsense[0]);
     tcase_add_test(options, defaults_are_what_the_header_says);
     tcase_add_test(options, zero_takes_what_is_there_and_the_same_value_agrees);
     tcase_add_test(options, another_value_than_what_exists_has_is_einval);
