@@ -175,8 +175,8 @@ int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
 {
     struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
     unsigned queue = atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31; /* E */
-    uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(hold->word),
-                                       gnli_cell_serial(hold->word) + 1);
+    unsigned deliveries = gnli_cell_deliveries(hold->word) - (quietly ? 1 : 0);
+    uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, deliveries, gnli_cell_serial(hold->word) + 1);
 
     if (queue >= mailbox->view.layout.queues || !change(&cell->word, hold->word, returned)) /* G1 */
         return -EBADMSG;

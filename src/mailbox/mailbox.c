@@ -208,11 +208,16 @@ static int differs(const char *subject, const char *what, long long has, long lo
     return gnli_fail(-EINVAL, "%s: exists with %s %lld, asked for %lld", subject, what, has, asked);
 }
 
+static uid_t wanted_owner(const struct gnl_options *options)
+{
+    return options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
+}
+
 /* Does what exists agree with what was asked for? */
 static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_options *options, const char *subject)
 {
     struct gnli_view *view = &mailbox->view;
-    uid_t owner = options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
+    uid_t owner = wanted_owner(options);
     char letters[GNL_ADDRESS_MAX + 1] = "";
 
     if (options->owner_uid != 0 && view->uid != owner)
@@ -252,6 +257,9 @@ static int find_or_make(struct gnli_mailbox **mailbox, int directory, const char
             if (result != -ENOENT || options->create == GNL_OPEN_ONLY)
                 return result;
         }
+        if (options->owner_uid != 0 && wanted_owner(options) != geteuid())
+            return gnli_fail(-EPERM, "%s: this process would make it as uid %u, not as uid %u", subject,
+                             (unsigned)geteuid(), (unsigned)wanted_owner(options));
         result = gnli_mailbox_create(directory, name, subject, options);
         if (result == -EEXIST && options->create == GNL_CREATE_OR_OPEN)
             continue;

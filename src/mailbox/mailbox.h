@@ -163,7 +163,7 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
 /* D1, D2 */
 int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
 
-/* G1; quietly: nobody is told, there is no use in trying again at once. */
+/* G1; quietly: no user had it, so it is not counted, and nobody is told: there is no use in trying again at once. */
 int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly);
 
 /* A1 */
@@ -232,6 +232,9 @@ int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket);
 ssize_t gnli_mailbox_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
 int gnli_mailbox_take(gnl_port *port, gnl_message *message, int64_t timeout);
 int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback);
+
+/* At a look around: a message that could not go to the dead letters is tried again. */
+void gnli_mailbox_bury_again(struct gnli_mailbox_port *port);
 
 /* Would a receive not block? */
 bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);

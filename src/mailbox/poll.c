@@ -99,6 +99,7 @@ static void look_around(struct watcher *watcher)
         /* Taken for dead meanwhile? Its next receive joins anew. */
         gnli_participant_confirm(mailbox->view.file, mailbox->view.participants, gnli_mailbox_me(mailbox));
         gnli_mailbox_look_around(mailbox, ASK_WHEN_ASLEEP);
+        gnli_mailbox_bury_again(watcher->ports[i]);
     }
 }
 

@@ -135,6 +135,13 @@ static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
     gnli_cell_done(mailbox, hold);
 }
 
+void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
+{
+    if (atomic_load_explicit(&port->unburied, memory_order_relaxed) &&           /* A */
+        atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed))  /* A */
+        atomic_store_explicit(&port->in->queue->returned, 1, memory_order_seq_cst); /* B */
+}
+
 /* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
 static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
@@ -267,6 +274,7 @@ static int look_now_and_then(struct gnli_mailbox_port *port)
         return 0;
     atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
     gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
+    gnli_mailbox_bury_again(port);
     return gnli_mailbox_confirm(port->mailbox);
 }
 

@@ -434,7 +434,8 @@ START_TEST(take_many_takes_no_more_than_asked_for_or_may_be_held)
         for (unsigned i = 0; i < GNL_HELD_MAX + 10; i++)
             send_message(pair.sender, 20, i);
         ck_assert_int_eq(gnl_take_many(pair.receiver, messages, 3, GNL_NOWAIT), 3);
-        ck_assert_int_eq(gnl_take_many(pair.receiver, messages + 3, GNL_HELD_MAX + 7, GNL_NOWAIT), GNL_HELD_MAX - 3);
+        ck_assert_int_eq(gnl_take_many(pair.receiver, messages + 3, GNL_HELD_MAX + 7, GNL_NOWAIT),
+                         GNL_HELD_MAX - 3);
         ck_assert_int_eq(gnl_take_many(pair.receiver, messages, 1, GNL_NOWAIT), -ENOBUFS);
         for (unsigned i = 0; i < GNL_HELD_MAX; i++) {
             message_expect(messages[i].data, 20, i);

@@ -6,10 +6,12 @@
 
 #define MIB ((size_t)1 << 20)
 
-#define MAILBOX(a_name, capacity_of_it, max, ...)                                                            \
-    {                                                                                                        \
-        .name = a_name, .address = "mailbox:contract", .capacity = capacity_of_it, .message_max = max,       \
-        .sending = { __VA_ARGS__ }, .receiving = { __VA_ARGS__ }                                             \
+#define MAILBOX(a_name, capacity_of_it, max, ...)                                                      \
+    {                                                                                                  \
+        .name = a_name, .address = "mailbox:contract", .capacity = capacity_of_it, .message_max = max, \
+        .sending = { __VA_ARGS__ }, .receiving = {                                                     \
+            __VA_ARGS__                                                                                \
+        }                                                                                              \
     }
 
 const struct kind kinds[] = {
@@ -22,12 +24,22 @@ const struct kind kinds[] = {
     MAILBOX("mailbox of short messages", 64, 100, .capacity = 64, .message_max = 100),
     MAILBOX("mailbox of inline messages", 7, 96, .capacity = 7, .message_max = 96),
     MAILBOX("mailbox of long messages", 2, 4 * MIB, .capacity = 2, .message_max = 4 * MIB),
-    { .name = "two-way mailbox, A to B", .address = "mailbox:contract", .capacity = 5, .message_max = MIB,
-      .sending = { .capacity = 5, .side = GNL_SIDE_A }, .receiving = { .capacity = 5, .side = GNL_SIDE_B } },
-    { .name = "two-way rendezvous mailbox, B to A", .address = "mailbox:contract", .capacity = GNL_RENDEZVOUS,
-      .message_max = MIB, .sending = { .capacity = GNL_RENDEZVOUS, .side = GNL_SIDE_B },
+    { .name = "two-way mailbox, A to B",
+      .address = "mailbox:contract",
+      .capacity = 5,
+      .message_max = MIB,
+      .sending = { .capacity = 5, .side = GNL_SIDE_A },
+      .receiving = { .capacity = 5, .side = GNL_SIDE_B } },
+    { .name = "two-way rendezvous mailbox, B to A",
+      .address = "mailbox:contract",
+      .capacity = GNL_RENDEZVOUS,
+      .message_max = MIB,
+      .sending = { .capacity = GNL_RENDEZVOUS, .side = GNL_SIDE_B },
       .receiving = { .capacity = GNL_RENDEZVOUS, .side = GNL_SIDE_A } },
-    { .name = "ends of one direction each", .address = "mailbox:contract", .capacity = 16, .message_max = MIB,
+    { .name = "ends of one direction each",
+      .address = "mailbox:contract",
+      .capacity = 16,
+      .message_max = MIB,
       .sending = { .capacity = 16, .direction = GNL_SEND_ONLY },
       .receiving = { .capacity = 16, .direction = GNL_RECV_ONLY } },
 };
@@ -133,7 +145,8 @@ void expect_sentence(const struct kind *kind)
 {
     const char *name = strchr(kind->address, ':') + 1;
 
-    ck_assert_msg(strstr(gnl_error_detail(), name) != NULL, "the sentence does not name it: '%s'", gnl_error_detail());
+    ck_assert_msg(strstr(gnl_error_detail(), name) != NULL, "the sentence does not name it: '%s'",
+                  gnl_error_detail());
 }
 
 static void *feed(void *context)

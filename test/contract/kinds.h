@@ -18,10 +18,10 @@
 #define SHORT_NS gnl_ms(20)          /* a timeout that is meant to pass */
 
 /* As ck_assert, for long loops: that one tells the test runner of every success, too. */
-#define must(condition)                                                                                      \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            ck_abort_msg("%s: %s", #condition, gnl_error_detail());                                          \
+#define must(condition)                                             \
+    do {                                                            \
+        if (!(condition))                                           \
+            ck_abort_msg("%s: %s", #condition, gnl_error_detail()); \
     } while (0)
 
 struct kind {
@@ -43,7 +43,7 @@ struct pair {
 };
 
 struct pair pair_open(int kind);
-gnl_port *pair_sender(const struct pair *pair);   /* one more port at an end */
+gnl_port *pair_sender(const struct pair *pair); /* one more port at an end */
 gnl_port *pair_receiver(const struct pair *pair);
 void pair_close(struct pair *pair); /* closes the two ports that are not NULL, and removes the link */
 
@@ -88,16 +88,16 @@ struct call {
     gnl_port *port;
     enum verb verb;
     int64_t timeout;
-    size_t size;        /* of what is sent */
+    size_t size; /* of what is sent */
     atomic_int thread_id;
     ssize_t result;
-    char data[512];     /* what recv got */
+    char data[512];      /* what recv got */
     gnl_message message; /* what take got */
 };
 
 void call_start(struct call *call, gnl_port *port, enum verb verb, int64_t timeout);
-void call_blocks(struct call *call);  /* waits until it sleeps inside */
-ssize_t call_end(struct call *call);  /* its result */
+void call_blocks(struct call *call); /* waits until it sleeps inside */
+ssize_t call_end(struct call *call); /* its result */
 
 /* One call, here; as call_start without a thread. */
 ssize_t call_now(gnl_port *port, enum verb verb, int64_t timeout);

@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-static const size_t sizes[] = { 0,    1,    7,     8,     9,      95,      96,          97,          255,
-                                256,  257,  4095,  4096,  8192,   8193,    65536,       (1 << 20) - 1, 1 << 20 };
+static const size_t sizes[] = {
+    0, 1, 7, 8, 9, 95, 96, 97, 255, 256, 257, 4095, 4096, 8192, 8193, 65536, (1 << 20) - 1, 1 << 20
+};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
 START_TEST(messages_of_every_size_arrive_whole)
