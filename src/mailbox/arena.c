@@ -353,9 +353,11 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
         return;
     _Atomic uint64_t *words = word_at(arena, place);
-    for (uint32_t i = per_block; i > 0; i--) /* from the end: the last to be lent, the last to be free */
-        if (gnli_chunk_state(atomic_load_explicit(&words[i - 1], memory_order_relaxed)) != GNLI_CHUNK_FREE) /* C */
+    for (uint32_t i = per_block; i > 0; i--) { /* from the end: the last to be lent, the last to be free */
+        uint64_t word = atomic_load_explicit(&words[i - 1], memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
             return;
+    }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
@@ -425,7 +427,8 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = blocks; block > 0; block--) {
-            if ((int64_t)atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed) <= (int64_t)most) /* C */
+            uint64_t backed = atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
+            if ((int64_t)backed <= (int64_t)most)
                 break;
             trim_block(arena, me, class, block - 1);
         }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A mailbox's file becomes a mapping, and this process a participant of it.
+ *
+ *   A: relaxed: set under a lock or before the file has a name, or a mark that is looked at again.
+ *   D: memory of records or cells is reserved before their number is raised (release); whoever reads
+ *      the number acquires: they are there before they are touched.
+ *   E: acquire of a record's state, which whoever frees it releases (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -211,11 +216,11 @@ static unsigned find_number(struct gnli_mailbox *mailbox)
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         _Atomic uint32_t *state = &view->participants[number].state;
-        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* A */
+        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* E */
             continue;
         if (!gnli_participant_admit(view->file, number))
             continue;
-        if (atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* A */
+        if (atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* E */
             return number;
         gnli_participant_admit_end(view->file, number);
     }
@@ -367,7 +372,8 @@ int gnli_mailbox_usable(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
-    if (atomic_load_explicit(&view->file->patched, memory_order_relaxed) && gnli_file_repair(view->file) < 0) /* A */
+    bool patched = atomic_load_explicit(&view->file->patched, memory_order_relaxed); /* A */
+    if (patched && gnli_file_repair(view->file) < 0)
         return -EBADMSG;
     return atomic_load_explicit(&view->header->removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
 }

@@ -3,6 +3,8 @@
  * What is known of a mailbox, for people: counts that may be a moment old.
  *
  *   A: relaxed: nothing is decided by what is read here.
+ *   B: acquire of a record's state, which joining releases with what the record says
+ *      (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -20,8 +22,9 @@ static uint64_t load(_Atomic uint64_t *counter)
 
 static bool in_use(struct gnli_view *view, unsigned number)
 {
-    return atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == /* A */
-           GNLI_PARTICIPANT_ALIVE;
+    uint32_t state = atomic_load_explicit(&view->participants[number].state, memory_order_acquire); /* B */
+
+    return state == GNLI_PARTICIPANT_ALIVE;
 }
 
 static void add_participants(struct gnli_view *view, struct gnl_port_info *info)

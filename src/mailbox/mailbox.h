@@ -9,6 +9,12 @@
  *   mailbox  the verbs, opening and closing        inspect  what is known of one
  *
  * A process has one gnli_mailbox per file, shared by its ports; the participant is the process.
+ *
+ * Orderings of what is inline here
+ *   A: relaxed: a process's number is set before its ports exist, and by a forked child while it has
+ *      one thread.
+ *   B: who made something happen looks at the sleepers' flag after it (seq_cst); a sleeper raises the
+ *      flag, then looks (seq_cst): mailbox/wait.c.
  */
 #ifndef GNLI_MAILBOX_MAILBOX_H
 #define GNLI_MAILBOX_MAILBOX_H

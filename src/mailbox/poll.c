@@ -9,8 +9,10 @@
  * empty and has lowered it. A helper serves up to PORTS_EACH ports; beyond that there is another one.
  *
  *   A: relaxed: set under the lock, or advice.
- *   B: the flag is raised (seq_cst), then the mailbox is looked at: mailbox/wait.c, B.
- *   C: the control word moves before the wake: who read it earlier does not fall asleep.
+ *   B: the flag is raised (seq_cst), then the mailbox is looked at; a sender publishes, then looks at the
+ *      flag (seq_cst): mailbox/wait.c, B.
+ *   C: a futex's word is read (seq_cst) before the look; whoever has news moves it (seq_cst) before the
+ *      wake: who read it earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 

@@ -4,10 +4,13 @@
  *
  *   A: relaxed: hints, and what a compare-and-swap checks again.
  *   B: the flag is lowered (seq_cst), then the cells are looked at once more; a giver-back returns the
- *      cell, then raises the flag.
- *   C: acquire of a cell's word: carries its body.
+ *      cell, then raises the flag (seq_cst).
+ *   C: acquire of a cell's word, which T3, F4 and G1 release: carries its body; and of the dead letters'
+ *      port, whose maker releases it.
  *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
  *      (ring/slots.h, A and I3); of a held cell, which is ours.
+ *   E: the body is read, then an acquire fence, then the word again, relaxed: if that is unchanged, no
+ *      sender had claimed the slot anew and released other bytes into it.
  */
 #include "mailbox/mailbox.h"
 
@@ -173,6 +176,13 @@ static void received(struct gnli_mailbox_port *port, uint64_t position)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
 
+/* Did what was read of the slot's body belong to this word? */
+static bool unchanged(struct gnli_slot *slot, uint64_t word)
+{
+    atomic_thread_fence(memory_order_acquire);                              /* E */
+    return atomic_load_explicit(&slot->word, memory_order_relaxed) == word; /* E */
+}
+
 /* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
 static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t word, struct receiving *receiving)
 {
@@ -182,7 +192,7 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
     gnli_slots_prefetch(port->in, position);
     read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
     if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
-        if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+        if (!unchanged(slot, word))
             return -EAGAIN;
         return letter.size > receiving->size ? too_small(port, letter.size, receiving->size) : nonsense(port); /* R3 */
     }
@@ -216,7 +226,7 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             continue;
         }
         if (receiving->copy && size > receiving->size) { /* R3 */
-            if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+            if (!unchanged(slot, word))
                 continue;
             result = too_small(port, size, receiving->size);
             break;

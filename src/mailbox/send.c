@@ -5,7 +5,10 @@
  *   A: relaxed: hints, and what a compare-and-swap checks again.
  *   B: relaxed: the body of a claimed slot; publishing (ring/slots.h, A) carries it.
  *   C: a chunk is given to the slot (release) with its bytes; F and M1 acquire its word.
- *   D: the offer's word is looked at (seq_cst) after raising the sleepers' flag: wait.c, B.
+ *   D: the sleepers' flag is raised, then the offer's word is looked at (seq_cst); who takes the offer
+ *      changes its word, then looks at the flag (seq_cst): wait.c, B.
+ *   E: acquire of a record's state, which joining releases with what the record says
+ *      (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -133,7 +136,7 @@ static bool receiver_waits(struct gnli_mailbox_port *port)
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         struct gnli_participant *record = &view->participants[number];
-        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* A */
+        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* E */
             atomic_load_explicit(&record->receiving[port->out->number], memory_order_relaxed) > 0 && /* A */
             !port->out->owner->dead(port->out->context, number))
             return true;

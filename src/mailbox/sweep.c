@@ -5,6 +5,7 @@
  *   A: relaxed: advice, and words that a compare-and-swap checks again.
  *   B: what a sweep returned is visible (release in the cell's word) before the flag that says so is
  *      raised (seq_cst); a receiver lowers the flag (seq_cst), then looks at the cells once more.
+ *   C: acquire of a word or state, which whoever changed it released: carries what belongs to it.
  *   D: moving `reserved` on (seq_cst) after its memory is there; readers acquire (ring/slots.h, D).
  */
 #include "mailbox/mailbox.h"
@@ -137,7 +138,7 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     struct gnli_slots *ring = &mailbox->rings[queue];
     if (!before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
         return false;
-    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* D */
+    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* C */
     if (gnli_word_phase(word) != GNLI_TAKEN || gnli_word_cell(word) != cell)
         return false;
     return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
@@ -147,14 +148,14 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
 static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
 {
     _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
-    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* D */
+    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
 
     if (gnli_cell_owner(word) != number)
         return;
     if (gnli_cell_phase(word) != GNLI_CELL_PENDING && gnli_cell_phase(word) != GNLI_CELL_HELD)
         return;
     if (finish_origin(mailbox, cell))
-        word = atomic_load_explicit(at, memory_order_acquire); /* D */
+        word = atomic_load_explicit(at, memory_order_acquire); /* C */
     if (gnli_cell_owner(word) != number)
         return;
     uint64_t next;
@@ -198,7 +199,7 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
     if (!gnli_participant_admit(view->file, number))
         return false;
     bool swept = false;
-    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* D */
+    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number)) {
         for (unsigned cell = 1; cell < gnli_view_cells(view); cell++)
             sweep_cell(mailbox, number, cell);
@@ -231,8 +232,10 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
     for (unsigned seen = 0, asked = 0; seen < count && asked < most; seen++) {
         number = number + 1 < count ? number + 1 : 1;
-        if (number == gnli_mailbox_me(mailbox) || number >= count ||
-            atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* D */
+        if (number == gnli_mailbox_me(mailbox) || number >= count)
+            continue;
+        uint32_t state = atomic_load_explicit(&view->participants[number].state, memory_order_acquire); /* C */
+        if (state == GNLI_PARTICIPANT_FREE)
             continue;
         asked++;
         if (dead(mailbox, number))

@@ -5,7 +5,8 @@
  *   A: relaxed: how many wait, for people to read; notes that a port makes for itself.
  *   B: a sleeper raises the flag, then looks (seq_cst); who made something happen looks at the flag
  *      after it (seq_cst): one of them sees the other.
- *   C: the sequence moves before the wake: who read it earlier does not fall asleep.
+ *   C: the sequence is read (seq_cst) before the look, and moves (seq_cst) before the wake: who read it
+ *      earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 

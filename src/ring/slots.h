@@ -13,7 +13,8 @@
  *   I4  head passes a position only when the slot's lap is beyond it; tail only when it was claimed.
  *
  * Orderings
- *   A: publish (S5) is a seq_cst compare-and-swap; finding (R1) acquires: carries the body.
+ *   A: publish (S5) is a seq_cst compare-and-swap; finding (R1) acquires: carries the body,
+ *      whose own accesses are relaxed.
  *   B: freeing (R5, F6, M1) releases, claiming (S2) acquires: the body's readers are through with it
  *      before it is written again.
  *   C: publish, then the look at the sleepers' flag; against raising the flag, then looking at the
@@ -22,7 +23,6 @@
  *   E: floor moves (seq_cst), then the words are looked at; a claim is made (seq_cst), then the floor
  *      is looked at: one sees the other.
  *   F: relaxed: hints, and words that a compare-and-swap checks again.
- *   G: relaxed: the body; A and B order it.
  *
  * Crash story: a sender killed after S2 leaves claimed(dead): whoever meets it frees it (M1). Killed
  * after S5: the message is sent; sleepers find it within 100 ms. A receiver killed before R5: the
