@@ -241,7 +241,7 @@ int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_
 int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t timeout)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
-    uint64_t word = 0, name;
+    uint64_t word = 0, name = 0;
     void *data;
 
     int result = check_size(port, size);

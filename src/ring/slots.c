@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define PREFETCH_AHEAD  16
+#define PREFETCH_AHEAD  ((uint64_t)16)
 #define CLAIM_PAUSES    64                  /* a receiver waits for a claim before it looks past it */
 #define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
 #define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
