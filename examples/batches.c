@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many messages a call: a sender of 10,000 in hundreds, a receiver that takes up to 64 at a time, in place. */
+/* Many messages a call: 10,000 are sent in hundreds, and taken in place up to 64 at a time. */
 #include <ginnel/ginnel.h>
 #include <stdio.h>
 #include <stdlib.h>

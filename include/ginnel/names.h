@@ -20,7 +20,10 @@ extern "C" {
 /* Called for each name, with its address. A value other than 0 ends the walk and becomes its result. */
 typedef int gnl_name_visitor(const char *address, void *context);
 
-/* Visits every name, those of this user first, each directory in alphabetical order. 0, or what the visitor returned. */
+/*
+ * Visits every name, those of this user first, each directory in alphabetical order. 0, or what the
+ * visitor returned.
+ */
 int gnl_names(gnl_name_visitor *visit, void *context);
 
 enum gnl_activity {

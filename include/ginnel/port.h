@@ -110,7 +110,7 @@ int gnl_giveback(gnl_message *message);
  */
 ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout);
 
-/* Takes up to `count` messages: waits for the first, then takes what is there. Returns how many, at least 1. */
+/* Takes up to `count` messages: waits for the first, then takes what is there. How many, at least 1. */
 ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64_t timeout);
 
 /*

@@ -67,7 +67,7 @@ struct gnli_arena {
 void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core);
 void gnli_arena_fini(struct gnli_arena *arena);
 
-/* Is this the name of a chunk, for that many bytes, in this mailbox? Maps its class: false also if that fails. */
+/* Is this the name of a chunk for that many bytes here? Maps its class: false also if that fails. */
 bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
 
 /* Of a valid chunk. */

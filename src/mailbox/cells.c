@@ -242,7 +242,7 @@ bool gnli_cell_orphan(void *context, gnli_chunk chunk, uint64_t word)
     uint64_t index = gnli_chunk_who(word) & 0xfffffff;
     if (queue >= view->layout.queues || index >= view->layout.slots)
         return true;
-    /* It leaves *queued* before its slot becomes free (F5, M1, Z3): whoever reads both in this order can tell. */
+    /* It leaves *queued* before its slot becomes free (F5, M1, Z3): who reads both in this order can tell. */
     struct gnli_slot *slot = &mailbox->rings[queue].slots[index];
     return gnli_word_phase(atomic_load_explicit(&slot->word, memory_order_acquire)) == GNLI_FREE; /* C */
 }

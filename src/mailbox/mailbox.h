@@ -70,7 +70,7 @@ struct gnli_mailbox {
 int gnli_view_open(struct gnli_view *view, int directory, const char *name, const char *subject);
 void gnli_view_close(struct gnli_view *view);
 
-/* The rings of a view. `owner` and `context` as in struct gnli_slots; NULL where nothing is claimed or mended. */
+/* A view's rings. `owner`, `context` as in struct gnli_slots; NULL where nothing is claimed or mended. */
 void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context);
 
 /* Makes a mailbox that has that name from the end of this call on; -EEXIST. */

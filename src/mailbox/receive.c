@@ -97,7 +97,7 @@ static gnl_port *dead_letters(struct gnli_mailbox_port *port)
     return opened;
 }
 
-/* A message that was delivered too often, held by us, goes to the dead letters; or stays, if they can't be reached. */
+/* A message that was delivered too often, held by us, goes to the dead letters, or stays while it can't. */
 static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 {
     struct gnli_mailbox *mailbox = port->mailbox;

@@ -265,7 +265,10 @@ static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, e
     return 0;
 }
 
-/* Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count if none, or -EBADMSG. */
+/*
+ * Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count
+ * if there is none, or -EBADMSG.
+ */
 static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *cursor, bool ask, uint64_t *word)
 {
     unsigned kept = 0, i;

@@ -163,7 +163,7 @@ static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_
 /* S1, S2: claims a place; -EAGAIN full, -ENOSPC, -EBADMSG. */
 int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position);
 
-/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is not ours any more. */
+/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is ours no more. */
 int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position);
 
 /* Z2, Z4: a message that nobody took becomes a claim again; a claim is given up. */
