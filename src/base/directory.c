@@ -48,10 +48,11 @@ static int check(int directory, const char *path, bool machine_wide)
     if (fstat(directory, &status) != 0)
         return gnli_fail_errno(errno, "%s", path);
     if (status.st_uid != owner)
-        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path, (unsigned)status.st_uid,
-                         (unsigned)owner);
+        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path,
+                         (unsigned)status.st_uid, (unsigned)owner);
     if (machine_wide && (status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
-        return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it", path);
+        return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it",
+                         path);
     if (!machine_wide && (status.st_mode & (S_IWGRP | S_IWOTH)))
         return gnli_fail(-EPERM, "%s: others may write to it; chmod 0700 it", path);
     return 0;

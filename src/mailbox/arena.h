@@ -45,12 +45,24 @@ static inline uint64_t gnli_chunk_word(enum gnli_chunk_state state, uint32_t who
     return (uint64_t)state | (uint64_t)(who & 0x1fffffff) << 2 | serial << 31;
 }
 
-static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word) { return (enum gnli_chunk_state)(word & 3); }
-static inline uint32_t gnli_chunk_who(uint64_t word) { return word >> 2 & 0x1fffffff; }
-static inline uint64_t gnli_chunk_serial(uint64_t word) { return word >> 31; }
+static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word)
+{
+    return (enum gnli_chunk_state)(word & 3);
+}
+static inline uint32_t gnli_chunk_who(uint64_t word)
+{
+    return word >> 2 & 0x1fffffff;
+}
+static inline uint64_t gnli_chunk_serial(uint64_t word)
+{
+    return word >> 31;
+}
 
 /* `who` of a queued chunk. */
-static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index) { return (uint32_t)(queue << 28 | index); }
+static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index)
+{
+    return (uint32_t)(queue << 28 | index);
+}
 
 /* A chunk's name, as a slot or a held cell has it: class, block and index in 64 bits. */
 typedef uint64_t gnli_chunk;
@@ -64,10 +76,14 @@ struct gnli_arena {
     pthread_mutex_t lock;                   /* guards that mapping */
 };
 
-void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core);
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout,
+                     char *core);
 void gnli_arena_fini(struct gnli_arena *arena);
 
-/* Is this the name of a chunk, for that many bytes, in this mailbox? Maps it: 0, -EBADMSG no, -ENOMEM no address space. */
+/*
+ * Is this the name of a chunk, for that many bytes, in this mailbox? Maps it: 0, -EBADMSG no, -ENOMEM no
+ * address space.
+ */
 int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
 
 /* Of a chunk that is reached. */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A mailbox's file becomes a mapping, and this process a participant of it.
+ *
+ *   A: relaxed: set under a lock or before the file has a name, or a mark that is looked at again.
+ *   D: memory of records or cells is reserved before their number is raised (release); whoever reads
+ *      the number acquires: they are there before they are touched.
+ *   E: acquire of a record's state, which whoever frees it releases (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -15,9 +20,9 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define PAGE            4096
-#define RECORDS_A_PAGE  (PAGE / sizeof(struct gnli_participant))
-#define SLOTS_AT_ONCE   2048 /* that get memory together: 256 KiB */
+#define PAGE           4096
+#define RECORDS_A_PAGE (PAGE / sizeof(struct gnli_participant))
+#define SLOTS_AT_ONCE  2048 /* that get memory together: 256 KiB */
 
 static struct gnli_mailbox *mailboxes; /* of this process; under the handles' lock */
 
@@ -56,7 +61,8 @@ static int map_core(struct gnli_view *view, const char *subject)
 {
     view->core = gnli_map(view->file, 0, view->layout.core);
     if (!view->core)
-        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject, (unsigned long long)view->layout.core);
+        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject,
+                               (unsigned long long)view->layout.core);
     view->header = (struct gnli_header *)(void *)view->core;
     view->participants = (struct gnli_participant *)(void *)(view->core + view->layout.participants_at);
     view->cells = (struct gnli_cell *)(void *)(view->core + view->layout.cells_at);
@@ -91,7 +97,8 @@ void gnli_view_close(struct gnli_view *view)
     gnli_file_close(view->file);
 }
 
-void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context)
+void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner,
+                     void *context)
 {
     struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
 
@@ -144,8 +151,8 @@ static int reserve_beginning(struct gnli_file *file, const struct gnli_layout *l
     return result;
 }
 
-static int write_beginning(struct gnli_file *file, const struct gnli_layout *layout, const struct gnl_options *options,
-                           const char *subject)
+static int write_beginning(struct gnli_file *file, const struct gnli_layout *layout,
+                           const struct gnl_options *options, const char *subject)
 {
     char *core = gnli_map(file, 0, layout->core);
     if (!core)
@@ -173,7 +180,8 @@ static int write_beginning(struct gnli_file *file, const struct gnli_layout *lay
     return 0;
 }
 
-int gnli_mailbox_create(int directory, const char *name, const char *subject, const struct gnl_options *options)
+int gnli_mailbox_create(int directory, const char *name, const char *subject,
+                        const struct gnl_options *options)
 {
     struct statfs file_system;
     struct gnli_layout layout;
@@ -186,7 +194,8 @@ int gnli_mailbox_create(int directory, const char *name, const char *subject, co
                                      options->message_max ? options->message_max : GNL_MESSAGE_MAX_DEFAULT,
                                      options->side != GNL_ONE_WAY, gnli_layout_arena(bytes));
     if (result < 0)
-        return gnli_fail(result, "%s: capacity is 1 to %lld, GNL_RENDEZVOUS or GNL_UNBOUNDED; message_max up to %zu",
+        return gnli_fail(result,
+                         "%s: capacity is 1 to %lld, GNL_RENDEZVOUS or GNL_UNBOUNDED; message_max up to %zu",
                          subject, (long long)GNL_CAPACITY_MAX, GNL_MESSAGE_MAX_LIMIT);
     result = gnli_file_new(&file, directory, layout.size, options->mode ? options->mode : 0600, subject);
     if (result < 0)
@@ -214,12 +223,13 @@ static unsigned take_number(struct gnli_mailbox *mailbox)
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         _Atomic uint32_t *state = &view->participants[number].state;
-        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* A */
+        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* E */
             continue;
         if (!gnli_participant_admit(view->file, number))
             continue;
-        bool joined = atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE && /* A */
-                      gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace) == 0;
+        bool joined =
+            atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE && /* E */
+            gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace) == 0;
         gnli_participant_admit_end(view->file, number);
         if (joined)
             return number;
@@ -233,7 +243,8 @@ static int more_numbers(struct gnli_view *view)
 
     if (have > GNLI_PARTICIPANTS_MAX)
         return -EUSERS;
-    int result = gnli_file_reserve(view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
+    int result = gnli_file_reserve(
+        view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
     if (result == 0)
         atomic_compare_exchange_strong_explicit(&view->header->participants, &have, have + RECORDS_A_PAGE,
                                                 memory_order_release,  /* D */
@@ -247,7 +258,8 @@ static int join(struct gnli_mailbox *mailbox, const char *subject)
     int result = -EUSERS;
 
     mailbox->pid_namespace = gnli_process_pid_namespace();
-    mailbox->self = (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
+    mailbox->self =
+        (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
     for (unsigned attempt = 0; attempt < 2 * (GNLI_PARTICIPANTS_MAX / RECORDS_A_PAGE + 1); attempt++) {
         unsigned number = take_number(mailbox);
         if (number != 0) {
@@ -334,7 +346,8 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
         return result;
     }
     if (made->view.layout.slots <= SLOTS_AT_ONCE) /* no faults on the first lap */
-        gnli_populate(made->rings[0].slots, made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
+        gnli_populate(made->rings[0].slots,
+                      made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
     made->references = 1;
     made->next = mailboxes;
     mailboxes = made;
@@ -393,7 +406,8 @@ int gnli_mailbox_usable(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
-    if (atomic_load_explicit(&view->file->patched, memory_order_relaxed) && gnli_file_repair(view->file) < 0) /* A */
+    bool patched = atomic_load_explicit(&view->file->patched, memory_order_relaxed); /* A */
+    if (patched && gnli_file_repair(view->file) < 0)
         return -EBADMSG;
     return atomic_load_explicit(&view->header->removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
 }

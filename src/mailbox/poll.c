@@ -9,8 +9,10 @@
  * empty and has lowered it. A helper serves up to PORTS_EACH ports; beyond that there is another one.
  *
  *   A: relaxed: set under the lock, or advice.
- *   B: the flag is raised (seq_cst), then the mailbox is looked at: mailbox/wait.c, B.
- *   C: the control word moves before the wake: who read it earlier does not fall asleep.
+ *   B: the flag is raised (seq_cst), then the mailbox is looked at; a sender publishes, then looks at the
+ *      flag (seq_cst): mailbox/wait.c, B.
+ *   C: a futex's word is read (seq_cst) before the look; whoever has news moves it (seq_cst) before the
+ *      wake: who read it earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 
@@ -158,8 +160,10 @@ static struct watcher *find_watcher(void)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
-    sigdelset(&all, SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread inherits it: no signal of the program's lands there */
+    sigdelset(&all,
+              SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); /* the thread inherits it: no signal of the program's lands there */
     int error = pthread_create(&made->thread, &attributes, watch, made);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -189,7 +193,8 @@ static int start(struct gnli_mailbox_port *port)
         int error = errno;
         close(poll->descriptor);
         free(poll);
-        return gnli_fail_errno(error, "%s: cannot start the thread for pollable descriptors", port->port.subject);
+        return gnli_fail_errno(error, "%s: cannot start the thread for pollable descriptors",
+                               port->port.subject);
     }
     pthread_mutex_lock(&poll->watcher->lock);
     atomic_store_explicit(&port->poll, poll, memory_order_relaxed); /* A */

@@ -5,7 +5,8 @@
  *   A: relaxed: how many wait, for people to read; notes that a port makes for itself.
  *   B: a sleeper raises the flag, then looks (seq_cst); who made something happen looks at the flag
  *      after it (seq_cst): one of them sees the other.
- *   C: the sequence moves before the wake: who read it earlier does not fall asleep.
+ *   C: the sequence is read (seq_cst) before the look, and moves (seq_cst) before the wake: who read it
+ *      earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 
@@ -13,9 +14,9 @@
 
 #include "base/clock.h"
 
-#define LOOK_AROUND_NS   ((int64_t)100000000)
-#define ASK_WHEN_ASLEEP  16 /* participants asked after at a look around */
-#define TRIES_A_LOOK     16 /* at the clock, while spinning */
+#define LOOK_AROUND_NS  ((int64_t)100000000)
+#define ASK_WHEN_ASLEEP 16 /* participants asked after at a look around */
+#define TRIES_A_LOOK    16 /* at the clock, while spinning */
 
 void gnli_wake_slowly(struct gnli_sleepers *sleepers)
 {

@@ -20,9 +20,9 @@ struct gnli_file {
     int descriptor;
     dev_t device;
     ino_t inode;
-    uint64_t size;         /* as of opening; of a new file, as asked for */
-    atomic_bool patched;   /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
-    unsigned references;   /* under the table's lock */
+    uint64_t size;       /* as of opening; of a new file, as asked for */
+    atomic_bool patched; /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
+    unsigned references; /* under the table's lock */
     struct gnli_file *next;
 };
 

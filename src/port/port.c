@@ -72,7 +72,8 @@ int gnl_remove(const char *text)
     return result < 0 ? result : kind->remove(&address);
 }
 
-ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_participant *participants, size_t count)
+ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_participant *participants,
+                    size_t count)
 {
     struct gnli_address address;
     const struct gnli_kind *kind;
@@ -185,7 +186,8 @@ int gnl_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)
 
 static int bad_message(gnl_port *port)
 {
-    return gnli_fail(-EINVAL, "%s: this message is not on loan from this port, or not taken from it", port->subject);
+    return gnli_fail(-EINVAL, "%s: this message is not on loan from this port, or not taken from it",
+                     port->subject);
 }
 
 int gnl_post(gnl_port *port, gnl_message *message, int64_t timeout)
@@ -262,7 +264,8 @@ ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count
         /* Time is looked at only where one would have to wait. */
         result = port->operations->send(port, message->iov_base, message->iov_len, GNL_NOWAIT);
         if (result == -EAGAIN && timeout != GNL_NOWAIT)
-            result = port->operations->send(port, message->iov_base, message->iov_len, remaining(timeout, deadline));
+            result = port->operations->send(port, message->iov_base, message->iov_len,
+                                            remaining(timeout, deadline));
         if (result < 0)
             break;
     }

@@ -7,10 +7,10 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define PREFETCH_AHEAD  16
-#define CLAIM_LOOKS     7                   /* at a claim in the making before looking past it, each after twice the pauses */
-#define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
-#define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
+#define PREFETCH_AHEAD ((uint64_t)16)
+#define CLAIM_LOOKS    7  /* at a claim in the making before looking past it, each after twice the pauses */
+#define RESERVES_MAX   16 /* more of them in one call is nonsense in the hints */
+#define COUNT_EXACTLY  ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
 {
@@ -112,8 +112,9 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         return -EAGAIN;
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
-    bool done = atomic_compare_exchange_strong_explicit(&slot->word, &word, pushed, memory_order_relaxed, /* F */
-                                                        memory_order_relaxed);                            /* F */
+    bool done =
+        atomic_compare_exchange_strong_explicit(&slot->word, &word, pushed, memory_order_relaxed, /* F */
+                                                memory_order_relaxed);                            /* F */
     return done ? 1 : 0;
 }
 
@@ -136,7 +137,7 @@ static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsign
 int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
                           atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
 
     if (ring->unbounded)
@@ -158,8 +159,9 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
         if (gnli_word_phase(word) == GNLI_FREE && (ahead == 0 || (ring->unbounded && ahead < 0))) { /* U2 */
             uint64_t claimed = gnli_word(GNLI_CLAIMED, me, 0, lap);
             /* S2 */
-            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed, memory_order_seq_cst, /* B E */
-                                                         memory_order_relaxed))                             /* F */
+            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed,
+                                                         memory_order_seq_cst,  /* B E */
+                                                         memory_order_relaxed)) /* F */
                 continue;
             *position = t;
             if (ring->unbounded && !claim_stands(ring, slot, me, position)) {
@@ -219,8 +221,9 @@ bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position)
 
     /* Z2 */
     return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &ready,
-                                                   gnli_word(GNLI_CLAIMED, me, 0, lap), memory_order_acquire, /* B */
-                                                   memory_order_relaxed);                                     /* F */
+                                                   gnli_word(GNLI_CLAIMED, me, 0, lap),
+                                                   memory_order_acquire,  /* B */
+                                                   memory_order_relaxed); /* F */
 }
 
 void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
@@ -230,9 +233,10 @@ void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
 
     /* Z4 */
     while (gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == me &&
-           !atomic_compare_exchange_strong_explicit(
-               &slot->word, &word, gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1), memory_order_seq_cst, /* B C */
-               memory_order_relaxed))                                                                         /* F */
+           !atomic_compare_exchange_strong_explicit(&slot->word, &word,
+                                                    gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1),
+                                                    memory_order_seq_cst,  /* B C */
+                                                    memory_order_relaxed)) /* F */
         ;
 }
 
@@ -269,7 +273,10 @@ static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, e
     return 0;
 }
 
-/* Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count if none, or -EBADMSG. */
+/*
+ * Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count
+ * if there is none, or -EBADMSG.
+ */
 static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *cursor, bool ask, uint64_t *word)
 {
     unsigned kept = 0, i;
@@ -317,7 +324,8 @@ static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64
 }
 
 /* R1 and R2 past living claims; the cursor's lock is held. */
-static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
+static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position,
+                            uint64_t *word)
 {
     int64_t now = gnli_tick_ns();
     bool ask = now != cursor->asked_ns; /* not with every message: each question is a system call */
@@ -388,7 +396,7 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
 int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
                           atomic_load_explicit(&queue->head, memory_order_relaxed)); /* F */
 
     if (ring->unbounded)
@@ -465,8 +473,9 @@ int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
 bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position)
 {
     /* U4 */
-    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position, memory_order_seq_cst, /* E */
-                                                 memory_order_relaxed))                                      /* F */
+    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position,
+                                                 memory_order_seq_cst,  /* E */
+                                                 memory_order_relaxed)) /* F */
         return false;
     for (uint64_t p = from; p != position; p = gnli_slots_after(ring, p)) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_seq_cst); /* E */

@@ -74,10 +74,10 @@ void gnli_spin_init(struct gnli_spin *spin)
 
 void gnli_spin_lag(struct gnli_spin *spin)
 {
-    uint32_t run = atomic_exchange_explicit(&spin->run, 0, memory_order_relaxed);      /* A */
-    uint32_t lag = atomic_load_explicit(&spin->lag, memory_order_relaxed);             /* A */
-    uint32_t interval = atomic_load_explicit(&spin->interval, memory_order_relaxed);   /* A */
-    uint32_t until = atomic_load_explicit(&spin->until_trial, memory_order_relaxed);   /* A */
+    uint32_t run = atomic_exchange_explicit(&spin->run, 0, memory_order_relaxed);    /* A */
+    uint32_t lag = atomic_load_explicit(&spin->lag, memory_order_relaxed);           /* A */
+    uint32_t interval = atomic_load_explicit(&spin->interval, memory_order_relaxed); /* A */
+    uint32_t until = atomic_load_explicit(&spin->until_trial, memory_order_relaxed); /* A */
 
     atomic_store_explicit(&spin->last_run, run, memory_order_relaxed); /* A */
     if (lag == 0) {

@@ -65,15 +65,15 @@ void gnli_spin_lag(struct gnli_spin *spin);
 
 static inline void gnli_spin_count(struct gnli_spin *spin)
 {
-    uint32_t run = atomic_load_explicit(&spin->run, memory_order_relaxed);      /* A */
-    atomic_store_explicit(&spin->run, run + 1, memory_order_relaxed);           /* A */
+    uint32_t run = atomic_load_explicit(&spin->run, memory_order_relaxed); /* A */
+    atomic_store_explicit(&spin->run, run + 1, memory_order_relaxed);      /* A */
 }
 
 /* Are so many more to be expected in this run, as in the one before? */
 static inline int gnli_spin_expects(struct gnli_spin *spin, uint32_t more)
 {
-    return atomic_load_explicit(&spin->run, memory_order_relaxed) + more <      /* A */
-           atomic_load_explicit(&spin->last_run, memory_order_relaxed);         /* A */
+    return atomic_load_explicit(&spin->run, memory_order_relaxed) + more < /* A */
+           atomic_load_explicit(&spin->last_run, memory_order_relaxed);    /* A */
 }
 
 #endif

@@ -319,7 +319,8 @@ static int bury_another(void *context)
 
 START_TEST(child_sends_dead_letters_in_its_own_name)
 {
-    struct family family = { .port = open_port(&(struct gnl_options){ .max_deliveries = 1, .dead_letters = "grave" }) };
+    struct family family = { .port = open_port(
+                                 &(struct gnl_options){ .max_deliveries = 1, .dead_letters = "grave" }) };
     gnl_message message;
 
     send_number(family.port, 1);

@@ -55,15 +55,16 @@ static void audit_cells(struct gnli_view *view)
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
         uint64_t word = atomic_load(&view->cells[cell].word);
         if (gnli_cell_phase(word) != GNLI_CELL_EMPTY)
-            found(LEAK, "cell %u is not empty: phase %u, owner %u", cell, gnli_cell_phase(word), gnli_cell_owner(word));
+            found(LEAK, "cell %u is not empty: phase %u, owner %u", cell, gnli_cell_phase(word),
+                  gnli_cell_owner(word));
     }
 }
 
 static void audit_word(unsigned class, uint64_t block, unsigned index, uint64_t word)
 {
     if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
-        found(LEAK, "chunk %llu.%u of class %u is not free: state %u, who %u", (unsigned long long)block, index, class,
-              gnli_chunk_state(word), gnli_chunk_who(word));
+        found(LEAK, "chunk %llu.%u of class %u is not free: state %u, who %u", (unsigned long long)block,
+              index, class, gnli_chunk_state(word), gnli_chunk_who(word));
 }
 
 static void audit_class(struct gnli_view *view, unsigned class)
@@ -85,7 +86,7 @@ static void audit_class(struct gnli_view *view, unsigned class)
         if (its != 1)
             continue;
         backed += layout->block;
-        gnli_chunk first = (uint64_t)class << 56 | block << 16;
+        gnli_chunk first = (uint64_t) class << 56 | block << 16;
         if (!gnli_arena_valid(&view->arena, first, 1))
             continue;
         for (unsigned i = 0; i < layout->per_block; i++)
@@ -108,7 +109,7 @@ void audit(pid_t one, pid_t other, uint64_t *bytes)
     audit_participants(&view, one, other);
     audit_slots(&view);
     audit_cells(&view);
-    for (unsigned class = 0; class < view.layout.classes; class++)
+    for (unsigned class = 0; class < view.layout.classes; class ++)
         audit_class(&view, class);
     *bytes = gnli_file_bytes(view.file);
     gnli_view_close(&view);

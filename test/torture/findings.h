@@ -17,7 +17,7 @@ enum finding {
     FINDINGS,
 };
 
-#define FINDING_WORDS_MAX 4
+#define FINDING_WORDS_MAX  4
 #define FINDING_WORDS_SIZE 240
 
 struct findings {

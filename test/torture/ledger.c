@@ -50,7 +50,8 @@ struct letter *ledger_letter(uint32_t id)
 
 uint32_t ledger_new(enum role role)
 {
-    uint32_t id = (uint32_t)role << PER_ROLE_BITS | (atomic_fetch_add(&scene->ledger.count[role], 1) % LETTERS_MAX);
+    uint32_t id =
+        (uint32_t)role << PER_ROLE_BITS | (atomic_fetch_add(&scene->ledger.count[role], 1) % LETTERS_MAX);
 
     atomic_store(&ledger_letter(id)->fate, TRIED);
     return id;
@@ -104,8 +105,8 @@ uint32_t ledger_arrived(const void *data, size_t size, bool redelivered)
     if (redelivered)
         return id;
     if (me.last[from] > number_of(id) + 1)
-        found(WRONG, "the %s received message %u of the %s after number %u", role_names[me.role], number_of(id),
-              role_names[from], me.last[from] - 1);
+        found(WRONG, "the %s received message %u of the %s after number %u", role_names[me.role],
+              number_of(id), role_names[from], me.last[from] - 1);
     me.last[from] = number_of(id) + 1;
     return id;
 }
@@ -173,7 +174,8 @@ static void balance_one(enum role role, unsigned number, const struct letter *le
     switch (atomic_load(&letter->fate)) {
     case SENT:
         if (ended == 0 && !atomic_load(&letter->at_risk))
-            found(LOSS, "message %u of the %s was sent and is lost (delivered %u times)", number, who, deliveries);
+            found(LOSS, "message %u of the %s was sent and is lost (delivered %u times)", number, who,
+                  deliveries);
         break;
     case REFUSED:
         if (deliveries > 0)

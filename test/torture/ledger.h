@@ -31,10 +31,10 @@ enum fate { UNSENT, TRIED, SENT, REFUSED };
 
 struct letter {
     _Atomic uint8_t fate;
-    _Atomic uint8_t fresh;    /* deliveries without GNL_REDELIVERED */
-    _Atomic uint8_t again;    /* deliveries with it */
-    _Atomic uint8_t ended;    /* gnl_done or gnl_recv returned for it */
-    _Atomic uint8_t at_risk;  /* the victim may have ended it in the call in which it was killed */
+    _Atomic uint8_t fresh;   /* deliveries without GNL_REDELIVERED */
+    _Atomic uint8_t again;   /* deliveries with it */
+    _Atomic uint8_t ended;   /* gnl_done or gnl_recv returned for it */
+    _Atomic uint8_t at_risk; /* the victim may have ended it in the call in which it was killed */
 };
 
 struct ledger {

@@ -6,7 +6,7 @@
 #include "findings.h"
 #include "scene.h"
 
-#define BLOCK_SLOTS 2048 /* of an unbounded queue: what it reserves and gives back at a time */
+#define BLOCK_SLOTS 2048           /* of an unbounded queue: what it reserves and gives back at a time */
 #define FULL_BYTES  ((size_t)8000) /* seven of these share a block */
 
 /* ---- the survivor's preparations ---- */
@@ -25,16 +25,46 @@ static void consume(unsigned count)
             found(WRONG, "a message could not be received beforehand: %s", gnl_error_detail());
 }
 
-static void set_small(void) { queue(1, SMALL_BYTES); }
-static void set_large(void) { queue(1, LARGE_BYTES); }
-static void set_two(void) { queue(1, SMALL_BYTES), queue(1, LARGE_BYTES); }
-static void set_three(void) { queue(1, SMALL_BYTES), queue(2, LARGE_BYTES); }
-static void set_full(void) { queue(4, SMALL_BYTES); }
-static void set_huge(void) { queue(1, HUGE_BYTES); }
-static void set_block(void) { queue(BLOCK_SLOTS, SMALL_BYTES); }
-static void set_three_gone(void) { queue(3, SMALL_BYTES), consume(3); }
-static void set_blocks_full(void) { queue(5 * 7, FULL_BYTES); }
-static void set_many_huge(void) { queue(24, HUGE_BYTES); }
+static void set_small(void)
+{
+    queue(1, SMALL_BYTES);
+}
+static void set_large(void)
+{
+    queue(1, LARGE_BYTES);
+}
+static void set_two(void)
+{
+    queue(1, SMALL_BYTES), queue(1, LARGE_BYTES);
+}
+static void set_three(void)
+{
+    queue(1, SMALL_BYTES), queue(2, LARGE_BYTES);
+}
+static void set_full(void)
+{
+    queue(4, SMALL_BYTES);
+}
+static void set_huge(void)
+{
+    queue(1, HUGE_BYTES);
+}
+static void set_block(void)
+{
+    queue(BLOCK_SLOTS, SMALL_BYTES);
+}
+static void set_three_gone(void)
+{
+    queue(3, SMALL_BYTES), consume(3);
+}
+static void set_blocks_full(void)
+{
+    queue(5 * 7, FULL_BYTES);
+}
+static void set_many_huge(void)
+{
+    queue(24, HUGE_BYTES);
+}
 
 static void set_block_and_receive(void)
 {
@@ -46,8 +76,14 @@ static void set_block_and_receive(void)
     }
 }
 
-static void again_three(void) { queue(3, SMALL_BYTES); }
-static void again_three_less_two(void) { queue(3, SMALL_BYTES), consume(2); }
+static void again_three(void)
+{
+    queue(3, SMALL_BYTES);
+}
+static void again_three_less_two(void)
+{
+    queue(3, SMALL_BYTES), consume(2);
+}
 
 static void again_one_at_rest(void)
 {
@@ -83,10 +119,22 @@ static void open_it(int64_t capacity, enum gnl_create create)
 }
 
 static void ready_nothing(void) {}
-static void run_create(void) { open_it(4, GNL_CREATE_OR_OPEN); }
-static void run_join(void) { open_it(0, GNL_OPEN_ONLY); }
-static void run_close(void) { me.result = gnl_close(me.port); }
-static void run_remove(void) { me.result = gnl_remove(ADDRESS); }
+static void run_create(void)
+{
+    open_it(4, GNL_CREATE_OR_OPEN);
+}
+static void run_join(void)
+{
+    open_it(0, GNL_OPEN_ONLY);
+}
+static void run_close(void)
+{
+    me.result = gnl_close(me.port);
+}
+static void run_remove(void)
+{
+    me.result = gnl_remove(ADDRESS);
+}
 
 static void ready_open(void)
 {
@@ -117,15 +165,42 @@ static void write_next(unsigned place, size_t size)
     message_write(me.data[place], size, me.sending[place]);
 }
 
-static void ready_send_small(void) { ready_open(), write_next(0, SMALL_BYTES); }
-static void ready_send_large(void) { ready_open(), write_next(0, LARGE_BYTES); }
-static void ready_send_huge(void) { ready_open(), write_next(0, HUGE_BYTES); }
-static void run_send_small(void) { me.result = gnl_send(me.port, me.data[0], SMALL_BYTES, GNL_NOWAIT); }
-static void run_send_large(void) { me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, GNL_NOWAIT); }
-static void run_send_huge(void) { me.result = gnl_send(me.port, me.data[0], HUGE_BYTES, GNL_NOWAIT); }
-static void run_offer_small(void) { me.result = gnl_send(me.port, me.data[0], SMALL_BYTES, 4 * PATIENCE_NS); }
-static void run_offer_large(void) { me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, 4 * PATIENCE_NS); }
-static void run_offer_briefly(void) { me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, gnl_ms(1)); }
+static void ready_send_small(void)
+{
+    ready_open(), write_next(0, SMALL_BYTES);
+}
+static void ready_send_large(void)
+{
+    ready_open(), write_next(0, LARGE_BYTES);
+}
+static void ready_send_huge(void)
+{
+    ready_open(), write_next(0, HUGE_BYTES);
+}
+static void run_send_small(void)
+{
+    me.result = gnl_send(me.port, me.data[0], SMALL_BYTES, GNL_NOWAIT);
+}
+static void run_send_large(void)
+{
+    me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, GNL_NOWAIT);
+}
+static void run_send_huge(void)
+{
+    me.result = gnl_send(me.port, me.data[0], HUGE_BYTES, GNL_NOWAIT);
+}
+static void run_offer_small(void)
+{
+    me.result = gnl_send(me.port, me.data[0], SMALL_BYTES, 4 * PATIENCE_NS);
+}
+static void run_offer_large(void)
+{
+    me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, 4 * PATIENCE_NS);
+}
+static void run_offer_briefly(void)
+{
+    me.result = gnl_send(me.port, me.data[0], LARGE_BYTES, gnl_ms(1));
+}
 
 static void after_send(void)
 {
@@ -157,11 +232,26 @@ static void after_send_many(void)
         atomic_store(&ledger_letter(me.sending[i])->fate, (ssize_t)i < me.result ? SENT : REFUSED);
 }
 
-static void run_loan_large(void) { me.result = gnl_loan(me.port, &me.loan, LARGE_BYTES, GNL_NOWAIT); }
-static void run_loan_huge(void) { me.result = gnl_loan(me.port, &me.loan, HUGE_BYTES, GNL_NOWAIT); }
-static void run_drop(void) { me.result = gnl_done(&me.loan); }
-static void ready_drop_large(void) { ready_open(), loan(LARGE_BYTES); }
-static void ready_drop_huge(void) { ready_open(), loan(HUGE_BYTES); }
+static void run_loan_large(void)
+{
+    me.result = gnl_loan(me.port, &me.loan, LARGE_BYTES, GNL_NOWAIT);
+}
+static void run_loan_huge(void)
+{
+    me.result = gnl_loan(me.port, &me.loan, HUGE_BYTES, GNL_NOWAIT);
+}
+static void run_drop(void)
+{
+    me.result = gnl_done(&me.loan);
+}
+static void ready_drop_large(void)
+{
+    ready_open(), loan(LARGE_BYTES);
+}
+static void ready_drop_huge(void)
+{
+    ready_open(), loan(HUGE_BYTES);
+}
 
 static void ready_post(void)
 {
@@ -171,7 +261,10 @@ static void ready_post(void)
     message_write(me.loan.data, LARGE_BYTES, me.sending[0]);
 }
 
-static void run_post(void) { me.result = gnl_post(me.port, &me.loan, GNL_NOWAIT); }
+static void run_post(void)
+{
+    me.result = gnl_post(me.port, &me.loan, GNL_NOWAIT);
+}
 
 /* ---- receiving ---- */
 
@@ -187,8 +280,14 @@ static void risk(enum role role)
     }
 }
 
-static void ready_recv(void) { ready_open(), risk(SURVIVOR); }
-static void run_recv(void) { me.result = gnl_recv(me.port, me.data[0], MESSAGE_MAX, GNL_NOWAIT); }
+static void ready_recv(void)
+{
+    ready_open(), risk(SURVIVOR);
+}
+static void run_recv(void)
+{
+    me.result = gnl_recv(me.port, me.data[0], MESSAGE_MAX, GNL_NOWAIT);
+}
 
 static void no_more_risk(void)
 {
@@ -207,10 +306,19 @@ static void received(bool redelivered)
     me.result = 0;
 }
 
-static void after_recv(void) { received(false); }
-static void after_adopting_recv(void) { received(true); }
+static void after_recv(void)
+{
+    received(false);
+}
+static void after_adopting_recv(void)
+{
+    received(true);
+}
 
-static void run_take(void) { me.result = gnl_take(me.port, &me.held[0], GNL_NOWAIT); }
+static void run_take(void)
+{
+    me.result = gnl_take(me.port, &me.held[0], GNL_NOWAIT);
+}
 
 static void after_take(void)
 {
@@ -218,10 +326,22 @@ static void after_take(void)
         ledger_arrived(me.held[0].data, me.held[0].size, me.held[0].flags & GNL_REDELIVERED);
 }
 
-static void ready_take(void) { ready_open(), hold_one(); }
-static void ready_done(void) { ready_take(), atomic_store(&ledger_letter(me.held_id[0])->at_risk, 1); }
-static void run_done(void) { me.result = gnl_done(&me.held[0]); }
-static void run_giveback(void) { me.result = gnl_giveback(&me.held[0]); }
+static void ready_take(void)
+{
+    ready_open(), hold_one();
+}
+static void ready_done(void)
+{
+    ready_take(), atomic_store(&ledger_letter(me.held_id[0])->at_risk, 1);
+}
+static void run_done(void)
+{
+    me.result = gnl_done(&me.held[0]);
+}
+static void run_giveback(void)
+{
+    me.result = gnl_giveback(&me.held[0]);
+}
 
 static void after_done(void)
 {
@@ -245,8 +365,14 @@ static void ready_done_last(void)
 
 /* ---- remains ---- */
 
-static void leave_ready_send(void) { ready_send_small(); }
-static void leave_run_send(void) { run_send_small(); }
+static void leave_ready_send(void)
+{
+    ready_send_small();
+}
+static void leave_run_send(void)
+{
+    run_send_small();
+}
 
 static void leave_ready_all(void)
 {
@@ -257,111 +383,344 @@ static void leave_ready_all(void)
     write_next(0, LARGE_BYTES);
 }
 
-static void leave_ready_two(void) { ready_open(), hold_one(), hold_one(); }
-static void leave_ready_huge(void) { ready_send_huge(), hold_one(), loan(HUGE_BYTES); }
+static void leave_ready_two(void)
+{
+    ready_open(), hold_one(), hold_one();
+}
+static void leave_ready_huge(void)
+{
+    ready_send_huge(), hold_one(), loan(HUGE_BYTES);
+}
 static void leave_run_nothing(void) {}
 
 /* ---- the table ---- */
 
 const struct operation operations[] = {
-    { .name = "open-create", .what = "gnl_open of a mailbox that is not there", .capacity = 4, .ready = ready_nothing,
-      .run = run_create, .absent = true },
-    { .name = "open-join", .what = "gnl_open of a mailbox that others use", .capacity = 4, .set = set_two,
-      .ready = ready_nothing, .run = run_join },
-    { .name = "close", .what = "gnl_close with messages held and a loan out", .capacity = 4, .set = set_three,
-      .ready = ready_close, .run = run_close, .gives_back = true },
-    { .name = "remove", .what = "gnl_remove of a mailbox on which others sleep", .capacity = 4, .ready = ready_nothing,
-      .run = run_remove, .mate = MATE_RECEIVES, .removes = true },
+    { .name = "open-create",
+      .what = "gnl_open of a mailbox that is not there",
+      .capacity = 4,
+      .ready = ready_nothing,
+      .run = run_create,
+      .absent = true },
+    { .name = "open-join",
+      .what = "gnl_open of a mailbox that others use",
+      .capacity = 4,
+      .set = set_two,
+      .ready = ready_nothing,
+      .run = run_join },
+    { .name = "close",
+      .what = "gnl_close with messages held and a loan out",
+      .capacity = 4,
+      .set = set_three,
+      .ready = ready_close,
+      .run = run_close,
+      .gives_back = true },
+    { .name = "remove",
+      .what = "gnl_remove of a mailbox on which others sleep",
+      .capacity = 4,
+      .ready = ready_nothing,
+      .run = run_remove,
+      .mate = MATE_RECEIVES,
+      .removes = true },
 
-    { .name = "send-small", .what = "gnl_send of 64 bytes", .capacity = 4, .set = set_small, .ready = ready_send_small,
-      .run = run_send_small, .after = after_send, .costs_a_place = true },
-    { .name = "send-large", .what = "gnl_send of 1500 bytes", .capacity = 4, .set = set_large,
-      .ready = ready_send_large, .run = run_send_large, .after = after_send, .costs_a_place = true },
-    { .name = "send-huge", .what = "gnl_send of 9000 bytes", .capacity = 4, .ready = ready_send_huge,
-      .run = run_send_huge, .after = after_send, .costs_a_place = true },
-    { .name = "send-many", .what = "gnl_send_many of three messages", .capacity = 4, .ready = ready_send_many,
-      .run = run_send_many, .after = after_send_many, .costs_a_place = true, .result = 3,
-      .or_result = 1 },
-    { .name = "send-wake", .what = "gnl_send to a receiver that sleeps", .capacity = 4, .ready = ready_send_small,
-      .run = run_send_small, .after = after_send, .mate = MATE_RECEIVES, .costs_a_place = true },
-    { .name = "send-past-dead", .what = "gnl_send over the claim of a dead sender", .capacity = 4,
-      .set = set_three_gone, .leave_ready = leave_ready_send, .leave_run = leave_run_send, .leave = LEFT_CLAIMING,
-      .again = again_three, .ready = ready_send_small, .run = run_send_small, .after = after_send,
+    { .name = "send-small",
+      .what = "gnl_send of 64 bytes",
+      .capacity = 4,
+      .set = set_small,
+      .ready = ready_send_small,
+      .run = run_send_small,
+      .after = after_send,
       .costs_a_place = true },
-    { .name = "send-past-stopped", .what = "gnl_send past the claim of a stopped sender", .capacity = 4,
-      .set = set_three_gone, .leave_ready = leave_ready_send, .leave_run = leave_run_send, .leave = LEFT_STOPPED,
-      .again = again_three_less_two, .ready = ready_send_small, .run = run_send_small, .after = after_send,
+    { .name = "send-large",
+      .what = "gnl_send of 1500 bytes",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_send_large,
+      .run = run_send_large,
+      .after = after_send,
+      .costs_a_place = true },
+    { .name = "send-huge",
+      .what = "gnl_send of 9000 bytes",
+      .capacity = 4,
+      .ready = ready_send_huge,
+      .run = run_send_huge,
+      .after = after_send,
+      .costs_a_place = true },
+    { .name = "send-many",
+      .what = "gnl_send_many of three messages",
+      .capacity = 4,
+      .ready = ready_send_many,
+      .run = run_send_many,
+      .after = after_send_many,
+      .costs_a_place = true,
+      .result = 3,
+      .or_result = 1 },
+    { .name = "send-wake",
+      .what = "gnl_send to a receiver that sleeps",
+      .capacity = 4,
+      .ready = ready_send_small,
+      .run = run_send_small,
+      .after = after_send,
+      .mate = MATE_RECEIVES,
+      .costs_a_place = true },
+    { .name = "send-past-dead",
+      .what = "gnl_send over the claim of a dead sender",
+      .capacity = 4,
+      .set = set_three_gone,
+      .leave_ready = leave_ready_send,
+      .leave_run = leave_run_send,
+      .leave = LEFT_CLAIMING,
+      .again = again_three,
+      .ready = ready_send_small,
+      .run = run_send_small,
+      .after = after_send,
+      .costs_a_place = true },
+    { .name = "send-past-stopped",
+      .what = "gnl_send past the claim of a stopped sender",
+      .capacity = 4,
+      .set = set_three_gone,
+      .leave_ready = leave_ready_send,
+      .leave_run = leave_run_send,
+      .leave = LEFT_STOPPED,
+      .again = again_three_less_two,
+      .ready = ready_send_small,
+      .run = run_send_small,
+      .after = after_send,
       .costs_a_place = true },
     { .name = "loan-large", .what = "gnl_loan of 1500 bytes", .capacity = 4, .run = run_loan_large },
     { .name = "loan-huge", .what = "gnl_loan of 9000 bytes", .capacity = 4, .run = run_loan_huge },
-    { .name = "post", .what = "gnl_post of a loan", .capacity = 4, .ready = ready_post, .run = run_post,
-      .after = after_send, .costs_a_place = true },
-    { .name = "drop-large", .what = "gnl_done of a loan", .capacity = 4, .ready = ready_drop_large, .run = run_drop },
-    { .name = "drop-huge", .what = "gnl_done of a loan of 9000 bytes", .capacity = 4, .ready = ready_drop_huge,
+    { .name = "post",
+      .what = "gnl_post of a loan",
+      .capacity = 4,
+      .ready = ready_post,
+      .run = run_post,
+      .after = after_send,
+      .costs_a_place = true },
+    { .name = "drop-large",
+      .what = "gnl_done of a loan",
+      .capacity = 4,
+      .ready = ready_drop_large,
+      .run = run_drop },
+    { .name = "drop-huge",
+      .what = "gnl_done of a loan of 9000 bytes",
+      .capacity = 4,
+      .ready = ready_drop_huge,
       .run = run_drop },
 
-    { .name = "offer", .what = "rendezvous: gnl_send to a receiver that sleeps", .capacity = GNL_RENDEZVOUS,
-      .ready = ready_send_small, .run = run_offer_small, .after = after_send, .mate = MATE_RECEIVES },
-    { .name = "offer-large", .what = "rendezvous: gnl_send of 1500 bytes to a receiver that sleeps",
-      .capacity = GNL_RENDEZVOUS, .ready = ready_send_large, .run = run_offer_large, .after = after_send,
+    { .name = "offer",
+      .what = "rendezvous: gnl_send to a receiver that sleeps",
+      .capacity = GNL_RENDEZVOUS,
+      .ready = ready_send_small,
+      .run = run_offer_small,
+      .after = after_send,
       .mate = MATE_RECEIVES },
-    { .name = "offer-withdrawn", .what = "rendezvous: gnl_send that times out", .capacity = GNL_RENDEZVOUS,
-      .ready = ready_send_large, .run = run_offer_briefly, .after = after_send, .result = -ETIMEDOUT },
-    { .name = "take-offer", .what = "rendezvous: gnl_take from a sender that sleeps", .capacity = GNL_RENDEZVOUS,
-      .run = run_take, .after = after_take, .mate = MATE_SENDS, .or_result = -EAGAIN },
+    { .name = "offer-large",
+      .what = "rendezvous: gnl_send of 1500 bytes to a receiver that sleeps",
+      .capacity = GNL_RENDEZVOUS,
+      .ready = ready_send_large,
+      .run = run_offer_large,
+      .after = after_send,
+      .mate = MATE_RECEIVES },
+    { .name = "offer-withdrawn",
+      .what = "rendezvous: gnl_send that times out",
+      .capacity = GNL_RENDEZVOUS,
+      .ready = ready_send_large,
+      .run = run_offer_briefly,
+      .after = after_send,
+      .result = -ETIMEDOUT },
+    { .name = "take-offer",
+      .what = "rendezvous: gnl_take from a sender that sleeps",
+      .capacity = GNL_RENDEZVOUS,
+      .run = run_take,
+      .after = after_take,
+      .mate = MATE_SENDS,
+      .or_result = -EAGAIN },
 
-    { .name = "recv-small", .what = "gnl_recv of 64 bytes", .capacity = 4, .set = set_small, .ready = ready_recv,
-      .run = run_recv, .after = after_recv, .receives = true },
-    { .name = "recv-large", .what = "gnl_recv of 1500 bytes", .capacity = 4, .set = set_large, .ready = ready_recv,
-      .run = run_recv, .after = after_recv, .receives = true },
-    { .name = "recv-wake", .what = "gnl_recv from a full mailbox to which a sender waits to send", .capacity = 4,
-      .set = set_full, .ready = ready_recv, .run = run_recv, .after = after_recv, .mate = MATE_SENDS,
+    { .name = "recv-small",
+      .what = "gnl_recv of 64 bytes",
+      .capacity = 4,
+      .set = set_small,
+      .ready = ready_recv,
+      .run = run_recv,
+      .after = after_recv,
       .receives = true },
-    { .name = "take-small", .what = "gnl_take of 64 bytes", .capacity = 4, .set = set_small, .run = run_take,
-      .after = after_take, .receives = true },
-    { .name = "take-large", .what = "gnl_take of 1500 bytes", .capacity = 4, .set = set_large, .run = run_take,
-      .after = after_take, .receives = true },
-    { .name = "take-wake", .what = "gnl_take from a full mailbox to which a sender waits to send", .capacity = 4,
-      .set = set_full, .run = run_take, .after = after_take, .mate = MATE_SENDS, .receives = true },
-    { .name = "done-small", .what = "gnl_done of 64 bytes", .capacity = 4, .set = set_small, .ready = ready_done,
-      .run = run_done, .after = after_done },
-    { .name = "done-large", .what = "gnl_done of 1500 bytes", .capacity = 4, .set = set_large, .ready = ready_done,
-      .run = run_done, .after = after_done },
-    { .name = "done-huge", .what = "gnl_done of 9000 bytes", .capacity = 4, .set = set_huge, .ready = ready_done,
-      .run = run_done, .after = after_done },
-    { .name = "done-trim", .what = "gnl_done that gives a block of small chunks back", .capacity = GNL_UNBOUNDED,
-      .set = set_blocks_full, .ready = ready_done_last, .run = run_done, .after = after_done,
+    { .name = "recv-large",
+      .what = "gnl_recv of 1500 bytes",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_recv,
+      .run = run_recv,
+      .after = after_recv,
+      .receives = true },
+    { .name = "recv-wake",
+      .what = "gnl_recv from a full mailbox to which a sender waits to send",
+      .capacity = 4,
+      .set = set_full,
+      .ready = ready_recv,
+      .run = run_recv,
+      .after = after_recv,
+      .mate = MATE_SENDS,
+      .receives = true },
+    { .name = "take-small",
+      .what = "gnl_take of 64 bytes",
+      .capacity = 4,
+      .set = set_small,
+      .run = run_take,
+      .after = after_take,
+      .receives = true },
+    { .name = "take-large",
+      .what = "gnl_take of 1500 bytes",
+      .capacity = 4,
+      .set = set_large,
+      .run = run_take,
+      .after = after_take,
+      .receives = true },
+    { .name = "take-wake",
+      .what = "gnl_take from a full mailbox to which a sender waits to send",
+      .capacity = 4,
+      .set = set_full,
+      .run = run_take,
+      .after = after_take,
+      .mate = MATE_SENDS,
+      .receives = true },
+    { .name = "done-small",
+      .what = "gnl_done of 64 bytes",
+      .capacity = 4,
+      .set = set_small,
+      .ready = ready_done,
+      .run = run_done,
+      .after = after_done },
+    { .name = "done-large",
+      .what = "gnl_done of 1500 bytes",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_done,
+      .run = run_done,
+      .after = after_done },
+    { .name = "done-huge",
+      .what = "gnl_done of 9000 bytes",
+      .capacity = 4,
+      .set = set_huge,
+      .ready = ready_done,
+      .run = run_done,
+      .after = after_done },
+    { .name = "done-trim",
+      .what = "gnl_done that gives a block of small chunks back",
+      .capacity = GNL_UNBOUNDED,
+      .set = set_blocks_full,
+      .ready = ready_done_last,
+      .run = run_done,
+      .after = after_done,
       .again = again_hold_blocks },
-    { .name = "done-return", .what = "gnl_done that gives a large chunk's memory back", .capacity = GNL_UNBOUNDED,
-      .set = set_many_huge, .ready = ready_done, .run = run_done, .after = after_done, .again = again_hold_huge },
-    { .name = "giveback", .what = "gnl_giveback of 1500 bytes", .capacity = 4, .set = set_large, .ready = ready_take,
-      .run = run_giveback, .gives_back = true },
-    { .name = "giveback-wake", .what = "gnl_giveback to a receiver that sleeps", .capacity = 4, .set = set_large,
-      .ready = ready_take, .run = run_giveback, .mate = MATE_RECEIVES, .gives_back = true },
-    { .name = "done-heir", .what = "gnl_done beside a receiver that sleeps, and inherits", .capacity = 4,
-      .set = set_large, .ready = ready_done, .run = run_done, .after = after_done, .mate = MATE_RECEIVES,
+    { .name = "done-return",
+      .what = "gnl_done that gives a large chunk's memory back",
+      .capacity = GNL_UNBOUNDED,
+      .set = set_many_huge,
+      .ready = ready_done,
+      .run = run_done,
+      .after = after_done,
+      .again = again_hold_huge },
+    { .name = "giveback",
+      .what = "gnl_giveback of 1500 bytes",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_take,
+      .run = run_giveback,
+      .gives_back = true },
+    { .name = "giveback-wake",
+      .what = "gnl_giveback to a receiver that sleeps",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_take,
+      .run = run_giveback,
+      .mate = MATE_RECEIVES,
+      .gives_back = true },
+    { .name = "done-heir",
+      .what = "gnl_done beside a receiver that sleeps, and inherits",
+      .capacity = 4,
+      .set = set_large,
+      .ready = ready_done,
+      .run = run_done,
+      .after = after_done,
+      .mate = MATE_RECEIVES,
       .coarser = 8 },
 
-    { .name = "adopt", .what = "gnl_take of what a dead receiver held", .capacity = 4, .set = set_two,
-      .leave_ready = leave_ready_two, .leave_run = leave_run_nothing, .leave = LEFT_AT_END, .again = again_adopt,
-      .run = run_take, .after = after_take, .gives_back = true, .receives = true },
-    { .name = "adopt-recv", .what = "gnl_recv of what a dead receiver held", .capacity = 4, .set = set_two,
-      .leave_ready = leave_ready_two, .leave_run = leave_run_nothing, .leave = LEFT_AT_END, .again = again_adopt,
-      .ready = ready_recv, .run = run_recv, .after = after_adopting_recv, .gives_back = true, .receives = true },
-    { .name = "sweep-send", .what = "gnl_take that mends what a sender, killed anywhere, left", .capacity = 4,
-      .set = set_two, .leave_ready = leave_ready_all, .leave_run = run_send_large, .leave = LEFT_ANYWHERE,
-      .again = again_one_at_rest, .run = run_take, .after = after_take, .gives_back = true, .receives = true },
-    { .name = "sweep-take", .what = "gnl_take that mends what a taker, killed anywhere, left", .capacity = 4,
-      .set = set_three, .leave_ready = leave_ready_two, .leave_run = run_take, .leave = LEFT_ANYWHERE,
-      .run = run_take, .after = after_take, .gives_back = true, .receives = true },
-    { .name = "sweep-huge", .what = "gnl_take that mends large chunks of a dead sender", .capacity = 4,
-      .set = set_huge, .leave_ready = leave_ready_huge, .leave_run = run_send_huge, .leave = LEFT_ANYWHERE,
-      .again = again_one_at_rest, .run = run_take, .after = after_take, .gives_back = true, .receives = true },
+    { .name = "adopt",
+      .what = "gnl_take of what a dead receiver held",
+      .capacity = 4,
+      .set = set_two,
+      .leave_ready = leave_ready_two,
+      .leave_run = leave_run_nothing,
+      .leave = LEFT_AT_END,
+      .again = again_adopt,
+      .run = run_take,
+      .after = after_take,
+      .gives_back = true,
+      .receives = true },
+    { .name = "adopt-recv",
+      .what = "gnl_recv of what a dead receiver held",
+      .capacity = 4,
+      .set = set_two,
+      .leave_ready = leave_ready_two,
+      .leave_run = leave_run_nothing,
+      .leave = LEFT_AT_END,
+      .again = again_adopt,
+      .ready = ready_recv,
+      .run = run_recv,
+      .after = after_adopting_recv,
+      .gives_back = true,
+      .receives = true },
+    { .name = "sweep-send",
+      .what = "gnl_take that mends what a sender, killed anywhere, left",
+      .capacity = 4,
+      .set = set_two,
+      .leave_ready = leave_ready_all,
+      .leave_run = run_send_large,
+      .leave = LEFT_ANYWHERE,
+      .again = again_one_at_rest,
+      .run = run_take,
+      .after = after_take,
+      .gives_back = true,
+      .receives = true },
+    { .name = "sweep-take",
+      .what = "gnl_take that mends what a taker, killed anywhere, left",
+      .capacity = 4,
+      .set = set_three,
+      .leave_ready = leave_ready_two,
+      .leave_run = run_take,
+      .leave = LEFT_ANYWHERE,
+      .run = run_take,
+      .after = after_take,
+      .gives_back = true,
+      .receives = true },
+    { .name = "sweep-huge",
+      .what = "gnl_take that mends large chunks of a dead sender",
+      .capacity = 4,
+      .set = set_huge,
+      .leave_ready = leave_ready_huge,
+      .leave_run = run_send_huge,
+      .leave = LEFT_ANYWHERE,
+      .again = again_one_at_rest,
+      .run = run_take,
+      .after = after_take,
+      .gives_back = true,
+      .receives = true },
 
-    { .name = "grow", .what = "unbounded: gnl_send that reserves the next block", .capacity = GNL_UNBOUNDED,
-      .set = set_block, .ready = ready_send_small, .run = run_send_small, .after = after_send },
-    { .name = "drain", .what = "unbounded: gnl_recv that gives a block back", .capacity = GNL_UNBOUNDED,
-      .set = set_block_and_receive, .ready = ready_recv, .run = run_recv, .after = after_recv, .receives = true },
+    { .name = "grow",
+      .what = "unbounded: gnl_send that reserves the next block",
+      .capacity = GNL_UNBOUNDED,
+      .set = set_block,
+      .ready = ready_send_small,
+      .run = run_send_small,
+      .after = after_send },
+    { .name = "drain",
+      .what = "unbounded: gnl_recv that gives a block back",
+      .capacity = GNL_UNBOUNDED,
+      .set = set_block_and_receive,
+      .ready = ready_recv,
+      .run = run_recv,
+      .after = after_recv,
+      .receives = true },
 };
 
 const size_t operations_count = sizeof operations / sizeof operations[0];

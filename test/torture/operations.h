@@ -35,21 +35,21 @@ struct operation {
     void (*again)(void); /* survivor: after the remains */
 
     enum { ALONE, MATE_RECEIVES, MATE_SENDS } mate; /* asleep in that call when the operation begins */
-    bool costs_a_place;  /* stopped inside, it may cost one place of the capacity */
-    bool gives_back;     /* the victim gives back itself: redelivery is no theft */
-    bool receives;       /* and has to find something when it goes on */
-    bool absent;         /* the mailbox is not there before: it is the victim who makes it */
-    bool removes;        /* the mailbox is not there afterwards */
-    int64_t result;      /* that the operation has when nobody disturbs it */
-    int64_t or_result;   /* after having been stopped: anything between the two */
-    unsigned coarser;    /* run only every so manieth point: each takes long */
+    bool costs_a_place; /* stopped inside, it may cost one place of the capacity */
+    bool gives_back;    /* the victim gives back itself: redelivery is no theft */
+    bool receives;      /* and has to find something when it goes on */
+    bool absent;        /* the mailbox is not there before: it is the victim who makes it */
+    bool removes;       /* the mailbox is not there afterwards */
+    int64_t result;     /* that the operation has when nobody disturbs it */
+    int64_t or_result;  /* after having been stopped: anything between the two */
+    unsigned coarser;   /* run only every so manieth point: each takes long */
 };
 
 extern const struct operation operations[];
 extern const size_t operations_count;
 
 #define SMALL_BYTES ((size_t)64)
-#define LARGE_BYTES ((size_t)1500)  /* in a chunk that shares its block */
-#define HUGE_BYTES  ((size_t)9000)  /* in a block of its own */
+#define LARGE_BYTES ((size_t)1500) /* in a chunk that shares its block */
+#define HUGE_BYTES  ((size_t)9000) /* in a block of its own */
 
 #endif

@@ -213,8 +213,8 @@ void run_once(const struct plan *given, enum mode mode, uint64_t step, uintptr_t
         /* Two that need chunks at the same time may both make a block. */
         uint64_t most = plan.bytes + (mode == STOP ? BLOCK_BYTES : 0);
         if (bytes > most && !plan.operation->removes)
-            found(LEAK, "the mailbox has %llu bytes of memory, %llu if nobody is killed", (unsigned long long)bytes,
-                  (unsigned long long)plan.bytes);
+            found(LEAK, "the mailbox has %llu bytes of memory, %llu if nobody is killed",
+                  (unsigned long long)bytes, (unsigned long long)plan.bytes);
     }
     scene_clear(&cast);
 }

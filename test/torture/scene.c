@@ -263,7 +263,8 @@ void mate_await_asleep(pid_t pid, enum gnl_activity activity)
     int64_t start = now_ns();
 
     while (now_ns() - start < PATIENCE_NS) {
-        if (scene_participant(pid, &participant) >= 0 && participant.activity == activity && process_state(pid) == 'S')
+        if (scene_participant(pid, &participant) >= 0 && participant.activity == activity &&
+            process_state(pid) == 'S')
             return;
         nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
     }

@@ -17,9 +17,9 @@
 #include "findings.h"
 #include "ledger.h"
 
-#define ADDRESS       "mailbox:scene"
-#define PATIENCE_NS   gnl_s(5) /* a survivor that needs longer hangs */
-#define HELD_MOST     64
+#define ADDRESS     "mailbox:scene"
+#define PATIENCE_NS gnl_s(5) /* a survivor that needs longer hangs */
+#define HELD_MOST   64
 
 /* What the mate is asked to do next. */
 enum errand { ERRAND_OPEN, ERRAND_TAKE, ERRAND_SEND, ERRAND_CLOSE };
@@ -28,9 +28,9 @@ struct mate {
     sem_t order;  /* there is an errand */
     sem_t answer; /* it is over */
     enum errand errand;
-    size_t size;         /* to send */
+    size_t size; /* to send */
     int result;
-    atomic_bool busy;    /* inside of the call */
+    atomic_bool busy; /* inside of the call */
 };
 
 /* Shared by all processes of a run. */
@@ -80,8 +80,8 @@ void scene_clear(struct cast *cast);
 /* The mate's errands: begin, wait until it sleeps inside of the library, collect the result. */
 void mate_begin(enum errand errand, size_t size);
 void mate_await_asleep(pid_t pid, enum gnl_activity activity);
-bool mate_busy(void);    /* inside of the call */
-bool mate_pending(void); /* not yet ended, or its result not yet collected */
+bool mate_busy(void);           /* inside of the call */
+bool mate_pending(void);        /* not yet ended, or its result not yet collected */
 int mate_end(const char *what); /* the result; a hang is reported, -ETIME returned */
 
 /* Is a living participant with that pid there, and what is it doing? Number of participants, or a negative code. */

@@ -69,14 +69,14 @@ enum stepped step_await_mark(pid_t pid)
 /* ---- registers and breakpoints ---- */
 
 #if defined __x86_64__
-#define BREAKPOINT      0xccUL
-#define BREAKPOINT_MASK 0xffUL
-#define BREAKPOINT_SKIP 1 /* the processor stands behind it */
+#define BREAKPOINT         0xccUL
+#define BREAKPOINT_MASK    0xffUL
+#define BREAKPOINT_SKIP    1 /* the processor stands behind it */
 #define ADDRESS(registers) ((registers).rip)
 #elif defined __aarch64__
-#define BREAKPOINT      0xd4200000UL
-#define BREAKPOINT_MASK 0xffffffffUL
-#define BREAKPOINT_SKIP 0
+#define BREAKPOINT         0xd4200000UL
+#define BREAKPOINT_MASK    0xffffffffUL
+#define BREAKPOINT_SKIP    0
 #define ADDRESS(registers) ((registers).pc)
 #else
 #error "the instruction pointer's name and the breakpoint instruction are missing here"

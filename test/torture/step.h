@@ -18,10 +18,10 @@
 #include <sys/types.h>
 
 enum stepped {
-    STEPPED,        /* one more instruction, or one round of a repeated one; a call into the kernel's page is one */
+    STEPPED, /* one more instruction, or one round of a repeated one; a call into the kernel's page is one */
     STEPPED_TO_END, /* the process has reached its next mark */
-    STEPPED_DEAD,  /* it ended, or a signal would kill it */
-    STEPPED_LATE,  /* step_deadline has passed: it does not come back */
+    STEPPED_DEAD,   /* it ended, or a signal would kill it */
+    STEPPED_LATE,   /* step_deadline has passed: it does not come back */
 };
 
 /* From here on every wait of this file ends after that long, with STEPPED_LATE. */

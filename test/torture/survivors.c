@@ -81,7 +81,8 @@ static void relieve_mate(const struct operation *operation)
             break;
         }
     }
-    went(mate_end(operation->mate == MATE_SENDS ? "it waits to send" : "it waits to receive"), "go on with its call");
+    went(mate_end(operation->mate == MATE_SENDS ? "it waits to send" : "it waits to receive"),
+         "go on with its call");
 }
 
 static void meet_at_rendezvous(void)
@@ -187,7 +188,8 @@ static void open_if_absent(const struct operation *operation)
 
     if (me.port || !operation->absent)
         return;
-    went(gnl_open(&me.port, ADDRESS, &(struct gnl_options){ .capacity = operation->capacity }), "open the mailbox");
+    went(gnl_open(&me.port, ADDRESS, &(struct gnl_options){ .capacity = operation->capacity }),
+         "open the mailbox");
     took_since(start);
 }
 
@@ -282,8 +284,8 @@ static void expect_nothing_left(const struct operation *operation)
         found(LEAK, "%zd participants, %llu senders and %llu receivers are left, not %zd", count,
               (unsigned long long)info.senders, (unsigned long long)info.receivers, expected);
     if (info.queued != 0 || info.held != 0)
-        found(LEAK, "%llu messages are queued and %llu held, though all were received", (unsigned long long)info.queued,
-              (unsigned long long)info.held);
+        found(LEAK, "%llu messages are queued and %llu held, though all were received",
+              (unsigned long long)info.queued, (unsigned long long)info.held);
 }
 
 void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t *bytes)

@@ -71,8 +71,8 @@ static void tell(const struct operation *operation, const char *when, uint64_t s
     fflush(stdout);
 }
 
-static void count_findings(struct tally *tally, const struct operation *operation, const char *when, uint64_t step,
-                           uintptr_t address)
+static void count_findings(struct tally *tally, const struct operation *operation, const char *when,
+                           uint64_t step, uintptr_t address)
 {
     if (findings_total(&scene->findings) == 0)
         return;
@@ -84,15 +84,15 @@ static void count_findings(struct tally *tally, const struct operation *operatio
 
 static void print_head(void)
 {
-    printf("%-18s %12s %8s %8s %6s %6s %6s %6s %6s\n", "operation", "instructions", "killed", "stopped", "hangs",
-           "losses", "twice", "leaks", "wrong");
+    printf("%-18s %12s %8s %8s %6s %6s %6s %6s %6s\n", "operation", "instructions", "killed", "stopped",
+           "hangs", "losses", "twice", "leaks", "wrong");
 }
 
 static void print_row(const char *name, const struct tally *tally)
 {
-    printf("%-18s %12llu %8u %8u %6u %6u %6u %6u %6u\n", name, (unsigned long long)tally->steps, tally->points[KILL],
-           tally->points[STOP], tally->findings[HANG], tally->findings[LOSS], tally->findings[DUPLICATE],
-           tally->findings[LEAK], tally->findings[WRONG]);
+    printf("%-18s %12llu %8u %8u %6u %6u %6u %6u %6u\n", name, (unsigned long long)tally->steps,
+           tally->points[KILL], tally->points[STOP], tally->findings[HANG], tally->findings[LOSS],
+           tally->findings[DUPLICATE], tally->findings[LEAK], tally->findings[WRONG]);
     fflush(stdout);
 }
 
@@ -147,12 +147,13 @@ static void add(struct tally *total, const struct tally *tally)
 
 static void usage(FILE *stream)
 {
-    fprintf(stream, "usage: torture [--full | --every N] [--kill | --stop] [--operation NAME [--at STEP]] [--list]\n"
-                    "  --full          after every step (the default)\n"
-                    "  --every N       after every Nth of these steps\n"
-                    "  --kill, --stop  only the one, not both\n"
-                    "  --operation     only this operation; --list has their names\n"
-                    "  --at STEP       only after this step: to repeat a finding\n");
+    fprintf(stream,
+            "usage: torture [--full | --every N] [--kill | --stop] [--operation NAME [--at STEP]] [--list]\n"
+            "  --full          after every step (the default)\n"
+            "  --every N       after every Nth of these steps\n"
+            "  --kill, --stop  only the one, not both\n"
+            "  --operation     only this operation; --list has their names\n"
+            "  --at STEP       only after this step: to repeat a finding\n");
 }
 
 static void list(void)
@@ -164,10 +165,14 @@ static void list(void)
 static bool parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "full", no_argument, NULL, 'f' },           { "every", required_argument, NULL, 'e' },
-        { "kill", no_argument, NULL, 'k' },           { "stop", no_argument, NULL, 's' },
-        { "operation", required_argument, NULL, 'o' }, { "at", required_argument, NULL, 'a' },
-        { "list", no_argument, NULL, 'l' },           { "help", no_argument, NULL, 'h' },
+        { "full", no_argument, NULL, 'f' },
+        { "every", required_argument, NULL, 'e' },
+        { "kill", no_argument, NULL, 'k' },
+        { "stop", no_argument, NULL, 's' },
+        { "operation", required_argument, NULL, 'o' },
+        { "at", required_argument, NULL, 'a' },
+        { "list", no_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
 
@@ -230,8 +235,10 @@ int main(int argc, char **argv)
         return 2;
     }
     print_row("total", &total);
-    printf("%u kill points, %u stop points tried in %.0f s; the longest that a survivor had to wait: %.0f ms\n",
-           total.points[KILL], total.points[STOP], (double)(now_ns() - start) / 1e9, (double)longest_ns / 1e6);
-    printf("%s\n", total.runs_with_findings == 0 ? "nothing was lost, doubled or leaked, and nobody hung" : "FAILED");
+    printf(
+        "%u kill points, %u stop points tried in %.0f s; the longest that a survivor had to wait: %.0f ms\n",
+        total.points[KILL], total.points[STOP], (double)(now_ns() - start) / 1e9, (double)longest_ns / 1e6);
+    printf("%s\n",
+           total.runs_with_findings == 0 ? "nothing was lost, doubled or leaked, and nobody hung" : "FAILED");
     return total.runs_with_findings == 0 ? 0 : 1;
 }

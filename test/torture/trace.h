@@ -15,9 +15,10 @@
 #include "step.h"
 
 struct trace_point {
-    uintptr_t address;  /* of the next instruction */
-    uint32_t visit;     /* how often the process has come to it, this time included; 0: no fit for a breakpoint */
-    uint32_t eventful;  /* the step before was a system call or changed shared memory, or the next is a system call */
+    uintptr_t address; /* of the next instruction */
+    uint32_t visit; /* how often the process has come to it, this time included; 0: no fit for a breakpoint */
+    uint32_t
+        eventful; /* the step before was a system call or changed shared memory, or the next is a system call */
 };
 
 struct trace {
