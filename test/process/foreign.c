@@ -115,19 +115,19 @@ START_TEST(absurd_header_is_refused)
         size_t size;
         uint64_t value;
     } damages[] = {
-        { 0, 8, 0 },                           /* magic */
+        { 0, 8, 0 }, /* magic */
         { 0, 8, UINT64_MAX },
-        { 12, 4, 2 },                          /* two-way */
+        { 12, 4, 2 }, /* two-way */
         { 12, 4, UINT32_MAX },
-        { 16, 8, 0 },                          /* capacity */
+        { 16, 8, 0 }, /* capacity */
         { 16, 8, (uint64_t)-3 },
         { 16, 8, (uint64_t)INT64_MAX },
-        { 16, 8, (uint64_t)1 << 24 },          /* larger than the file */
-        { 24, 8, 0 },                          /* message_max */
+        { 16, 8, (uint64_t)1 << 24 }, /* larger than the file */
+        { 24, 8, 0 },                 /* message_max */
         { 24, 8, UINT64_MAX },
         { 24, 8, ((uint64_t)1 << 31) + 1 },
-        { 24, 8, (uint64_t)1 << 31 },          /* larger than the file */
-        { 32, 8, 0 },                          /* arena */
+        { 24, 8, (uint64_t)1 << 31 }, /* larger than the file */
+        { 32, 8, 0 },                 /* arena */
         { 32, 8, 4097 },
         { 32, 8, UINT64_MAX },
     };

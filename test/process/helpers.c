@@ -149,7 +149,8 @@ const char *path_in_directory(const char *name)
 
 void *shared_memory(size_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     require(memory != MAP_FAILED);
     return memory;
@@ -212,7 +213,9 @@ int64_t now_ms(void)
 
 void pause_us(unsigned microseconds)
 {
-    nanosleep(&(struct timespec){ .tv_sec = microseconds / 1000000, .tv_nsec = microseconds % 1000000 * 1000 }, NULL);
+    nanosleep(
+        &(struct timespec){ .tv_sec = microseconds / 1000000, .tv_nsec = microseconds % 1000000 * 1000 },
+        NULL);
 }
 
 /* ---- worlds of their own ---- */

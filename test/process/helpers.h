@@ -15,7 +15,7 @@
 
 #include "support.h"
 
-#define MAILBOX "mailbox:m"
+#define MAILBOX  "mailbox:m"
 #define PATIENCE gnl_ms(PATIENCE_MS)
 #define SOON     gnl_s(5) /* for what the library promises within a second or so */
 
@@ -28,12 +28,12 @@
 #endif
 
 /* A test that this machine or this user cannot run. */
-#define skip(...)                                                                                            \
-    do {                                                                                                     \
-        printf("skipped: %s: ", __func__);                                                                   \
-        printf(__VA_ARGS__);                                                                                 \
-        printf("\n");                                                                                        \
-        return;                                                                                              \
+#define skip(...)                          \
+    do {                                   \
+        printf("skipped: %s: ", __func__); \
+        printf(__VA_ARGS__);               \
+        printf("\n");                      \
+        return;                            \
     } while (0)
 
 /* The mailbox of the test; NULL: the defaults. */

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define LARGEST ((size_t)256 << 10)
-#define TOTAL   (SENDERS * PER_SENDER)
+#define LARGEST        ((size_t)256 << 10)
+#define TOTAL          (SENDERS * PER_SENDER)
 #define UNRECEIVED_MAX 5000
 
 struct player {
@@ -65,7 +65,8 @@ static size_t size_of(const struct scenario *scenario, uint64_t sequence)
     return size <= 8 ? 8 : size - sequence * 13 % (size / 2);
 }
 
-/* Messages sent and not received, roughly: an unbounded mailbox shall not grow for as long as the test takes. */
+/* Messages sent and not received, roughly: an unbounded mailbox shall not grow for as long as the test takes.
+ */
 static int64_t unreceived(struct ledger *ledger)
 {
     int64_t count = 0;
@@ -238,11 +239,12 @@ static void check_balance(struct ledger *ledger)
             uint64_t message = sender * PER_SENDER + sequence;
             unsigned done = atomic_load(&ledger->done[message]);
             if (sequence >= started)
-                ck_assert_msg(!atomic_load(&ledger->taken[message]), "%u:%lu was never sent", sender, sequence);
+                ck_assert_msg(!atomic_load(&ledger->taken[message]), "%u:%lu was never sent", sender,
+                              sequence);
             ck_assert_msg(done <= 1, "%u:%lu was received %u times", sender, sequence, done);
             if (atomic_load(&ledger->sent[message]) && !ledger->doubtful[message])
-                ck_assert_msg(done == 1, "%u:%lu of %lu was sent, and is lost (%staken)", sender, sequence, started,
-                              atomic_load(&ledger->taken[message]) ? "" : "not ");
+                ck_assert_msg(done == 1, "%u:%lu of %lu was sent, and is lost (%staken)", sender, sequence,
+                              started, atomic_load(&ledger->taken[message]) ? "" : "not ");
         }
     }
 }
@@ -290,10 +292,11 @@ struct gnl_port_info ledger_finish(struct ledger *ledger)
     ck_assert_uint_eq(info.queued, 0);
     ck_assert_uint_eq(info.held, 0);
     if (scenario->capacity == GNL_UNBOUNDED)
-        ck_assert_msg(info.bytes <= ledger->bytes_empty + (4 << 20), "%lu bytes stay, %lu when it was new", info.bytes,
-                      ledger->bytes_empty);
+        ck_assert_msg(info.bytes <= ledger->bytes_empty + (4 << 20), "%lu bytes stay, %lu when it was new",
+                      info.bytes, ledger->bytes_empty);
     else if (scenario->size_fixed)
-        ck_assert_msg(info.bytes <= ledger->bytes_empty + (uint64_t)(scenario->capacity + 24) * 2 * scenario->size_fixed,
+        ck_assert_msg(info.bytes <= ledger->bytes_empty +
+                                        (uint64_t)(scenario->capacity + 24) * 2 * scenario->size_fixed,
                       "%lu bytes stay, %lu when it was new", info.bytes, ledger->bytes_empty);
     close_port(first);
     close_port(second);

@@ -20,9 +20,9 @@
 
 struct scenario {
     int64_t capacity;
-    bool two_way; /* sender and receiver 0 go one way, sender and receiver 1 the other */
-    bool copying; /* receiver 1 uses gnl_recv: it must not be killed */
-    size_t sizes[4]; /* of messages, in turn, each varied downwards; 0: as the first */
+    bool two_way;      /* sender and receiver 0 go one way, sender and receiver 1 the other */
+    bool copying;      /* receiver 1 uses gnl_recv: it must not be killed */
+    size_t sizes[4];   /* of messages, in turn, each varied downwards; 0: as the first */
     size_t size_fixed; /* or: all of this size */
 };
 

@@ -201,7 +201,8 @@ static unsigned locked_bytes(pid_t process, off_t *bytes, unsigned most)
     while (file && fgets(line, sizeof line, file)) {
         int pid;
         long long start;
-        if (sscanf(line, "%*d: POSIX ADVISORY WRITE %d %*s %lld", &pid, &start) == 2 && pid == process && count < most)
+        if (sscanf(line, "%*d: POSIX ADVISORY WRITE %d %*s %lld", &pid, &start) == 2 && pid == process &&
+            count < most)
             bytes[count++] = (off_t)start;
     }
     if (file)
@@ -263,6 +264,7 @@ int main(void)
     tcase_add_test(locks, nothing_is_stolen_because_of_what_the_library_itself_opens_and_closes);
     tcase_add_test(locks, process_that_opened_and_closed_the_file_itself_does_not_stay_dead);
     tcase_add_test(locks, process_that_was_taken_for_dead_lives_again_and_what_it_holds_then_is_safe);
-    tcase_add_test(locks, read_lock_on_a_dead_participants_byte_keeps_neither_the_dead_alive_nor_the_living_out);
+    tcase_add_test(locks,
+                   read_lock_on_a_dead_participants_byte_keeps_neither_the_dead_alive_nor_the_living_out);
     return support_run(suite);
 }

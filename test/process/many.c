@@ -11,7 +11,7 @@
 #define EACH 10
 
 struct crowd {
-    _Atomic uint64_t next;     /* number of the next message */
+    _Atomic uint64_t next; /* number of the next message */
     _Atomic uint64_t received;
     uint64_t total;
     atomic_uchar seen[100 * EACH];

@@ -195,7 +195,8 @@ START_TEST(mailbox_on_a_disk_works_and_survives_kills)
     bool disk = file_system.f_type != TMPFS_MAGIC;
     if (disk) {
         ck_assert_int_eq(setenv("GINNEL_DIR", directory, 1), 0);
-        struct ledger *ledger = ledger_start(&(struct scenario){ .capacity = 16, .sizes = { 8, 96, 2000, 50000 } });
+        struct ledger *ledger =
+            ledger_start(&(struct scenario){ .capacity = 16, .sizes = { 8, 96, 2000, 50000 } });
         for (unsigned i = 0; i < 15; i++) {
             pause_us(2000 + ledger_random(ledger, 5000));
             ledger_kill(ledger, ledger_random(ledger, PLAYERS));

@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define STRANGER  65534
-#define MACHINE   "mailbox:/m"
-#define SHM       "/dev/shm"
-#define NOT_HERE  77 /* exit status: not permitted */
+#define STRANGER 65534
+#define MACHINE  "mailbox:/m"
+#define SHM      "/dev/shm"
+#define NOT_HERE 77 /* exit status: not permitted */
 
 static void in_new_shm(int (*run)(void *context))
 {
@@ -29,11 +29,11 @@ static void in_new_shm(int (*run)(void *context))
     ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 
-#define enter_new_shm()                                                                                      \
-    do {                                                                                                     \
-        if (geteuid() != 0 || !mount_tmpfs(SHM, "mode=1777"))                                                \
-            return NOT_HERE;                                                                                 \
-        unsetenv("GINNEL_DIR");                                                                              \
+#define enter_new_shm()                                       \
+    do {                                                      \
+        if (geteuid() != 0 || !mount_tmpfs(SHM, "mode=1777")) \
+            return NOT_HERE;                                  \
+        unsetenv("GINNEL_DIR");                               \
     } while (0)
 
 static void become_stranger(void)

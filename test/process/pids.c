@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define NO_PIDS    "needs the right to choose a pid"
-#define NO_SPACES  "needs the right to make a pid namespace"
+#define NO_PIDS   "needs the right to choose a pid"
+#define NO_SPACES "needs the right to make a pid namespace"
 
 /* As fork, with a pid of the caller's choice; -1: not permitted. */
 static pid_t fork_with_pid(pid_t pid, int (*run)(void *context), void *context)

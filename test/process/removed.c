@@ -83,7 +83,8 @@ static void by_unlink(void)
     ck_assert_int_eq(unlink(path_in_directory(MAILBOX)), 0);
 }
 
-static void wake_all(void (*remove_it)(void), int64_t capacity, int (*const *ways)(gnl_port *port), unsigned count)
+static void wake_all(void (*remove_it)(void), int64_t capacity, int (*const *ways)(gnl_port *port),
+                     unsigned count)
 {
     pid_t children[8];
     gnl_port *port = open_port(&(struct gnl_options){ .capacity = capacity });

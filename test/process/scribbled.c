@@ -226,7 +226,8 @@ static void scribble(int descriptor, unsigned random, off_t used)
 
 static void punch(int descriptor, unsigned random, off_t used)
 {
-    ck_assert_int_eq(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)random % used & ~4095L, 4096),
+    ck_assert_int_eq(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               (off_t)random % used & ~4095L, 4096),
                      0);
 }
 
