@@ -87,7 +87,7 @@ static void audit_class(struct gnli_view *view, unsigned class)
             continue;
         backed += layout->block;
         gnli_chunk first = (uint64_t) class << 56 | block << 16;
-        if (!gnli_arena_valid(&view->arena, first, 1))
+        if (gnli_arena_reach(&view->arena, first, 1) < 0)
             continue;
         for (unsigned i = 0; i < layout->per_block; i++)
             audit_word(class, block, i, atomic_load(gnli_arena_word(&view->arena, first | i)));
