@@ -49,7 +49,7 @@ static struct loan borrow(unsigned me, uint64_t size)
     struct loan loan;
 
     assert_ok(gnli_arena_loan(&arena, me, size, &loan.chunk, &loan.word));
-    ck_assert(gnli_arena_valid(&arena, loan.chunk, size));
+    ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, size), 0);
     ck_assert_int_eq(gnli_chunk_state(loan.word), GNLI_CHUNK_LOAN);
     ck_assert_uint_eq(gnli_chunk_who(loan.word), me);
     ck_assert_uint_eq(atomic_load(gnli_arena_word(&arena, loan.chunk)), loan.word);
@@ -118,19 +118,19 @@ START_TEST(names_of_no_chunk_are_invalid)
 {
     open_arena(10, 4096);
     struct loan loan = borrow(ME, 4000);
-    ck_assert(gnli_arena_valid(&arena, loan.chunk, 4096));
-    ck_assert(!gnli_arena_valid(&arena, loan.chunk, 4097));
-    ck_assert(!gnli_arena_valid(&arena, loan.chunk, UINT64_MAX));
-    ck_assert(!gnli_arena_valid(&arena, UINT64_MAX, 1));
+    ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, 4096), 0);
+    ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, 4097), -EBADMSG);
+    ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, UINT64_MAX), -EBADMSG);
+    ck_assert_int_eq(gnli_arena_reach(&arena, UINT64_MAX, 1), -EBADMSG);
     unsigned class = gnli_layout_class(4000);
     gnli_chunk beyond_class = (uint64_t)layout.classes << 56;
     gnli_chunk beyond_block = (uint64_t) class << 56 | layout.class[class].blocks << 16;
     gnli_chunk beyond_index = (uint64_t) class << 56 | layout.class[class].per_block;
-    ck_assert(!gnli_arena_valid(&arena, beyond_class, 1));
-    ck_assert(!gnli_arena_valid(&arena, beyond_block, 1));
-    ck_assert(!gnli_arena_valid(&arena, beyond_index, 1));
-    ck_assert(gnli_arena_valid(&arena, beyond_block - (1 << 16), 1));
-    ck_assert(gnli_arena_valid(&arena, beyond_index - 1, 1));
+    ck_assert_int_eq(gnli_arena_reach(&arena, beyond_class, 1), -EBADMSG);
+    ck_assert_int_eq(gnli_arena_reach(&arena, beyond_block, 1), -EBADMSG);
+    ck_assert_int_eq(gnli_arena_reach(&arena, beyond_index, 1), -EBADMSG);
+    ck_assert_int_eq(gnli_arena_reach(&arena, beyond_block - (1 << 16), 1), 0);
+    ck_assert_int_eq(gnli_arena_reach(&arena, beyond_index - 1, 1), 0);
     close_arena();
 }
 END_TEST

@@ -184,7 +184,10 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
 /* D1, D2 */
 int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
 
-/* G1; quietly: no user had it, so it is not counted, and nobody is told: there is no use in trying again at once. */
+/*
+ * G1; quietly: no user had it, so it is not counted, and nobody is told: there is no use in trying again
+ * at once.
+ */
 int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly);
 
 /* A1 */

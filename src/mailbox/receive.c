@@ -283,7 +283,10 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     return result;
 }
 
-/* A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it lives. */
+/*
+ * A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it
+ * lives.
+ */
 static int look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();

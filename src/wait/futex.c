@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- *   A: relaxed: advice that may be old or lost.
- */
 #include "wait/futex.h"
 
 #include <errno.h>

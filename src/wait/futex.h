@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sleeping on a word of shared memory, and how long to spin before that.
+ *
+ *   A: relaxed: advice that may be old or lost.
  */
 #ifndef GNLI_WAIT_FUTEX_H
 #define GNLI_WAIT_FUTEX_H

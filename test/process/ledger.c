@@ -65,7 +65,7 @@ static size_t size_of(const struct scenario *scenario, uint64_t sequence)
     return size <= 8 ? 8 : size - sequence * 13 % (size / 2);
 }
 
-/* Messages sent and not received, roughly: an unbounded mailbox shall not grow for as long as the test takes. */
+/* Messages sent and not received, roughly: an unbounded mailbox shall not grow while the test goes on. */
 static int64_t unreceived(struct ledger *ledger)
 {
     int64_t count = 0;

@@ -54,7 +54,7 @@ struct letter *ledger_letter(uint32_t id);
 
 void message_write(void *data, size_t size, uint32_t id);
 
-/* Of a message that arrived: its number, and it is noted as delivered. Reports what is torn or out of order. */
+/* Of a message that arrived: its number; it is noted as delivered. Reports what is torn or out of order. */
 uint32_t ledger_arrived(const void *data, size_t size, bool redelivered);
 
 /* The verbs, with their entries. `id` is written on success. */

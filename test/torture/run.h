@@ -23,7 +23,7 @@ struct plan {
     size_t count;
 };
 
-/* The first run, to the end and undisturbed but for the stepping. Its findings are those of the operation as such. */
+/* The first run, to the end, undisturbed but for the stepping. Its findings are those of the operation. */
 void run_scout(struct plan *plan, const struct operation *operation);
 void plan_free(struct plan *plan);
 

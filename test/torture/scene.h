@@ -84,7 +84,7 @@ bool mate_busy(void);           /* inside of the call */
 bool mate_pending(void);        /* not yet ended, or its result not yet collected */
 int mate_end(const char *what); /* the result; a hang is reported, -ETIME returned */
 
-/* Is a living participant with that pid there, and what is it doing? Number of participants, or a negative code. */
+/* Is a living participant with that pid there, doing what? Number of participants, or a negative code. */
 ssize_t scene_participant(pid_t pid, struct gnl_participant *participant);
 
 /* Takes a message and keeps it in hand; ends all that are in hand. */

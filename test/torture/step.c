@@ -154,7 +154,7 @@ enum stepped step_once(pid_t pid)
     if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0)
         return STEPPED_DEAD;
     enum stepped stepped = await_stop(pid);
-    /* The clock is read again whenever the kernel has set it meanwhile: stepping through that may never end. */
+    /* The clock is read again if the kernel has set it meanwhile: stepping through that may never end. */
     if (stepped == STEPPED && in_kernel_page(step_address(pid)))
         stepped = step_run_to(pid, return_address(pid));
     return stepped;

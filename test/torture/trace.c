@@ -9,7 +9,7 @@
 
 extern const char __executable_start[], etext[];
 
-/* Breakpoints are set in the program's own code: where the C library or the kernel's page loops is their affair. */
+/* Breakpoints are in the program's own code: where the C library or the kernel's page loops is theirs. */
 static bool fit(uintptr_t address)
 {
     return address >= (uintptr_t)__executable_start && address < (uintptr_t)etext;

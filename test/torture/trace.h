@@ -17,8 +17,7 @@
 struct trace_point {
     uintptr_t address; /* of the next instruction */
     uint32_t visit; /* how often the process has come to it, this time included; 0: no fit for a breakpoint */
-    uint32_t
-        eventful; /* the step before was a system call or changed shared memory, or the next is a system call */
+    uint32_t eventful; /* the step before changed shared memory, or it or the next is a system call */
 };
 
 struct trace {
@@ -34,7 +33,7 @@ enum seen { SEEN_NOTHING, SEEN_CHANGE /* in shared memory */, SEEN_ENOUGH /* rec
  */
 enum stepped trace_record(struct trace *trace, pid_t pid, enum seen (*look)(pid_t pid, bool system_call));
 
-/* Brings a process that stands at the mark to that step. *arrived: where it stands. STEPPED_TO_END if it ends before. */
+/* Brings a process that stands at the mark to that step. *arrived: where; STEPPED_TO_END if it ends before. */
 enum stepped trace_follow(const struct trace *trace, pid_t pid, uint64_t step, uintptr_t *arrived);
 
 void trace_free(struct trace *trace);
