@@ -108,8 +108,8 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
-    if (!room_after(ring, t))
-        return -EAGAIN;
+    if (!room_after(ring, t)) /* that holds for this lap only: others may have gone on meanwhile */
+        return atomic_load_explicit(&slot->word, memory_order_relaxed) == word ? -EAGAIN : 0; /* F */
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
     bool done =

@@ -138,7 +138,7 @@ static void settle(struct plan *plan, struct cast *cast, uint64_t *bytes)
 
 static enum seen look_for_changes(pid_t pid, bool system_call)
 {
-    return watch_changed(system_call) ? SEEN_CHANGE : SEEN_NOTHING;
+    return audit_changed(system_call) ? SEEN_CHANGE : SEEN_NOTHING;
 }
 
 static void choose_points(struct plan *plan)
@@ -160,9 +160,8 @@ void run_scout(struct plan *plan, const struct operation *operation)
 
     *plan = (struct plan){ .operation = operation };
     if (set_stage(plan, &cast, 0, true)) {
-        watch_begin();
+        audit_watch();
         enum stepped stepped = trace_record(&plan->victim, cast.victim, look_for_changes);
-        watch_end();
         if (at_mark(stepped, "victim")) {
             let_it_record(operation, cast.victim);
             settle(plan, &cast, &plan->bytes);

@@ -230,26 +230,15 @@ void survivors_go_on(const struct operation *operation, const struct cast *cast)
 
 /* ---- after the victim was killed ---- */
 
-static bool anybody_dead(void)
-{
-    struct gnl_participant all[16];
-    struct gnl_port_info info;
-    ssize_t count = gnl_inspect(ADDRESS, &info, all, 16);
-
-    for (ssize_t i = 0; i < count && i < 16; i++)
-        if (!all[i].alive)
-            return true;
-    return false;
-}
-
 /* Receives, as a busy receiver does, until everything that the dead have left was met. */
-static void mourn(void)
+static void mourn(const struct cast *cast)
 {
     int64_t start = now_ns();
 
+    audit_open();
     for (;;) {
         drain();
-        if (!anybody_dead())
+        if (!audit_others(getpid(), cast->mate))
             break;
         if (late(start)) {
             found(HANG, "what a dead process left is not mended");
@@ -298,14 +287,14 @@ void survivors_settle(const struct operation *operation, const struct cast *cast
     if (mate_pending())
         relieve_mate(operation);
     end_held();
-    mourn();
+    mourn(cast);
     if (operation->capacity == GNL_RENDEZVOUS) {
         meet_at_rendezvous();
     } else {
         lap(operation);
         expect_capacity(operation, SMALL_BYTES);
         expect_capacity(operation, LARGE_BYTES);
-        if (operation->capacity > 0)
+        if (operation->huge)
             expect_capacity(operation, HUGE_BYTES);
     }
     drain();
