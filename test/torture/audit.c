@@ -97,11 +97,7 @@ static void audit_class(unsigned class)
             continue;
         backed += layout->block;
         gnli_chunk first = (uint64_t) class << 56 | block << 16;
-<<<<<<< HEAD
-        if (gnli_arena_reach(&view->arena, first, 1) < 0)
-=======
         if (gnli_arena_reach(&view.arena, first, 1) < 0)
->>>>>>> torture
             continue;
         for (unsigned i = 0; i < layout->per_block; i++)
             audit_word(class, block, i, atomic_load(gnli_arena_word(&view.arena, first | i)));

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Opens the mailbox of this run for looking, without joining it; closes it. Opening what is not there is fine. */
+/* Looks at the mailbox of this run without joining it, and ends that. Opening what is not there is fine. */
 void audit_open(void);
 void audit_close(void);
 
