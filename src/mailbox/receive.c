@@ -235,7 +235,8 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
         return -EAGAIN;
     received(port, position);
     gnli_wake_senders(port->in, position); /* R6 */
-    memcpy(receiving->data, letter.data, letter.size);
+    if (letter.size > 0)                   /* then the buffer may be NULL */
+        memcpy(receiving->data, letter.data, letter.size);
     receiving->received = letter.size;
     receiving->hold.cell = 0;
     return 0;
