@@ -149,6 +149,15 @@ static uint64_t lent(uint64_t word, unsigned me)
     return gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(word));
 }
 
+/* The word with which a free chunk becomes ours. One that was never used, or whose word vanished, has no serial yet. */
+static uint64_t loan_of(struct gnli_arena *arena, unsigned class, uint64_t word, unsigned me)
+{
+    if (word != 0)
+        return lent(word, me);
+    uint64_t serial = atomic_fetch_add_explicit(&arena->classes[class].serial, 1, memory_order_relaxed); /* C */
+    return gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
+}
+
 static void count_backed(struct gnli_arena *arena, unsigned class, int64_t bytes)
 {
     atomic_fetch_add_explicit(&arena->classes[class].backed, (uint64_t)bytes, memory_order_relaxed); /* C */
@@ -214,11 +223,7 @@ static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struc
     uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
     if (gnli_chunk_state(was) != GNLI_CHUNK_FREE)
         return -EAGAIN;
-    uint64_t loan = lent(was, me);
-    if (was == 0) {
-        uint64_t serial = atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
-        loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
-    }
+    uint64_t loan = loan_of(arena, place.class, was, me);
     if (!change(word, was, loan))
         return -EAGAIN;
     int result = 0;
@@ -342,6 +347,22 @@ static void return_small(struct gnli_arena *arena, unsigned class, uint64_t bloc
     change(&block_of(arena, class, block)->backed, mark, BACKED_NOT);
 }
 
+/* Their words will vanish: new serials are from beyond theirs, so that no word comes twice. */
+static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *words, uint32_t count)
+{
+    _Atomic uint64_t *serial = &arena->classes[class].serial;
+    uint64_t was = atomic_load_explicit(serial, memory_order_relaxed); /* C */
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
+        most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
+    }
+    while (was < most && !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                                memory_order_relaxed))                    /* C */
+        ;
+}
+
 /* Takes the memory of a block of small chunks away if all of them are free. */
 static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
@@ -358,10 +379,13 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
             return;
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
-        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE ||
+            !change(&words[have], word, loan_of(arena, class, word, me)))
             break;
         have++;
     }
+    if (have == per_block)
+        outgrow(arena, class, words, per_block);
     uint64_t mark = TRIMMING | (uint64_t)me << 8;
     if (have == per_block && change(&entry->backed, BACKED, mark)) {
         return_small(arena, class, block, mark);
