@@ -461,11 +461,12 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 
 /* ---- mending ---- */
 
+typedef bool dead_function(void *context, unsigned number);
 typedef bool orphan_function(void *context, gnli_chunk chunk, uint64_t word);
 
-/* W4 for one chunk. */
-static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, struct place place,
-                        orphan_function *orphan, void *context)
+/* W4 for one chunk. Whether the number's owner is dead is asked after the word was read. */
+static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned number, struct place place,
+                        dead_function *dead, orphan_function *orphan, void *context)
 {
     _Atomic uint64_t *at = word_at(arena, place);
     uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* A */
@@ -474,7 +475,7 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     case GNLI_CHUNK_FREE:
         break;
     case GNLI_CHUNK_LOAN:
-        if (gnli_chunk_who(word) != dead && gnli_chunk_who(word) != 0)
+        if (gnli_chunk_who(word) != 0 && (gnli_chunk_who(word) != number || !dead(context, number)))
             break;
         if (small(layout_of(arena, place.class)))
             change(at, word, freed(word));
@@ -489,7 +490,8 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan, void *context)
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
+                      orphan_function *orphan, void *context)
 {
     for (unsigned class = 0; class < arena->layout->classes; class++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
@@ -501,13 +503,14 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orph
             if (small(layout)) {
                 uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
                 uint64_t mark = TRIMMING | (uint64_t)me << 8;
-                if (backed == (TRIMMING | (uint64_t)dead << 8) && change(&entry->backed, backed, mark))
+                if (backed == (TRIMMING | (uint64_t)number << 8) && dead(context, number) &&
+                    change(&entry->backed, backed, mark))
                     return_small(arena, class, block, mark);
                 if (backed != BACKED)
                     continue;
             }
             for (unsigned i = 0; i < layout->per_block; i++)
-                sweep_chunk(arena, me, dead, (struct place){ class, block, i }, orphan, context);
+                sweep_chunk(arena, me, number, (struct place){ class, block, i }, dead, orphan, context);
         }
     }
 }

@@ -3,8 +3,9 @@
  * Receiving: docs/protocol.md, R, T, D, G and A.
  *
  *   A: relaxed: hints, and what a compare-and-swap checks again.
- *   B: the flag is lowered (seq_cst), then the cells are looked at once more; a giver-back returns the
- *      cell, then raises the flag.
+ *   B: a giver-back returns the cell, then raises `returned` to a value that it never had (seq_cst); a
+ *      receiver reads it (seq_cst), looks at the cells, and lowers it only if it has not changed: so it
+ *      either saw the cell or leaves the mark.
  *   C: acquire of a cell's word: carries its body.
  *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
  *      (ring/slots.h, A and I3); of a held cell, which is ours.
@@ -151,17 +152,15 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 
 static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
-    _Atomic uint32_t *flag = &port->in->queue->returned;
+    _Atomic uint64_t *returned = &port->in->queue->returned;
+    uint64_t seen = atomic_load_explicit(returned, memory_order_seq_cst); /* B */
 
-    if (!atomic_load_explicit(flag, memory_order_seq_cst)) /* B */
+    if (!gnli_any_returned(seen))
         return -EAGAIN;
     int result = adopt_some(port, receiving);
-    if (result != -EAGAIN)
-        return result;
-    atomic_store_explicit(flag, 0, memory_order_seq_cst); /* B */
-    result = adopt_some(port, receiving);
-    if (result != -EAGAIN)
-        atomic_store_explicit(flag, 1, memory_order_seq_cst); /* B */
+    if (result == -EAGAIN) /* none: lowered, unless one came since. Nothing is hidden from the others meanwhile. */
+        atomic_compare_exchange_strong_explicit(returned, &seen, seen - 1, memory_order_seq_cst, /* B */
+                                                memory_order_relaxed);                           /* A */
     return result;
 }
 
@@ -269,7 +268,8 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
 {
     uint64_t position, word;
 
-    return gnli_mailbox_port_usable(port) < 0 || atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst) || /* B */
+    return gnli_mailbox_port_usable(port) < 0 ||
+           gnli_any_returned(atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst)) || /* B */
            gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 

@@ -82,8 +82,8 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
                 return result;
             gnli_mailbox_look_around(port->mailbox, ASK_WHEN_ASLEEP);
             gnli_mailbox_tidy(port->mailbox);
-            if (atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed))       /* A */
-                atomic_store_explicit(&port->in->queue->returned, 1, memory_order_seq_cst); /* B */
+            if (atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed)) /* A */
+                gnli_raise_returned(port->in->queue);
             continue;
         }
         int64_t until = looked + LOOK_AROUND_NS;
