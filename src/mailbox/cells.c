@@ -110,7 +110,7 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
         return -EBADMSG;
     struct gnli_cell *held = &view->cells[cell];
 
-    /* F2. While the slot says taken its cell is not used again: F3 makes sure of all three. */
+    /* F1 is the caller's, who read `word`. F2: while the slot says taken its cell is not used again; F3 makes sure. */
     uint64_t cell_word = atomic_load_explicit(&held->word, memory_order_acquire);                 /* C */
     uint64_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed);             /* E */
     gnli_chunk chunk = atomic_load_explicit(&held->body.data[0], memory_order_relaxed);       /* E */

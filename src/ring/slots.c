@@ -326,7 +326,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
                 continue;
             }
             if (cursor->skipped_count == GNLI_SKIPPED_MAX)
-                break; /* so many stopped at once: wait for one of them */
+                break; /* so many at once; but is there something for us among them, or to forget? */
             cursor->skipped[cursor->skipped_count++] = p;
             cursor->resume = gnli_slots_after(ring, p);
             continue;
@@ -343,6 +343,8 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
             *word = earlier;
             return 0;
         }
+        if (look == LOOK_CLAIMED && cursor->skipped_count < GNLI_SKIPPED_MAX)
+            continue;
         *position = p;
         return look == LOOK_READY ? 0 : -EAGAIN;
     }
