@@ -152,6 +152,16 @@ static uint64_t lent(uint64_t word, unsigned me)
     return gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(word));
 }
 
+/* The word with which a free chunk becomes ours. One never used, or whose word vanished, has no serial. */
+static uint64_t loan_of(struct gnli_arena *arena, unsigned class, uint64_t word, unsigned me)
+{
+    if (word != 0)
+        return lent(word, me);
+    uint64_t serial =
+        atomic_fetch_add_explicit(&arena->classes[class].serial, 1, memory_order_relaxed); /* C */
+    return gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
+}
+
 static void count_backed(struct gnli_arena *arena, unsigned class, int64_t bytes)
 {
     atomic_fetch_add_explicit(&arena->classes[class].backed, (uint64_t)bytes, memory_order_relaxed); /* C */
@@ -218,12 +228,7 @@ static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struc
     uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
     if (gnli_chunk_state(was) != GNLI_CHUNK_FREE)
         return -EAGAIN;
-    uint64_t loan = lent(was, me);
-    if (was == 0) {
-        uint64_t serial =
-            atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
-        loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
-    }
+    uint64_t loan = loan_of(arena, place.class, was, me);
     if (!change(word, was, loan))
         return -EAGAIN;
     int result = 0;
@@ -350,6 +355,23 @@ static void return_small(struct gnli_arena *arena, unsigned class, uint64_t bloc
     change(&block_of(arena, class, block)->backed, mark, BACKED_NOT);
 }
 
+/* Their words will vanish: new serials are from beyond theirs, so that no word comes twice. */
+static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *words, uint32_t count)
+{
+    _Atomic uint64_t *serial = &arena->classes[class].serial;
+    uint64_t was = atomic_load_explicit(serial, memory_order_relaxed); /* C */
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
+        most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
+    }
+    while (was < most &&
+           !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                  memory_order_relaxed))                    /* C */
+        ;
+}
+
 /* Takes the memory of a block of small chunks away if all of them are free. */
 static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
@@ -368,10 +390,13 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
-        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE ||
+            !change(&words[have], word, loan_of(arena, class, word, me)))
             break;
         have++;
     }
+    if (have == per_block)
+        outgrow(arena, class, words, per_block);
     uint64_t mark = TRIMMING | (uint64_t)me << 8;
     if (have == per_block && change(&entry->backed, BACKED, mark)) {
         return_small(arena, class, block, mark);
@@ -451,11 +476,12 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 
 /* ---- mending ---- */
 
+typedef bool dead_function(void *context, unsigned number);
 typedef bool orphan_function(void *context, gnli_chunk chunk, uint64_t word);
 
-/* W4 for one chunk. */
-static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, struct place place,
-                        orphan_function *orphan, void *context)
+/* W4 for one chunk. Whether the number's owner is dead is asked after the word was read. */
+static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned number, struct place place,
+                        dead_function *dead, orphan_function *orphan, void *context)
 {
     _Atomic uint64_t *at = word_at(arena, place);
     uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* A */
@@ -464,7 +490,7 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     case GNLI_CHUNK_FREE:
         break;
     case GNLI_CHUNK_LOAN:
-        if (gnli_chunk_who(word) != dead && gnli_chunk_who(word) != 0)
+        if (gnli_chunk_who(word) != 0 && (gnli_chunk_who(word) != number || !dead(context, number)))
             break;
         if (small(layout_of(arena, place.class)))
             change(at, word, freed(word));
@@ -479,8 +505,8 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan,
-                      void *context)
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
+                      orphan_function *orphan, void *context)
 {
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
@@ -492,13 +518,14 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orph
             if (small(layout)) {
                 uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
                 uint64_t mark = TRIMMING | (uint64_t)me << 8;
-                if (backed == (TRIMMING | (uint64_t)dead << 8) && change(&entry->backed, backed, mark))
+                if (backed == (TRIMMING | (uint64_t)number << 8) && dead(context, number) &&
+                    change(&entry->backed, backed, mark))
                     return_small(arena, class, block, mark);
                 if (backed != BACKED)
                     continue;
             }
             for (unsigned i = 0; i < layout->per_block; i++)
-                sweep_chunk(arena, me, dead, (struct place){ class, block, i }, orphan, context);
+                sweep_chunk(arena, me, number, (struct place){ class, block, i }, dead, orphan, context);
         }
     }
 }

@@ -107,10 +107,11 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all);
 bool gnli_arena_bloated(struct gnli_arena *arena);
 
 /*
- * Sweep (W4): frees what `dead` had on loan, and queued and held chunks that are orphans: that no
- * slot or cell names.
+ * Sweep (W4): frees what participant `number`, who is `dead`, had on loan, and queued and held chunks
+ * that are orphans: that no slot or cell names.
  */
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead,
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number,
+                      bool (*dead)(void *context, unsigned number),
                       bool (*orphan)(void *context, gnli_chunk chunk, uint64_t word), void *context);
 
 #endif
