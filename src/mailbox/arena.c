@@ -3,9 +3,10 @@
 
 #include <errno.h>
 
-#define PAGE        ((uint64_t)4096)
-#define TRIES       64 /* chunks looked at before the class grows */
-#define SERIAL_MASK (((uint64_t)1 << 33) - 1)
+#define PAGE         ((uint64_t)4096)
+#define TRIES        64 /* chunks looked at before the class grows */
+#define RECENT_TRIES 4
+#define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
 #define KEEP_BOUNDED   ((uint64_t)64 << 20)
@@ -300,13 +301,43 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
     return result;
 }
 
-int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word)
+/* One of those that the port had last, if it is free again: 0, or -EAGAIN. */
+static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                       unsigned class, gnli_chunk *chunk, uint64_t *word)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    for (uint32_t i = 0; i < RECENT_TRIES; i++) {
+        uint32_t which = (next + i) % GNLI_RECENT;
+        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+        struct place place = place_of(named - 1);
+        if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
+            atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
+            *chunk = named - 1;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+static void note_recent(struct gnli_recent *recent, gnli_chunk chunk)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    atomic_store_explicit(&recent->chunk[next % GNLI_RECENT], chunk + 1, memory_order_relaxed); /* C */
+    atomic_store_explicit(&recent->next, next + 1, memory_order_relaxed);                       /* C */
+}
+
+int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                    gnli_chunk *chunk, uint64_t *word)
 {
     unsigned class = gnli_layout_class(size);
     struct place place;
 
     if (class >= arena->layout->classes || !map_class(arena, class))
         return -ENOMEM;
+    if (take_recent(arena, recent, me, size, class, chunk, word) == 0)
+        return 0;
     int result = search(arena, me, size, class, TRIES, &place, word);
     for (unsigned attempt = 0; result == -EAGAIN && attempt < TRIES; attempt++) {
         int64_t block = grow(arena, class, blocks_in_use(arena, class));
@@ -322,8 +353,10 @@ int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_c
         gnli_arena_trim(arena, me, true);
         result = search(arena, me, size, class, UINT64_MAX, &place, word);
     }
-    if (result == 0)
+    if (result == 0) {
         *chunk = name_of(place);
+        note_recent(recent, *chunk);
+    }
     return result == -EAGAIN ? -ENOSPC : result;
 }
 

@@ -44,11 +44,13 @@ struct loan {
     uint64_t word;
 };
 
+static struct gnli_recent recent;
+
 static struct loan borrow(unsigned me, uint64_t size)
 {
     struct loan loan;
 
-    assert_ok(gnli_arena_loan(&arena, me, size, &loan.chunk, &loan.word));
+    assert_ok(gnli_arena_loan(&arena, &recent, me, size, &loan.chunk, &loan.word));
     ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, size), 0);
     ck_assert_int_eq(gnli_chunk_state(loan.word), GNLI_CHUNK_LOAN);
     ck_assert_uint_eq(gnli_chunk_who(loan.word), me);
@@ -140,7 +142,7 @@ START_TEST(too_large_a_loan_is_refused)
     struct loan loan = { 1, 2 };
 
     open_arena(10, 4096);
-    ck_assert_int_lt(gnli_arena_loan(&arena, ME, 4097, &loan.chunk, &loan.word), 0);
+    ck_assert_int_lt(gnli_arena_loan(&arena, &recent, ME, 4097, &loan.chunk, &loan.word), 0);
     ck_assert_uint_eq(loan.chunk, 1);
     ck_assert_uint_eq(loan.word, 2);
     close_arena();
@@ -155,7 +157,7 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
     int result;
 
     open_arena(1, 200);
-    while ((result = gnli_arena_loan(&arena, ME, 200, &loan.chunk, &loan.word)) == 0) {
+    while ((result = gnli_arena_loan(&arena, &recent, ME, 200, &loan.chunk, &loan.word)) == 0) {
         last = loan;
         lent++;
     }
@@ -163,7 +165,7 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
     ck_assert_uint_eq(lent, layout.class[0].blocks * layout.class[0].per_block);
     gnli_arena_free(&arena, ME, last.chunk, last.word, 0);
     borrow(ME, 200);
-    ck_assert_int_eq(gnli_arena_loan(&arena, ME, 200, &loan.chunk, &loan.word), -ENOSPC);
+    ck_assert_int_eq(gnli_arena_loan(&arena, &recent, ME, 200, &loan.chunk, &loan.word), -ENOSPC);
     close_arena();
 }
 END_TEST

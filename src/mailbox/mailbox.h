@@ -237,6 +237,7 @@ struct gnli_mailbox_port {
     struct gnli_spin in_spin;
     _Atomic int64_t looked_ns;  /* when it last looked around */
     _Atomic uint32_t recv_cell; /* cell that gnl_recv tries first */
+    struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
     atomic_bool unburied; /* the dead letters could not be reached: try again at the next look around */
     struct gnli_poll *_Atomic poll;

@@ -215,7 +215,8 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
 
     int result = gnli_mailbox_usable(mailbox);
     if (result == 0)
-        result = gnli_arena_loan(&mailbox->view.arena, gnli_mailbox_me(mailbox), size, chunk, word);
+        result =
+            gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
     return result;
 }
 

@@ -209,8 +209,8 @@ int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
     /* Soon ours to write: have the lines here by then. */
     if (ring->count > 2 * PREFETCH_AHEAD) {
         index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
-        __builtin_prefetch(&ring->slots[index], 1);
-        __builtin_prefetch((char *)&ring->slots[index] + 64, 1);
+        gnli_prefetch_write(&ring->slots[index]);
+        gnli_prefetch_write((char *)&ring->slots[index] + 64);
     }
     return 0;
 }
@@ -248,7 +248,10 @@ enum look { LOOK_AGAIN, LOOK_CONSUMED, LOOK_EMPTY, LOOK_CLAIMED, LOOK_READY };
 /* R1 at one place; what can be mended without asking the kernel is mended. */
 static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, enum look *look)
 {
-    *word = atomic_load_explicit(&gnli_slots_at(ring, position)->word, memory_order_seq_cst); /* A C */
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+
+    *word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* A C */
+    __builtin_prefetch((char *)slot + 64);                           /* on its way together with the word */
     int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, position));
 
     if (ahead > 0) {

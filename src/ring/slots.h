@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 #include "ring/word.h"
+#include "wait/futex.h"
 
 #define GNLI_INLINE_MAX 96 /* bytes of a message that a slot itself holds */
 
@@ -183,7 +184,7 @@ static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t p
     uint64_t index = gnli_slots_index(ring, position) + GNLI_BACKLOG_AHEAD;
     const char *slot = (const char *)&ring->slots[index < ring->count ? index : index % ring->count];
 
-    __builtin_prefetch(slot, 1); /* its word is ours to change */
+    gnli_prefetch_write(slot); /* its word is ours to change */
     __builtin_prefetch(slot + 64);
 }
 
