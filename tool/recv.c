@@ -185,8 +185,7 @@ static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
     }
 }
 
-/* Until enough came, none came for too long, or something else ends it. What is held then is given back by
- * gnl_close. */
+/* Until enough came, none came for too long, or something else ends it; gnl_close gives back what is held. */
 static void receive(struct receiving *receiving)
 {
     gnl_message messages[BATCH];
