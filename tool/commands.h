@@ -18,5 +18,6 @@ int run_work(int argc, char **argv);
 int run_ls(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_rm(int argc, char **argv);
+int run_bench(int argc, char **argv);
 
 #endif

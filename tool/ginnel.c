@@ -17,6 +17,7 @@ static const struct command commands[] = {
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
+    { "bench", "measure here, beside the machine's own limits", run_bench },
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

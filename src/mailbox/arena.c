@@ -90,7 +90,8 @@ static bool map_class(struct gnli_arena *arena, unsigned class)
     return chunks != NULL;
 }
 
-void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core)
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout,
+                     char *core)
 {
     *arena = (struct gnli_arena){
         .file = file,
@@ -111,13 +112,15 @@ void gnli_arena_fini(struct gnli_arena *arena)
     pthread_mutex_destroy(&arena->lock);
 }
 
-bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
+int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
 {
     struct place place = place_of(chunk);
 
-    return place.class < arena->layout->classes && place.block < layout_of(arena, place.class)->blocks &&
-           place.index < layout_of(arena, place.class)->per_block && size <= layout_of(arena, place.class)->chunk &&
-           map_class(arena, place.class);
+    if (place.class >= arena->layout->classes || place.block >= layout_of(arena, place.class)->blocks ||
+        place.index >= layout_of(arena, place.class)->per_block ||
+        size > layout_of(arena, place.class)->chunk)
+        return -EBADMSG;
+    return map_class(arena, place.class) ? 0 : -ENOMEM;
 }
 
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk)
@@ -195,7 +198,8 @@ static int back_large(struct gnli_arena *arena, struct place place, uint64_t siz
 }
 
 /* One chunk: 0 lent, -EAGAIN not free, -ENOSPC no memory for it. */
-static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struct place place, uint64_t *lent_word)
+static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struct place place,
+                     uint64_t *lent_word)
 {
     struct gnli_block *entry = block_of(arena, place.class, place.block);
     bool is_small = small(layout_of(arena, place.class));
@@ -216,7 +220,8 @@ static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struc
         return -EAGAIN;
     uint64_t loan = lent(was, me);
     if (was == 0) {
-        uint64_t serial = atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
+        uint64_t serial =
+            atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
         loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
     }
     if (!change(word, was, loan))
@@ -240,11 +245,13 @@ static int64_t grow(struct gnli_arena *arena, unsigned class, uint64_t blocks)
 
     if (blocks >= layout->blocks)
         return -ENOSPC;
-    int result = gnli_file_reserve(arena->file, layout->table_at + blocks * sizeof(struct gnli_block), sizeof(struct gnli_block));
+    int result = gnli_file_reserve(arena->file, layout->table_at + blocks * sizeof(struct gnli_block),
+                                   sizeof(struct gnli_block));
     if (result < 0)
         return result;
-    atomic_compare_exchange_strong_explicit(&arena->classes[class].blocks, &blocks, blocks + 1, memory_order_seq_cst, /* A */
-                                            memory_order_relaxed);                                                    /* C */
+    atomic_compare_exchange_strong_explicit(&arena->classes[class].blocks, &blocks, blocks + 1,
+                                            memory_order_seq_cst,  /* A */
+                                            memory_order_relaxed); /* C */
     return (int64_t)blocks;
 }
 
@@ -329,7 +336,8 @@ static void return_large(struct gnli_arena *arena, struct place place, uint64_t 
     uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_relaxed); /* C */
 
     atomic_store_explicit(&entry->backed, 0, memory_order_relaxed); /* C */
-    gnli_file_punch(arena->file, block_offset(arena, place.class, place.block), layout_of(arena, place.class)->block);
+    gnli_file_punch(arena->file, block_offset(arena, place.class, place.block),
+                    layout_of(arena, place.class)->block);
     count_backed(arena, place.class, -(int64_t)backed);
     change(&entry->word, loan, freed(loan));
 }
@@ -353,9 +361,11 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
         return;
     _Atomic uint64_t *words = word_at(arena, place);
-    for (uint32_t i = per_block; i > 0; i--) /* from the end: the last to be lent, the last to be free */
-        if (gnli_chunk_state(atomic_load_explicit(&words[i - 1], memory_order_relaxed)) != GNLI_CHUNK_FREE) /* C */
+    for (uint32_t i = per_block; i > 0; i--) { /* from the end: the last to be lent, the last to be free */
+        uint64_t word = atomic_load_explicit(&words[i - 1], memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
             return;
+    }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
@@ -396,8 +406,13 @@ void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, ui
     const struct gnli_class_layout *layout = layout_of(arena, place.class);
     uint64_t backed = atomic_load_explicit(&arena->classes[place.class].backed, memory_order_relaxed); /* C */
     _Atomic uint64_t *at = word_at(arena, place);
-    bool much = backed > keep(arena) && (backed - keep(arena)) / layout->chunk > queued;
+    bool much = arena->layout->capacity == GNL_UNBOUNDED && backed > KEEP_UNBOUNDED &&
+                (backed - KEEP_UNBOUNDED) / layout->chunk > queued;
 
+    if (!small(
+            layout)) /* the next loan is this one, warm; small ones go around, lest both sides use one line */
+        atomic_store_explicit(&arena->classes[place.class].next, name_of(place),
+                              memory_order_relaxed); /* C */
     if (much && !small(layout)) {
         if (change(at, word, lent(freed(word), me)))
             return_large(arena, place, lent(freed(word), me));
@@ -419,13 +434,15 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
-    for (unsigned class = 0; class < arena->layout->classes; class++) {
+    for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;
         uint64_t blocks = blocks_in_use(arena, class);
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = blocks; block > 0; block--) {
-            if ((int64_t)atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed) <= (int64_t)most) /* C */
+            uint64_t backed =
+                atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
+            if ((int64_t)backed <= (int64_t)most)
                 break;
             trim_block(arena, me, class, block - 1);
         }
@@ -462,9 +479,10 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan, void *context)
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan,
+                      void *context)
 {
-    for (unsigned class = 0; class < arena->layout->classes; class++) {
+    for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
         uint64_t blocks = blocks_in_use(arena, class);
         if (blocks == 0 || !map_class(arena, class))

@@ -45,12 +45,24 @@ static inline uint64_t gnli_chunk_word(enum gnli_chunk_state state, uint32_t who
     return (uint64_t)state | (uint64_t)(who & 0x1fffffff) << 2 | serial << 31;
 }
 
-static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word) { return (enum gnli_chunk_state)(word & 3); }
-static inline uint32_t gnli_chunk_who(uint64_t word) { return word >> 2 & 0x1fffffff; }
-static inline uint64_t gnli_chunk_serial(uint64_t word) { return word >> 31; }
+static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word)
+{
+    return (enum gnli_chunk_state)(word & 3);
+}
+static inline uint32_t gnli_chunk_who(uint64_t word)
+{
+    return word >> 2 & 0x1fffffff;
+}
+static inline uint64_t gnli_chunk_serial(uint64_t word)
+{
+    return word >> 31;
+}
 
 /* `who` of a queued chunk. */
-static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index) { return (uint32_t)(queue << 28 | index); }
+static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index)
+{
+    return (uint32_t)(queue << 28 | index);
+}
 
 /* A chunk's name, as a slot or a held cell has it: class, block and index in 64 bits. */
 typedef uint64_t gnli_chunk;
@@ -64,13 +76,17 @@ struct gnli_arena {
     pthread_mutex_t lock;                   /* guards that mapping */
 };
 
-void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core);
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout,
+                     char *core);
 void gnli_arena_fini(struct gnli_arena *arena);
 
-/* Is this the name of a chunk, for that many bytes, in this mailbox? Maps its class: false also if that fails. */
-bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
+/*
+ * Is this the name of a chunk, for that many bytes, in this mailbox? Maps it: 0, -EBADMSG no, -ENOMEM no
+ * address space.
+ */
+int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
 
-/* Of a valid chunk. */
+/* Of a chunk that is reached. */
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk);
 _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 
@@ -78,8 +94,9 @@ _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word);
 
 /*
- * Frees a chunk whose word is still `word`, and gives memory back to the system if much more lies
- * idle than `queued` messages need.
+ * Frees a chunk whose word is still `word`; in an unbounded mailbox it gives memory back to the system if
+ * much more lies idle than `queued` messages need. In a bounded one idle memory waits for gnli_arena_trim:
+ * a queue that runs full and empty in turn would pay for a page fault with every page of every message.
  */
 void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, uint64_t word, uint64_t queued);
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- *   A: relaxed: advice that may be old or lost.
- */
 #include "wait/futex.h"
 
 #include <errno.h>
@@ -12,6 +9,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+
+#define LAG_FIRST   16 /* pauses */
+#define LAG_MAX     64
+#define RUN_PAYS    4
+#define TRIAL_FIRST 16 /* waits */
+#define TRIAL_LAST  4096
 
 void gnli_futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t deadline_ns)
 {
@@ -62,6 +65,36 @@ void gnli_spin_init(struct gnli_spin *spin)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     atomic_store_explicit(&spin->budget_ns, cores > 1 ? GNLI_SPIN_MAX_NS : 0, memory_order_relaxed); /* A */
+    atomic_store_explicit(&spin->interval, TRIAL_FIRST, memory_order_relaxed);                       /* A */
+    atomic_store_explicit(&spin->until_trial, TRIAL_FIRST, memory_order_relaxed);                    /* A */
+}
+
+void gnli_spin_lag(struct gnli_spin *spin)
+{
+    uint32_t run = atomic_exchange_explicit(&spin->run, 0, memory_order_relaxed);    /* A */
+    uint32_t lag = atomic_load_explicit(&spin->lag, memory_order_relaxed);           /* A */
+    uint32_t interval = atomic_load_explicit(&spin->interval, memory_order_relaxed); /* A */
+    uint32_t until = atomic_load_explicit(&spin->until_trial, memory_order_relaxed); /* A */
+
+    atomic_store_explicit(&spin->last_run, run, memory_order_relaxed); /* A */
+    if (lag == 0) {
+        if (until > 0)
+            until--;
+        else
+            lag = LAG_FIRST;
+    } else if (run >= RUN_PAYS) {
+        lag = lag < LAG_MAX ? lag * 2 : LAG_MAX;
+        interval = TRIAL_FIRST;
+    } else {
+        lag = 0;
+        until = interval;
+        interval = interval < TRIAL_LAST ? interval * 2 : TRIAL_LAST;
+    }
+    atomic_store_explicit(&spin->lag, lag, memory_order_relaxed);           /* A */
+    atomic_store_explicit(&spin->interval, interval, memory_order_relaxed); /* A */
+    atomic_store_explicit(&spin->until_trial, until, memory_order_relaxed); /* A */
+    for (; lag > 0; lag--)
+        gnli_pause();
 }
 
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin)

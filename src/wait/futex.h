@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sleeping on a word of shared memory, and how long to spin before that.
+ *
+ *   A: relaxed: advice that may be old or lost.
  */
 #ifndef GNLI_WAIT_FUTEX_H
 #define GNLI_WAIT_FUTEX_H
@@ -32,13 +34,25 @@ static inline void gnli_pause(void)
 }
 
 /*
- * How long a waiter looks for what it waits for before it sleeps. It pays where another core can
- * bring it in less time than sleeping and waking take; a waiter that spun in vain spins less the
- * next time, and more again when it paid. One of these a port and direction; threads may share it,
- * since it only advises.
+ * How a waiter spins before it sleeps. One of these a port and direction; threads may share it, since
+ * it only advises.
+ *
+ * How long: it pays where another core can bring what is awaited in less time than sleeping and
+ * waking take; a waiter that spun in vain spins less the next time, and more again when it paid.
+ *
+ * How closely: who looks all the time at the very place that the other side writes next takes its
+ * cache line away again and again, and both go at the pace of the line. In a stream of messages it is
+ * better to lag: not to look for a while, and then to find many at once. Whether it is a stream only
+ * a trial tells: lag once; if several messages came of it (a run), go on, else it was a conversation,
+ * and the next trial is later.
  */
 struct gnli_spin {
     _Atomic int32_t budget_ns;
+    _Atomic uint32_t run;         /* successes since the last wait */
+    _Atomic uint32_t last_run;    /* and between the two before that */
+    _Atomic uint32_t lag;         /* pauses before the first look of a wait; 0: look at once */
+    _Atomic uint32_t until_trial; /* waits until the next trial */
+    _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
 
 #define GNLI_SPIN_MAX_NS 20000
@@ -47,5 +61,21 @@ void gnli_spin_init(struct gnli_spin *spin);
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin);
 void gnli_spin_paid(struct gnli_spin *spin);
 void gnli_spin_in_vain(struct gnli_spin *spin);
+
+/* A wait begins: the run has ended. Lags if that is what pays. */
+void gnli_spin_lag(struct gnli_spin *spin);
+
+static inline void gnli_spin_count(struct gnli_spin *spin)
+{
+    uint32_t run = atomic_load_explicit(&spin->run, memory_order_relaxed); /* A */
+    atomic_store_explicit(&spin->run, run + 1, memory_order_relaxed);      /* A */
+}
+
+/* Are so many more to be expected in this run, as in the one before? */
+static inline int gnli_spin_expects(struct gnli_spin *spin, uint32_t more)
+{
+    return atomic_load_explicit(&spin->run, memory_order_relaxed) + more < /* A */
+           atomic_load_explicit(&spin->last_run, memory_order_relaxed);    /* A */
+}
 
 #endif
