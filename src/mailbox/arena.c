@@ -3,9 +3,10 @@
 
 #include <errno.h>
 
-#define PAGE        ((uint64_t)4096)
-#define TRIES       64 /* chunks looked at before the class grows */
-#define SERIAL_MASK (((uint64_t)1 << 33) - 1)
+#define PAGE         ((uint64_t)4096)
+#define TRIES        64 /* chunks looked at before the class grows */
+#define RECOUNTS_MAX 4
+#define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
 #define KEEP_BOUNDED   ((uint64_t)64 << 20)
@@ -479,6 +480,25 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     }
 }
 
+/* What the dead had changed but not yet counted, or counted and not yet changed: the class is counted anew. */
+static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
+{
+    _Atomic uint64_t *shared = &arena->classes[class].backed;
+    bool is_small = small(layout_of(arena, class));
+
+    for (unsigned attempt = 0; attempt < RECOUNTS_MAX; attempt++) {            /* others count on meanwhile */
+        uint64_t counted = atomic_load_explicit(shared, memory_order_relaxed); /* C */
+        uint64_t backed = 0;
+        for (uint64_t block = 0; block < blocks; block++) {
+            uint64_t its =
+                atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed); /* C */
+            backed += !is_small ? its : its == BACKED ? GNLI_BLOCK : 0;
+        }
+        if (counted == backed || change(shared, counted, backed))
+            return;
+    }
+}
+
 void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan,
                       void *context)
 {
@@ -500,5 +520,6 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orph
             for (unsigned i = 0; i < layout->per_block; i++)
                 sweep_chunk(arena, me, dead, (struct place){ class, block, i }, orphan, context);
         }
+        recount(arena, class, blocks);
     }
 }

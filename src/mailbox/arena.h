@@ -20,7 +20,8 @@
  *
  * Crash story: killed with a chunk on loan: the sweep frees it. Killed between reserving memory and
  * noting it in `backed`: of a large chunk the sweep returns it all; a small block is reserved again.
- * Killed while trimming: the mark names the dead; the sweep finishes.
+ * Killed while trimming: the mark names the dead; the sweep finishes. Killed between changing a block's
+ * `backed` and the class's: the sweep counts the class anew.
  */
 #ifndef GNLI_MAILBOX_ARENA_H
 #define GNLI_MAILBOX_ARENA_H
