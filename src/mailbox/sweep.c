@@ -109,6 +109,17 @@ void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots 
     }
 }
 
+/* Killed between moving the floor and making the hole: what lies before the floor, in its lap, is punched again. */
+static void sweep_consumed(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
+{
+    uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
+    uint64_t index = gnli_slots_index(ring, floor);
+
+    if (ring->unbounded && index >= SLOTS_A_BLOCK && index <= ring->count)
+        gnli_file_punch(mailbox->view.file, mailbox->view.layout.slots_at[ring->number],
+                        index / SLOTS_A_BLOCK * SLOTS_A_BLOCK * sizeof(struct gnli_slot));
+}
+
 uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox)
 {
     uint64_t depth = 0;
@@ -209,8 +220,10 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
         dead(mailbox, number)) {
         for (unsigned cell = 1; cell < gnli_view_cells(view); cell++)
             sweep_cell(mailbox, number, cell);
-        for (unsigned i = 0; i < view->layout.queues; i++)
+        for (unsigned i = 0; i < view->layout.queues; i++) {
             sweep_ring(mailbox, &mailbox->rings[i], number);
+            sweep_consumed(mailbox, &mailbox->rings[i]);
+        }
         gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, gnli_cell_orphan, mailbox);
         gnli_participant_add_up(record, &view->header->sent);
         gnli_participant_leave(view->file, view->participants, number); /* W5 */
