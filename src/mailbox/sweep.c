@@ -173,7 +173,8 @@ static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned c
         return;
     if (finish_origin(mailbox, cell))
         word = atomic_load_explicit(at, memory_order_acquire); /* C */
-    if (gnli_cell_owner(word) != number)
+    /* Asked after the word was read: without the admission lock the number may be a living one's by now. */
+    if (gnli_cell_owner(word) != number || !dead(mailbox, number))
         return;
     uint64_t next;
     if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
@@ -184,6 +185,22 @@ static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned c
         return;
     atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
                                             memory_order_relaxed);                 /* A */
+}
+
+/* W1 and W2 for all cells. Receivers are told of what there is, whoever returned it: he may be stopped just there. */
+static void sweep_cells(struct gnli_mailbox *mailbox, unsigned number)
+{
+    bool returned = false;
+
+    for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
+        sweep_cell(mailbox, number, cell);
+        uint64_t word = atomic_load_explicit(&mailbox->view.cells[cell].word, memory_order_relaxed); /* A */
+        returned = returned || gnli_cell_phase(word) == GNLI_CELL_RETURNED;
+    }
+    for (unsigned i = 0; i < mailbox->view.layout.queues && returned; i++) {
+        atomic_store_explicit(&mailbox->rings[i].queue->returned, 1, memory_order_seq_cst); /* B */
+        gnli_wake(&mailbox->rings[i].queue->receivers);
+    }
 }
 
 /* W3 */
@@ -213,13 +230,15 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
     struct gnli_view *view = &mailbox->view;
     struct gnli_participant *record = &view->participants[number];
 
-    if (!gnli_participant_admit(view->file, number))
+    if (!gnli_participant_admit(view->file, number)) {
+        /* Somebody else is at it, and may be stopped. The rest can wait for him, or is mended where it is met. */
+        sweep_cells(mailbox, number);
         return false;
+    }
     bool swept = false;
     if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number)) {
-        for (unsigned cell = 1; cell < gnli_view_cells(view); cell++)
-            sweep_cell(mailbox, number, cell);
+        sweep_cells(mailbox, number);
         for (unsigned i = 0; i < view->layout.queues; i++) {
             sweep_ring(mailbox, &mailbox->rings[i], number);
             sweep_consumed(mailbox, &mailbox->rings[i]);

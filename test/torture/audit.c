@@ -118,7 +118,7 @@ void audit(pid_t one, pid_t other, uint64_t *bytes)
         found(LEAK, "a participant is still in use");
     audit_slots();
     audit_cells();
-    for (unsigned class = 0; class < view.layout.classes; class++)
+    for (unsigned class = 0; class < view.layout.classes; class ++)
         audit_class(class);
     *bytes = gnli_file_bytes(view.file);
 }

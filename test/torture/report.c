@@ -73,9 +73,9 @@ void report_progress(const struct report *report, unsigned operations_chosen)
 
 static void print_row(const char *name, const struct tally *tally)
 {
-    printf("%-18s %12llu %8u %8u %6u %6u %6u %6u %6u\n", name, (unsigned long long)tally->steps, tally->points[KILL],
-           tally->points[STOP], tally->findings[HANG], tally->findings[LOSS], tally->findings[DUPLICATE],
-           tally->findings[LEAK], tally->findings[WRONG]);
+    printf("%-18s %12llu %8u %8u %6u %6u %6u %6u %6u\n", name, (unsigned long long)tally->steps,
+           tally->points[KILL], tally->points[STOP], tally->findings[HANG], tally->findings[LOSS],
+           tally->findings[DUPLICATE], tally->findings[LEAK], tally->findings[WRONG]);
 }
 
 unsigned report_table(const struct report *report, double seconds)
@@ -84,14 +84,15 @@ unsigned report_table(const struct report *report, double seconds)
 
     if (isatty(STDERR_FILENO))
         fputs(clear_line, stderr);
-    printf("%-18s %12s %8s %8s %6s %6s %6s %6s %6s\n", "operation", "instructions", "killed", "stopped", "hangs",
-           "losses", "twice", "leaks", "wrong");
+    printf("%-18s %12s %8s %8s %6s %6s %6s %6s %6s\n", "operation", "instructions", "killed", "stopped",
+           "hangs", "losses", "twice", "leaks", "wrong");
     for (size_t i = 0; i < operations_count; i++)
         if (report->tallies[i].points[KILL] + report->tallies[i].points[STOP] > 0)
             print_row(operations[i].name, &report->tallies[i]);
     sum_up(report, &total);
     print_row("total", &total);
-    printf("%u kill points and %u stop points tried in %.0f s; the longest that a survivor had to wait: %.0f ms\n",
+    printf("%u kill points and %u stop points tried in %.0f s; the longest that a survivor had to wait: %.0f "
+           "ms\n",
            total.points[KILL], total.points[STOP], seconds, (double)report->longest_ns / 1e6);
     return total.runs_with_findings;
 }

@@ -24,8 +24,8 @@ struct tally {
 };
 
 struct report {
-    atomic_uint next;  /* the operation that nobody has begun yet */
-    atomic_uint ended; /* operations */
+    atomic_uint next;           /* the operation that nobody has begun yet */
+    atomic_uint ended;          /* operations */
     _Atomic int64_t longest_ns; /* that a survivor had to wait */
     struct tally tallies[OPERATIONS_MOST];
 };
