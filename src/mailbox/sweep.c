@@ -109,7 +109,7 @@ void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots 
     }
 }
 
-/* Killed between moving the floor and making the hole: what lies before the floor, in its lap, is punched again. */
+/* Killed between moving the floor and making the hole: what lies before the floor is punched again. */
 static void sweep_consumed(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
 {
     uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
@@ -187,7 +187,7 @@ static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned c
                                             memory_order_relaxed);                 /* A */
 }
 
-/* W1 and W2 for all cells. Receivers are told of what there is, whoever returned it: he may be stopped just there. */
+/* W1, W2 for all cells. Receivers are told of what is there, whoever returned it: that one may be stopped. */
 static void sweep_cells(struct gnli_mailbox *mailbox, unsigned number)
 {
     bool returned = false;
@@ -231,7 +231,7 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
     struct gnli_participant *record = &view->participants[number];
 
     if (!gnli_participant_admit(view->file, number)) {
-        /* Somebody else is at it, and may be stopped. The rest can wait for him, or is mended where it is met. */
+        /* Somebody else is at it, and may be stopped. What else there is can wait, or is mended where met. */
         sweep_cells(mailbox, number);
         return false;
     }

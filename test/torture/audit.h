@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Opens the mailbox of this run for looking, without joining it; closes it. Opening what is not there is fine. */
+/* Opens the mailbox of this run to look at it, without joining; closes it. What is not there is not opened. */
 void audit_open(void);
 void audit_close(void);
 

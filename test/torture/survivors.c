@@ -71,7 +71,7 @@ static void relieve_mate(const struct operation *operation)
 {
     int64_t start = now_ns();
 
-    if (operation->coarser > 1) /* by nobody, if the victim has left something */
+    if (operation->heir) /* by nobody, if the victim has left something */
         while (mate_busy() && now_ns() - start < gnl_ms(400))
             nap();
     while (mate_busy() && !late(start)) {
@@ -170,7 +170,7 @@ static unsigned outstanding(void)
     return count;
 }
 
-/* What a dead receiver held comes to the survivors, though who was about to mend that is stopped; he may have taken one. */
+/* What a dead receiver held comes to the survivors though its mender is stopped, perhaps with one of them. */
 static void inherit(void)
 {
     int64_t start = now_ns();
