@@ -53,7 +53,6 @@ static int read_header(struct gnli_view *view, const char *subject)
     view->dead_letters[sizeof view->dead_letters - 1] = '\0';
     view->uid = status.st_uid;
     view->mode = status.st_mode & 07777;
-    view->file->size = view->layout.size;
     return 0;
 }
 
@@ -337,6 +336,7 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
         free(made);
         return result;
     }
+    file->size = made->view.layout.size; /* what it may not lose */
     pthread_mutex_init(&made->lock, NULL);
     gnli_view_rings(&made->view, made->rings, &gnli_mailbox_slots_owner, made);
     result = join(made, subject);

@@ -3,8 +3,8 @@
  * What the dead left, and memory that lies idle. docs/protocol.md, Mending and Unbounded.
  *
  *   A: relaxed: advice, and words that a compare-and-swap checks again.
- *   B: what a sweep returned is visible (release in the cell's word) before the flag that says so is
- *      raised (seq_cst); a receiver lowers the flag (seq_cst), then looks at the cells once more.
+ *   B: what a sweep returned is visible (release in the cell's word) before `returned`, which says so, is
+ *      raised (seq_cst): receive.c, B.
  *   C: acquire of a word or state, which whoever changed it released: carries what belongs to it.
  *   D: moving `reserved` on (seq_cst) after its memory is there; readers acquire (ring/slots.h, D).
  */
@@ -16,6 +16,7 @@
 
 #define SLOTS_A_BLOCK  2048 /* of an unbounded ring, that get and lose their memory together */
 #define BLOCKS_AT_ONCE 64
+#define CELL_TRIES     8 /* a dead one's word changes three times: pending, held, returned or empty */
 
 static bool before(uint64_t a, uint64_t b)
 {
@@ -161,45 +162,33 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
 }
 
-/* W1, W2 */
+/* W1, W2: until the cell's word no longer names the dead one; others may finish its slot meanwhile (F4). */
 static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
 {
     _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
-    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
 
-    if (gnli_cell_owner(word) != number)
-        return;
-    if (gnli_cell_phase(word) != GNLI_CELL_PENDING && gnli_cell_phase(word) != GNLI_CELL_HELD)
-        return;
-    if (finish_origin(mailbox, cell))
-        word = atomic_load_explicit(at, memory_order_acquire); /* C */
-    /* Asked after the word was read: without the admission lock the number may be a living one's by now. */
-    if (gnli_cell_owner(word) != number || !dead(mailbox, number))
-        return;
-    uint64_t next;
-    if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
-        next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
-    else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
-        next = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
-    else
-        return;
-    atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
-                                            memory_order_relaxed);                 /* A */
-}
-
-/* W1, W2 for all cells. Receivers are told of what is there, whoever returned it: that one may be stopped. */
-static void sweep_cells(struct gnli_mailbox *mailbox, unsigned number)
-{
-    bool returned = false;
-
-    for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
-        sweep_cell(mailbox, number, cell);
-        uint64_t word = atomic_load_explicit(&mailbox->view.cells[cell].word, memory_order_relaxed); /* A */
-        returned = returned || gnli_cell_phase(word) == GNLI_CELL_RETURNED;
-    }
-    for (unsigned i = 0; i < mailbox->view.layout.queues && returned; i++) {
-        atomic_store_explicit(&mailbox->rings[i].queue->returned, 1, memory_order_seq_cst); /* B */
-        gnli_wake(&mailbox->rings[i].queue->receivers);
+    for (unsigned tries = 0; tries < CELL_TRIES; tries++) {
+        uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
+        uint64_t next;
+        if (gnli_cell_owner(word) != number)
+            return;
+        if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
+            next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
+        else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
+            next =
+                gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
+        else
+            return;
+        /*
+         * Asked after the word was read, lest the number be another's; and before the slot is, lest it be
+         * taken yet.
+         */
+        if (!dead(mailbox, number))
+            return;
+        if (finish_origin(mailbox, cell))
+            continue;
+        atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
+                                                memory_order_relaxed);                 /* A */
     }
 }
 
@@ -225,34 +214,50 @@ static void sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, un
     }
 }
 
+/* W1 to W4; any number of processes may be at it. */
+static void mend(struct gnli_mailbox *mailbox, unsigned number)
+{
+    struct gnli_view *view = &mailbox->view;
+    bool returned = false;
+
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        sweep_cell(mailbox, number, cell);
+        uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* D */
+        returned |= gnli_cell_phase(word) ==
+                    GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
+    }
+    for (unsigned i = 0; i < view->layout.queues; i++)
+        sweep_ring(mailbox, &mailbox->rings[i], number);
+    gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, dead, gnli_cell_orphan, mailbox);
+    for (unsigned i = 0; i < view->layout.queues; i++) {
+        struct gnli_queue *queue = mailbox->rings[i].queue;
+        if (returned)
+            gnli_raise_returned(queue); /* before W5: killed in between, the next sweep does it */
+        gnli_wake(&queue->receivers);
+        gnli_wake(&queue->senders);
+    }
+}
+
 bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
 {
     struct gnli_view *view = &mailbox->view;
     struct gnli_participant *record = &view->participants[number];
-
-    if (!gnli_participant_admit(view->file, number)) {
-        /* Somebody else is at it, and may be stopped. What else there is can wait, or is mended where met. */
-        sweep_cells(mailbox, number);
-        return false;
-    }
     bool swept = false;
+
+    if (!dead(mailbox, number))
+        return false;
+    /* Without the lock first: who is stopped with it holds up the number, not the messages. */
+    mend(mailbox, number);
+    if (!gnli_participant_admit(view->file, number))
+        return false;
     if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number)) {
-        sweep_cells(mailbox, number);
-        for (unsigned i = 0; i < view->layout.queues; i++) {
-            sweep_ring(mailbox, &mailbox->rings[i], number);
+        mend(mailbox, number); /* once more: it may have been another process's number since */
+        for (unsigned i = 0; i < view->layout.queues; i++)
             sweep_consumed(mailbox, &mailbox->rings[i]);
-        }
-        gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, gnli_cell_orphan, mailbox);
         gnli_participant_add_up(record, &view->header->sent);
         gnli_participant_leave(view->file, view->participants, number); /* W5 */
         swept = true;
-        for (unsigned i = 0; i < view->layout.queues; i++) {
-            struct gnli_queue *queue = mailbox->rings[i].queue;
-            atomic_store_explicit(&queue->returned, 1, memory_order_seq_cst); /* B */
-            gnli_wake(&queue->receivers);
-            gnli_wake(&queue->senders);
-        }
     }
     gnli_participant_admit_end(view->file, number);
     return swept;

@@ -156,6 +156,7 @@ int gnl_send(gnl_port *port, const void *data, size_t size, int64_t timeout)
 
 ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
 {
+    static char nowhere; /* no buffer, but an address: memcpy wants one even for no bytes */
     ssize_t result = enter(port, RECEIVING);
 
     if (result < 0)
@@ -165,7 +166,7 @@ ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
     else if (!data && size > 0)
         result = bad_buffer();
     else
-        result = port->operations->recv(port, data, size, timeout);
+        result = port->operations->recv(port, data ? data : &nowhere, size, timeout);
     return leave(port, result);
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Opens the mailbox of this run to look at it, without joining; closes it. What is not there is not opened. */
+/* Opens the mailbox of this run to look at it, without joining, if there is one; and closes it. */
 void audit_open(void);
 void audit_close(void);
 
