@@ -3,22 +3,32 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all deps demo test bench torture verify install format clean
+.PHONY: all deps demo test check bench torture verify install format clean
 
-all: deps $(BUILD)/build.ninja
+all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
-$(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) --prefix=$(abspath $(PREFIX)) >$(BUILD).log || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
 
+# Installs the Debian packages that are missing; nothing, and without a network, when none is.
 deps:
 	@sh scripts/deps packages.txt
+
+# The main job, on a file of many lines: make demo FILE=…
+demo: all
+	@sh examples/demo/demo $(FILE)
 
 test: all
 	@meson test -C $(BUILD) --print-errorlogs
 
 demo: all
-	@sh examples/demo/demo $(FILE)
+	@BUILD=$(BUILD) sh examples/demo/demo $(if $(FILE),'$(FILE)')
+
+# What can be said of the sources without running them.
+check: all
+	@sh scripts/check $(BUILD)
 
 bench: all
 	@$(BUILD)/tool/ginnel bench mailbox
@@ -29,12 +39,14 @@ torture: all
 verify: deps
 	@sh verify/run
 
+# Headers, libraries, ginnel.pc, the tool and the manual below PREFIX; as root also the machine-wide directory.
 install: all
-	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
 	@meson install -C $(BUILD) --quiet
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then /sbin/ldconfig; fi
 
-format:
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+format: deps
+	@sh scripts/sources '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf $(BUILD)
+	@rm -rf $(BUILD) build-ci

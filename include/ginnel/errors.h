@@ -13,7 +13,7 @@
  *   -ENOBUFS     too many messages are held: finish some (gnl_done) first
  *   -EINVAL      an argument makes no sense, or contradicts what exists
  *   -ENOENT      nothing has that name          -EEXIST      something has that name already
- *   -EACCES      the owner and mode forbid it   -EPERM       not yours to do (also: held by the parent, after fork)
+ *   -EACCES      the owner and mode forbid it   -EPERM       not yours to do (or the parent's, after fork)
  *   -EBADMSG     the shared memory is damaged, foreign, or was scribbled over by another process
  *   -EPROTONOSUPPORT   made by another layout version of the library, or no such kind of address
  *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM, -EFBIG, …   as the kernel means them

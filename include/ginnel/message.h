@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define GNL_NAME_MAX 63 /* characters of a name: A-Z a-z 0-9 . _ - with no leading dot */
+#define GNL_NAME_MAX 63  /* characters of a name: A-Z a-z 0-9 . _ - with no leading dot */
 #define GNL_HELD_MAX 256 /* taken messages that one port may hold at a time */
 
 typedef struct gnl_port gnl_port;

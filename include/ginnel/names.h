@@ -20,7 +20,10 @@ extern "C" {
 /* Called for each name, with its address. A value other than 0 ends the walk and becomes its result. */
 typedef int gnl_name_visitor(const char *address, void *context);
 
-/* Visits every name, those of this user first, each directory in alphabetical order. 0, or what the visitor returned. */
+/*
+ * Visits every name, those of this user first, each directory in alphabetical order. 0, or what the
+ * visitor returned.
+ */
 int gnl_names(gnl_name_visitor *visit, void *context);
 
 enum gnl_activity {
@@ -31,11 +34,11 @@ enum gnl_activity {
 
 /* A process that has the link open, or that died with it open and whose remains nobody has met yet. */
 struct gnl_participant {
-    pid_t pid; /* in its own pid namespace */
-    uid_t uid; /* as it says */
-    int alive; /* the kernel's word */
+    pid_t pid;              /* in its own pid namespace */
+    uid_t uid;              /* as it says */
+    int alive;              /* the kernel's word */
     int same_pid_namespace; /* as the caller's: only then does pid mean the same to both */
-    uint64_t senders; /* ports it has that may send, receive */
+    uint64_t senders;       /* ports it has that may send, receive */
     uint64_t receivers;
     uint64_t held;    /* messages it has taken and is not done with */
     uint64_t claimed; /* places in the queue that it is filling right now */
@@ -50,8 +53,8 @@ struct gnl_participant {
  * `count` are written; participants may be NULL with count 0. -ENOENT, -EACCES, -EBADMSG,
  * -EPROTONOSUPPORT as gnl_open.
  */
-ssize_t gnl_inspect(const char *address, struct gnl_port_info *info,
-                    struct gnl_participant *participants, size_t count);
+ssize_t gnl_inspect(const char *address, struct gnl_port_info *info, struct gnl_participant *participants,
+                    size_t count);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -110,14 +110,14 @@ int gnl_giveback(gnl_message *message);
  */
 ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout);
 
-/* Takes up to `count` messages: waits for the first, then takes what is there. Returns how many, at least 1. */
+/* Takes up to `count` messages: waits for the first, then takes what is there. How many, at least 1. */
 ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64_t timeout);
 
 /*
  * A descriptor that is readable when a receive would not block, for poll and epoll; also when the
  * mailbox was removed. It belongs to the port: do not read or close it. The first such descriptor
- * of a process starts a helper thread, with all signals blocked. When another process is quicker, a
- * receive may find nothing after all: use GNL_NOWAIT.
+ * of a process starts a helper thread, with all signals blocked but SIGBUS. When another process is
+ * quicker, a receive may find nothing after all: use GNL_NOWAIT.
  */
 int gnl_port_fd(gnl_port *port);
 
@@ -134,16 +134,16 @@ struct gnl_port_info {
     enum gnl_kind kind;
     uid_t owner_uid;
     mode_t mode;
-    int64_t capacity;       /* messages, or GNL_RENDEZVOUS, GNL_UNBOUNDED */
-    uint64_t message_max;   /* bytes */
-    int two_way;            /* it has sides A and B; the numbers are those of both together */
+    int64_t capacity;     /* messages, or GNL_RENDEZVOUS, GNL_UNBOUNDED */
+    uint64_t message_max; /* bytes */
+    int two_way;          /* it has sides A and B; the numbers are those of both together */
     uint32_t max_deliveries;
     char dead_letters[GNL_ADDRESS_MAX + 1]; /* an address, or "" */
-    uint64_t queued;        /* sent, not yet received: those given back included */
-    uint64_t held;          /* taken, not yet done */
-    uint64_t senders;       /* ports that may send, receive; of living processes */
+    uint64_t queued;                        /* sent, not yet received: those given back included */
+    uint64_t held;                          /* taken, not yet done */
+    uint64_t senders;                       /* ports that may send, receive; of living processes */
     uint64_t receivers;
-    uint64_t sent;          /* since it was made */
+    uint64_t sent; /* since it was made */
     uint64_t received;
     uint64_t redelivered;
     uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */

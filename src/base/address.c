@@ -22,7 +22,8 @@ int gnli_address_parse(struct gnli_address *address, const char *text)
         return gnli_fail(-EINVAL, "no address given");
     const char *colon = strchr(text, ':');
     if (!colon || colon == text)
-        return gnli_fail(-EINVAL, "address '%.100s': say the kind before a colon, as in mailbox:%.60s", text, text);
+        return gnli_fail(-EINVAL, "address '%.100s': say the kind before a colon, as in mailbox:%.60s", text,
+                         text);
     size_t length = (size_t)(colon - text);
     if (length >= sizeof address->kind)
         return gnli_fail(-EPROTONOSUPPORT, "address '%.100s': no such kind of address", text);
@@ -30,7 +31,8 @@ int gnli_address_parse(struct gnli_address *address, const char *text)
     struct gnli_address parsed = { .machine_wide = colon[1] == '/' };
     const char *name = colon + 1 + parsed.machine_wide;
     if (!gnli_name_valid(name))
-        return gnli_fail(-EINVAL, "address '%.100s': a name is 1 to %d of A-Z a-z 0-9 . _ - with no leading dot", text,
+        return gnli_fail(-EINVAL,
+                         "address '%.100s': a name is 1 to %d of A-Z a-z 0-9 . _ - with no leading dot", text,
                          GNL_NAME_MAX);
     memcpy(parsed.kind, text, length);
     strcpy(parsed.name, name);
@@ -40,5 +42,6 @@ int gnli_address_parse(struct gnli_address *address, const char *text)
 
 void gnli_address_format(const struct gnli_address *address, char *text)
 {
-    snprintf(text, GNL_ADDRESS_MAX + 1, "%s:%s%s", address->kind, address->machine_wide ? "/" : "", address->name);
+    snprintf(text, GNL_ADDRESS_MAX + 1, "%s:%s%s", address->kind, address->machine_wide ? "/" : "",
+             address->name);
 }

@@ -18,10 +18,16 @@ static inline int64_t gnli_clock_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static inline int64_t gnli_now_ns(void) { return gnli_clock_ns(CLOCK_MONOTONIC); }
+static inline int64_t gnli_now_ns(void)
+{
+    return gnli_clock_ns(CLOCK_MONOTONIC);
+}
 
 /* Some milliseconds coarse, and ten times cheaper. */
-static inline int64_t gnli_tick_ns(void) { return gnli_clock_ns(CLOCK_MONOTONIC_COARSE); }
+static inline int64_t gnli_tick_ns(void)
+{
+    return gnli_clock_ns(CLOCK_MONOTONIC_COARSE);
+}
 
 /* Of a valid timeout: GNL_FOREVER (-1) and what lies past the end of time never come. */
 static inline int64_t gnli_deadline_ns(int64_t timeout)

@@ -24,6 +24,9 @@ static int own_path(char *path, size_t size)
         length = snprintf(path, size, "/dev/shm/ginnel-%u", (unsigned)geteuid());
     if (length < 0 || (size_t)length >= size)
         return gnli_fail(-ENAMETOOLONG, "GINNEL_DIR is longer than a path may be");
+    /* With a slash at the end the kernel follows a symbolic link, whatever O_NOFOLLOW says. */
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
     return 0;
 }
 
@@ -45,10 +48,11 @@ static int check(int directory, const char *path, bool machine_wide)
     if (fstat(directory, &status) != 0)
         return gnli_fail_errno(errno, "%s", path);
     if (status.st_uid != owner)
-        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path, (unsigned)status.st_uid,
-                         (unsigned)owner);
+        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path,
+                         (unsigned)status.st_uid, (unsigned)owner);
     if (machine_wide && (status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
-        return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it", path);
+        return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it",
+                         path);
     if (!machine_wide && (status.st_mode & (S_IWGRP | S_IWOTH)))
         return gnli_fail(-EPERM, "%s: others may write to it; chmod 0700 it", path);
     return 0;

@@ -10,26 +10,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GNLI_ERRORS(row)                                                                                     \
-    row(0, "success")                                                                                        \
-    row(EAGAIN, "would block")                                                                               \
-    row(ETIMEDOUT, "timed out")                                                                              \
-    row(ECANCELED, "closed by another thread during the call")                                               \
-    row(EIDRM, "removed")                                                                                    \
-    row(EPIPE, "the other side is gone, or this side sends no more")                                         \
-    row(EMSGSIZE, "message too large")                                                                       \
-    row(ENOSPC, "no memory left")                                                                            \
-    row(ENOBUFS, "too many messages held")                                                                   \
-    row(EINVAL, "invalid argument")                                                                          \
-    row(ENOENT, "no such name")                                                                              \
-    row(EEXIST, "the name exists already")                                                                   \
-    row(EACCES, "owner and mode forbid it")                                                                  \
-    row(EPERM, "not permitted")                                                                              \
-    row(EBADMSG, "damaged, foreign, or scribbled over")                                                      \
-    row(EPROTONOSUPPORT, "another layout version, or an unknown kind of address")                            \
-    row(EUSERS, "too many processes use it")                                                                 \
-    row(EBUSY, "in use")                                                                                     \
-    row(EBADF, "a descriptor of the library was closed by the program")
+#define GNLI_ERRORS(row)                                                                                    \
+    row(0, "success") row(EAGAIN, "would block") row(ETIMEDOUT, "timed out")                                \
+        row(ECANCELED, "closed by another thread during the call") row(EIDRM, "removed") row(               \
+            EPIPE, "the other side is gone, or this side sends no more") row(EMSGSIZE, "message too large") \
+            row(ENOSPC, "no memory left") row(ENOBUFS, "too many messages held")                            \
+                row(EINVAL, "invalid argument") row(ENOENT, "no such name")                                 \
+                    row(EEXIST, "the name exists already") row(EACCES, "owner and mode forbid it")          \
+                        row(EPERM, "not permitted") row(EBADMSG, "damaged, foreign, or scribbled over")     \
+                            row(EPROTONOSUPPORT, "another layout version, or an unknown kind of address")   \
+                                row(EUSERS, "too many processes use it") row(EBUSY, "in use")               \
+                                    row(EBADF, "a descriptor of the library was closed by the program")
 
 /* The sentence, or what it is made of when somebody asks: failing must be cheap where it is expected. */
 static _Thread_local char last_failure[512];
@@ -42,8 +33,8 @@ const char *gnl_strerror(int code)
     int error = code < 0 ? -(unsigned)code : (unsigned)code;
 
     switch (error) {
-#define GNLI_CASE(number, text)                                                                              \
-    case number:                                                                                             \
+#define GNLI_CASE(number, text) \
+    case number:                \
         return text;
         GNLI_ERRORS(GNLI_CASE)
 #undef GNLI_CASE

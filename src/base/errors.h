@@ -11,7 +11,7 @@
 /* Keeps the sentence as this thread's last failure and returns `code`. */
 int gnli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* The same with the text of `error` (an errno value) after it: "…: No such file or directory". Returns -error. */
+/* The same with the text of `error` (an errno value) after it: "…: No such file or directory". -error. */
 int gnli_fail_errno(int error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* A public call begins: nothing has been said about it yet. */

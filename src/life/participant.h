@@ -41,7 +41,7 @@ struct gnli_participant {
     _Atomic uint64_t pid_namespace;
     _Atomic uint32_t uid;
     _Atomic uint32_t gid;
-    _Atomic uint32_t senders;   /* ports that may send, receive */
+    _Atomic uint32_t senders; /* ports that may send, receive */
     _Atomic uint32_t receivers;
     _Atomic uint32_t receiving[2]; /* threads that wait to receive from queue 0, 1; to send */
     _Atomic uint32_t sending;
@@ -75,7 +75,10 @@ void gnli_participant_leave(struct gnli_file *file, struct gnli_participant *rec
 /* Adds the record's four counters to the totals, in the same order, and clears them. */
 void gnli_participant_add_up(struct gnli_participant *record, _Atomic uint64_t *totals);
 
-/* Does this process still hold its proof of life? If not it is taken again; -EBADF when that fails. */
-int gnli_participant_confirm(struct gnli_file *file, unsigned number);
+/*
+ * Does this process still hold its proof of life? If not (the program itself opened and closed the
+ * file) it is taken again; -ESTALE if others have noticed meanwhile and freed the number, -EBADF.
+ */
+int gnli_participant_confirm(struct gnli_file *file, struct gnli_participant *records, unsigned number);
 
 #endif

@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- *   A: relaxed: set before the first object exists, and by a forked child while it has one thread.
- *   B: enter's store of the note and load of the closing mark, against close's store of the mark and
- *      load of the notes: each must see the other. The barrier is membarrier's on the closing side.
- *   C: release in leave, acquire in gnli_anyone_inside: what the call did happens before the close.
- */
 #include "life/process.h"
 
 #include <errno.h>
@@ -72,8 +66,8 @@ bool gnli_anyone_inside(const void *object)
 {
     bool found = false;
 
-    if (atomic_load_explicit(&gnli_inside_needs_fence, memory_order_relaxed)) /* A */
-        atomic_thread_fence(memory_order_seq_cst);                            /* B */
+    if (atomic_load_explicit(&gnli_inside_needs_fence, memory_order_relaxed))        /* A */
+        atomic_thread_fence(memory_order_seq_cst);                                   /* B */
     else if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) { /* B */
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); /* B */

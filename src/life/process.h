@@ -6,6 +6,14 @@
  * participant lives, so it must not go on under its parent's number. Every process has a stamp in a
  * page that the kernel wipes in a child (MADV_WIPEONFORK); what was made under another stamp is the
  * parent's.
+ *
+ * Orderings
+ *   A: relaxed: set before the first object exists, and by a forked child while it has one thread.
+ *   B: enter's store of the note and load of the closing mark, against close's store of the mark and
+ *      load of the notes: each must see the other. Both stores and loads are relaxed; the barrier
+ *      between them is membarrier's, which the closing side runs in all threads, or where there is
+ *      no membarrier a seq_cst fence on either side.
+ *   C: release in leave, acquire in gnli_anyone_inside: what the call did happens before the close.
  */
 #ifndef GNLI_LIFE_PROCESS_H
 #define GNLI_LIFE_PROCESS_H

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 
-#define PAGE        ((uint64_t)4096)
-#define TRIES       64 /* chunks looked at before the class grows */
-#define SERIAL_MASK (((uint64_t)1 << 33) - 1)
+#define PAGE         ((uint64_t)4096)
+#define TRIES        64 /* chunks looked at before the class grows */
+#define RECENT_TRIES 4
+#define RECOUNTS_MAX 4
+#define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
 #define KEEP_BOUNDED   ((uint64_t)64 << 20)
@@ -90,7 +92,8 @@ static bool map_class(struct gnli_arena *arena, unsigned class)
     return chunks != NULL;
 }
 
-void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core)
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout,
+                     char *core)
 {
     *arena = (struct gnli_arena){
         .file = file,
@@ -111,13 +114,15 @@ void gnli_arena_fini(struct gnli_arena *arena)
     pthread_mutex_destroy(&arena->lock);
 }
 
-bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
+int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size)
 {
     struct place place = place_of(chunk);
 
-    return place.class < arena->layout->classes && place.block < layout_of(arena, place.class)->blocks &&
-           place.index < layout_of(arena, place.class)->per_block && size <= layout_of(arena, place.class)->chunk &&
-           map_class(arena, place.class);
+    if (place.class >= arena->layout->classes || place.block >= layout_of(arena, place.class)->blocks ||
+        place.index >= layout_of(arena, place.class)->per_block ||
+        size > layout_of(arena, place.class)->chunk)
+        return -EBADMSG;
+    return map_class(arena, place.class) ? 0 : -ENOMEM;
 }
 
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk)
@@ -149,12 +154,13 @@ static uint64_t lent(uint64_t word, unsigned me)
     return gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(word));
 }
 
-/* The word with which a free chunk becomes ours. One that was never used, or whose word vanished, has no serial yet. */
+/* The word with which a free chunk becomes ours. One never used, or whose word vanished, has no serial. */
 static uint64_t loan_of(struct gnli_arena *arena, unsigned class, uint64_t word, unsigned me)
 {
     if (word != 0)
         return lent(word, me);
-    uint64_t serial = atomic_fetch_add_explicit(&arena->classes[class].serial, 1, memory_order_relaxed); /* C */
+    uint64_t serial =
+        atomic_fetch_add_explicit(&arena->classes[class].serial, 1, memory_order_relaxed); /* C */
     return gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
 }
 
@@ -204,7 +210,8 @@ static int back_large(struct gnli_arena *arena, struct place place, uint64_t siz
 }
 
 /* One chunk: 0 lent, -EAGAIN not free, -ENOSPC no memory for it. */
-static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struct place place, uint64_t *lent_word)
+static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struct place place,
+                     uint64_t *lent_word)
 {
     struct gnli_block *entry = block_of(arena, place.class, place.block);
     bool is_small = small(layout_of(arena, place.class));
@@ -245,11 +252,13 @@ static int64_t grow(struct gnli_arena *arena, unsigned class, uint64_t blocks)
 
     if (blocks >= layout->blocks)
         return -ENOSPC;
-    int result = gnli_file_reserve(arena->file, layout->table_at + blocks * sizeof(struct gnli_block), sizeof(struct gnli_block));
+    int result = gnli_file_reserve(arena->file, layout->table_at + blocks * sizeof(struct gnli_block),
+                                   sizeof(struct gnli_block));
     if (result < 0)
         return result;
-    atomic_compare_exchange_strong_explicit(&arena->classes[class].blocks, &blocks, blocks + 1, memory_order_seq_cst, /* A */
-                                            memory_order_relaxed);                                                    /* C */
+    atomic_compare_exchange_strong_explicit(&arena->classes[class].blocks, &blocks, blocks + 1,
+                                            memory_order_seq_cst,  /* A */
+                                            memory_order_relaxed); /* C */
     return (int64_t)blocks;
 }
 
@@ -293,13 +302,43 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
     return result;
 }
 
-int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word)
+/* One of those that the port had last, if it is free again: 0, or -EAGAIN. */
+static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                       unsigned class, gnli_chunk *chunk, uint64_t *word)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    for (uint32_t i = 0; i < RECENT_TRIES; i++) {
+        uint32_t which = (next + i) % GNLI_RECENT;
+        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+        struct place place = place_of(named - 1);
+        if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
+            atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
+            *chunk = named - 1;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+static void note_recent(struct gnli_recent *recent, gnli_chunk chunk)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    atomic_store_explicit(&recent->chunk[next % GNLI_RECENT], chunk + 1, memory_order_relaxed); /* C */
+    atomic_store_explicit(&recent->next, next + 1, memory_order_relaxed);                       /* C */
+}
+
+int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                    gnli_chunk *chunk, uint64_t *word)
 {
     unsigned class = gnli_layout_class(size);
     struct place place;
 
     if (class >= arena->layout->classes || !map_class(arena, class))
         return -ENOMEM;
+    if (take_recent(arena, recent, me, size, class, chunk, word) == 0)
+        return 0;
     int result = search(arena, me, size, class, TRIES, &place, word);
     for (unsigned attempt = 0; result == -EAGAIN && attempt < TRIES; attempt++) {
         int64_t block = grow(arena, class, blocks_in_use(arena, class));
@@ -315,8 +354,10 @@ int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_c
         gnli_arena_trim(arena, me, true);
         result = search(arena, me, size, class, UINT64_MAX, &place, word);
     }
-    if (result == 0)
+    if (result == 0) {
         *chunk = name_of(place);
+        note_recent(recent, *chunk);
+    }
     return result == -EAGAIN ? -ENOSPC : result;
 }
 
@@ -334,7 +375,8 @@ static void return_large(struct gnli_arena *arena, struct place place, uint64_t 
     uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_relaxed); /* C */
 
     atomic_store_explicit(&entry->backed, 0, memory_order_relaxed); /* C */
-    gnli_file_punch(arena->file, block_offset(arena, place.class, place.block), layout_of(arena, place.class)->block);
+    gnli_file_punch(arena->file, block_offset(arena, place.class, place.block),
+                    layout_of(arena, place.class)->block);
     count_backed(arena, place.class, -(int64_t)backed);
     change(&entry->word, loan, freed(loan));
 }
@@ -358,8 +400,9 @@ static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *
         uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
         most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
     }
-    while (was < most && !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
-                                                                memory_order_relaxed))                    /* C */
+    while (was < most &&
+           !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                  memory_order_relaxed))                    /* C */
         ;
 }
 
@@ -374,9 +417,11 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
         return;
     _Atomic uint64_t *words = word_at(arena, place);
-    for (uint32_t i = per_block; i > 0; i--) /* from the end: the last to be lent, the last to be free */
-        if (gnli_chunk_state(atomic_load_explicit(&words[i - 1], memory_order_relaxed)) != GNLI_CHUNK_FREE) /* C */
+    for (uint32_t i = per_block; i > 0; i--) { /* from the end: the last to be lent, the last to be free */
+        uint64_t word = atomic_load_explicit(&words[i - 1], memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
             return;
+    }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) != GNLI_CHUNK_FREE ||
@@ -423,8 +468,10 @@ void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, ui
     bool much = arena->layout->capacity == GNL_UNBOUNDED && backed > KEEP_UNBOUNDED &&
                 (backed - KEEP_UNBOUNDED) / layout->chunk > queued;
 
-    if (!small(layout)) /* the next loan is this one, warm; small ones go around, lest both sides use one line */
-        atomic_store_explicit(&arena->classes[place.class].next, name_of(place), memory_order_relaxed); /* C */
+    if (!small(
+            layout)) /* the next loan is this one, warm; small ones go around, lest both sides use one line */
+        atomic_store_explicit(&arena->classes[place.class].next, name_of(place),
+                              memory_order_relaxed); /* C */
     if (much && !small(layout)) {
         if (change(at, word, lent(freed(word), me)))
             return_large(arena, place, lent(freed(word), me));
@@ -446,13 +493,15 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
-    for (unsigned class = 0; class < arena->layout->classes; class++) {
+    for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;
         uint64_t blocks = blocks_in_use(arena, class);
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = blocks; block > 0; block--) {
-            if ((int64_t)atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed) <= (int64_t)most) /* C */
+            uint64_t backed =
+                atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
+            if ((int64_t)backed <= (int64_t)most)
                 break;
             trim_block(arena, me, class, block - 1);
         }
@@ -490,10 +539,29 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned number, 
     }
 }
 
+/* What the dead had changed but not yet counted, or counted and not yet changed: the class is counted anew. */
+static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
+{
+    _Atomic uint64_t *shared = &arena->classes[class].backed;
+    bool is_small = small(layout_of(arena, class));
+
+    for (unsigned attempt = 0; attempt < RECOUNTS_MAX; attempt++) {            /* others count on meanwhile */
+        uint64_t counted = atomic_load_explicit(shared, memory_order_relaxed); /* C */
+        uint64_t backed = 0;
+        for (uint64_t block = 0; block < blocks; block++) {
+            uint64_t its =
+                atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed); /* C */
+            backed += !is_small ? its : its == BACKED ? GNLI_BLOCK : 0;
+        }
+        if (counted == backed || change(shared, counted, backed))
+            return;
+    }
+}
+
 void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
                       orphan_function *orphan, void *context)
 {
-    for (unsigned class = 0; class < arena->layout->classes; class++) {
+    for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
         uint64_t blocks = blocks_in_use(arena, class);
         if (blocks == 0 || !map_class(arena, class))
@@ -512,5 +580,6 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
             for (unsigned i = 0; i < layout->per_block; i++)
                 sweep_chunk(arena, me, number, (struct place){ class, block, i }, dead, orphan, context);
         }
+        recount(arena, class, blocks);
     }
 }

@@ -20,7 +20,8 @@
  *
  * Crash story: killed with a chunk on loan: the sweep frees it. Killed between reserving memory and
  * noting it in `backed`: of a large chunk the sweep returns it all; a small block is reserved again.
- * Killed while trimming: the mark names the dead; the sweep finishes.
+ * Killed while trimming: the mark names the dead; the sweep finishes. Killed between changing a block's
+ * `backed` and the class's: the sweep counts the class anew.
  */
 #ifndef GNLI_MAILBOX_ARENA_H
 #define GNLI_MAILBOX_ARENA_H
@@ -45,12 +46,24 @@ static inline uint64_t gnli_chunk_word(enum gnli_chunk_state state, uint32_t who
     return (uint64_t)state | (uint64_t)(who & 0x1fffffff) << 2 | serial << 31;
 }
 
-static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word) { return (enum gnli_chunk_state)(word & 3); }
-static inline uint32_t gnli_chunk_who(uint64_t word) { return word >> 2 & 0x1fffffff; }
-static inline uint64_t gnli_chunk_serial(uint64_t word) { return word >> 31; }
+static inline enum gnli_chunk_state gnli_chunk_state(uint64_t word)
+{
+    return (enum gnli_chunk_state)(word & 3);
+}
+static inline uint32_t gnli_chunk_who(uint64_t word)
+{
+    return word >> 2 & 0x1fffffff;
+}
+static inline uint64_t gnli_chunk_serial(uint64_t word)
+{
+    return word >> 31;
+}
 
 /* `who` of a queued chunk. */
-static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index) { return (uint32_t)(queue << 28 | index); }
+static inline uint32_t gnli_chunk_slot(unsigned queue, uint64_t index)
+{
+    return (uint32_t)(queue << 28 | index);
+}
 
 /* A chunk's name, as a slot or a held cell has it: class, block and index in 64 bits. */
 typedef uint64_t gnli_chunk;
@@ -64,18 +77,34 @@ struct gnli_arena {
     pthread_mutex_t lock;                   /* guards that mapping */
 };
 
-void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout, char *core);
+void gnli_arena_init(struct gnli_arena *arena, struct gnli_file *file, const struct gnli_layout *layout,
+                     char *core);
 void gnli_arena_fini(struct gnli_arena *arena);
 
-/* Is this the name of a chunk, for that many bytes, in this mailbox? Maps its class: false also if that fails. */
-bool gnli_arena_valid(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
+/*
+ * Is this the name of a chunk, for that many bytes, in this mailbox? Maps it: 0, -EBADMSG no, -ENOMEM no
+ * address space.
+ */
+int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
 
-/* Of a valid chunk. */
+/* Of a chunk that is reached. */
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk);
 _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 
+/*
+ * The chunks that a port had last, oldest first: while its messages are received as fast as it sends, it goes
+ * around these. So they stay in the caches, several senders keep off each other's, and the shared hint's line
+ * stays where it is.
+ */
+#define GNLI_RECENT 32
+struct gnli_recent {
+    _Atomic uint64_t chunk[GNLI_RECENT]; /* name + 1; 0: none */
+    _Atomic uint32_t next;
+};
+
 /* Lends a chunk for `size` bytes, with memory behind it. -ENOSPC, -ENOMEM. */
-int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word);
+int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                    gnli_chunk *chunk, uint64_t *word);
 
 /*
  * Frees a chunk whose word is still `word`; in an unbounded mailbox it gives memory back to the system if

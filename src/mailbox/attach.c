@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A mailbox's file becomes a mapping, and this process a participant of it.
+ *
+ *   A: relaxed: set under a lock or before the file has a name, or a mark that is looked at again.
+ *   D: memory of records or cells is reserved before their number is raised (release); whoever reads
+ *      the number acquires: they are there before they are touched.
+ *   E: acquire of a record's state, which whoever frees it releases (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -15,9 +20,9 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define PAGE            4096
-#define RECORDS_A_PAGE  (PAGE / sizeof(struct gnli_participant))
-#define SLOTS_AT_ONCE   2048 /* that get memory together: 256 KiB */
+#define PAGE           4096
+#define RECORDS_A_PAGE (PAGE / sizeof(struct gnli_participant))
+#define SLOTS_AT_ONCE  2048 /* that get memory together: 256 KiB */
 
 static struct gnli_mailbox *mailboxes; /* of this process; under the handles' lock */
 
@@ -48,7 +53,6 @@ static int read_header(struct gnli_view *view, const char *subject)
     view->dead_letters[sizeof view->dead_letters - 1] = '\0';
     view->uid = status.st_uid;
     view->mode = status.st_mode & 07777;
-    view->file->size = view->layout.size;
     return 0;
 }
 
@@ -56,7 +60,8 @@ static int map_core(struct gnli_view *view, const char *subject)
 {
     view->core = gnli_map(view->file, 0, view->layout.core);
     if (!view->core)
-        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject, (unsigned long long)view->layout.core);
+        return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject,
+                               (unsigned long long)view->layout.core);
     view->header = (struct gnli_header *)(void *)view->core;
     view->participants = (struct gnli_participant *)(void *)(view->core + view->layout.participants_at);
     view->cells = (struct gnli_cell *)(void *)(view->core + view->layout.cells_at);
@@ -91,7 +96,8 @@ void gnli_view_close(struct gnli_view *view)
     gnli_file_close(view->file);
 }
 
-void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context)
+void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner,
+                     void *context)
 {
     struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
 
@@ -144,8 +150,8 @@ static int reserve_beginning(struct gnli_file *file, const struct gnli_layout *l
     return result;
 }
 
-static int write_beginning(struct gnli_file *file, const struct gnli_layout *layout, const struct gnl_options *options,
-                           const char *subject)
+static int write_beginning(struct gnli_file *file, const struct gnli_layout *layout,
+                           const struct gnl_options *options, const char *subject)
 {
     char *core = gnli_map(file, 0, layout->core);
     if (!core)
@@ -173,7 +179,8 @@ static int write_beginning(struct gnli_file *file, const struct gnli_layout *lay
     return 0;
 }
 
-int gnli_mailbox_create(int directory, const char *name, const char *subject, const struct gnl_options *options)
+int gnli_mailbox_create(int directory, const char *name, const char *subject,
+                        const struct gnl_options *options)
 {
     struct statfs file_system;
     struct gnli_layout layout;
@@ -186,7 +193,8 @@ int gnli_mailbox_create(int directory, const char *name, const char *subject, co
                                      options->message_max ? options->message_max : GNL_MESSAGE_MAX_DEFAULT,
                                      options->side != GNL_ONE_WAY, gnli_layout_arena(bytes));
     if (result < 0)
-        return gnli_fail(result, "%s: capacity is 1 to %lld, GNL_RENDEZVOUS or GNL_UNBOUNDED; message_max up to %zu",
+        return gnli_fail(result,
+                         "%s: capacity is 1 to %lld, GNL_RENDEZVOUS or GNL_UNBOUNDED; message_max up to %zu",
                          subject, (long long)GNL_CAPACITY_MAX, GNL_MESSAGE_MAX_LIMIT);
     result = gnli_file_new(&file, directory, layout.size, options->mode ? options->mode : 0600, subject);
     if (result < 0)
@@ -204,20 +212,26 @@ int gnli_mailbox_create(int directory, const char *name, const char *subject, co
 
 /* ---- joining ---- */
 
-/* A number whose record is free and whose admission lock we have now; 0: none. */
-static unsigned find_number(struct gnli_mailbox *mailbox)
+/*
+ * Joins under the first number that is free; 0: none is. One whose byte somebody has locked is passed
+ * over: whoever may only read the file can read-lock it.
+ */
+static unsigned take_number(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         _Atomic uint32_t *state = &view->participants[number].state;
-        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* A */
+        if (atomic_load_explicit(state, memory_order_acquire) != GNLI_PARTICIPANT_FREE) /* E */
             continue;
         if (!gnli_participant_admit(view->file, number))
             continue;
-        if (atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* A */
-            return number;
+        bool joined =
+            atomic_load_explicit(state, memory_order_acquire) == GNLI_PARTICIPANT_FREE && /* E */
+            gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace) == 0;
         gnli_participant_admit_end(view->file, number);
+        if (joined)
+            return number;
     }
     return 0;
 }
@@ -228,7 +242,8 @@ static int more_numbers(struct gnli_view *view)
 
     if (have > GNLI_PARTICIPANTS_MAX)
         return -EUSERS;
-    int result = gnli_file_reserve(view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
+    int result = gnli_file_reserve(
+        view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
     if (result == 0)
         atomic_compare_exchange_strong_explicit(&view->header->participants, &have, have + RECORDS_A_PAGE,
                                                 memory_order_release,  /* D */
@@ -242,18 +257,14 @@ static int join(struct gnli_mailbox *mailbox, const char *subject)
     int result = -EUSERS;
 
     mailbox->pid_namespace = gnli_process_pid_namespace();
-    mailbox->self = (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
+    mailbox->self =
+        (struct gnli_sender_note){ .pid = (uint32_t)getpid(), .uid = geteuid(), .gid = getegid() };
     for (unsigned attempt = 0; attempt < 2 * (GNLI_PARTICIPANTS_MAX / RECORDS_A_PAGE + 1); attempt++) {
-        unsigned number = find_number(mailbox);
+        unsigned number = take_number(mailbox);
         if (number != 0) {
-            result = gnli_participant_join(view->file, view->participants, number, mailbox->pid_namespace);
-            gnli_participant_admit_end(view->file, number);
-            if (result == 0) {
-                atomic_store_explicit(&mailbox->me, number, memory_order_relaxed);                 /* A */
-                atomic_store_explicit(&mailbox->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
-                return 0;
-            }
-            break;
+            atomic_store_explicit(&mailbox->me, number, memory_order_relaxed);                  /* A */
+            atomic_store_explicit(&mailbox->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
+            return 0;
         }
         result = more_numbers(view);
         if (result < 0 && attempt > 0)
@@ -273,7 +284,33 @@ int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox)
     /* Other threads of the parent may have held these. */
     pthread_mutex_init(&mailbox->lock, NULL);
     pthread_mutex_init(&mailbox->view.arena.lock, NULL);
+    atomic_store_explicit(&mailbox->senders, 0, memory_order_relaxed);   /* A: its ports count themselves */
+    atomic_store_explicit(&mailbox->receivers, 0, memory_order_relaxed); /* A */
     return join(mailbox, "a mailbox inherited from the parent");
+}
+
+int gnli_mailbox_confirm(struct gnli_mailbox *mailbox)
+{
+    struct gnli_view *view = &mailbox->view;
+
+    int result = gnli_participant_confirm(view->file, view->participants, gnli_mailbox_me(mailbox));
+    if (result != -ESTALE)
+        return result;
+    gnli_handles_lock();
+    /* Another thread may have been quicker. */
+    result = gnli_participant_confirm(view->file, view->participants, gnli_mailbox_me(mailbox));
+    if (result == -ESTALE) {
+        result = join(mailbox, "a mailbox whose file the program itself opened and closed");
+        if (result == 0) {
+            struct gnli_participant *record = gnli_mailbox_record(mailbox);
+            uint32_t senders = atomic_load_explicit(&mailbox->senders, memory_order_relaxed);     /* A */
+            uint32_t receivers = atomic_load_explicit(&mailbox->receivers, memory_order_relaxed); /* A */
+            atomic_store_explicit(&record->senders, senders, memory_order_relaxed);               /* A */
+            atomic_store_explicit(&record->receivers, receivers, memory_order_relaxed);           /* A */
+        }
+    }
+    gnli_handles_unlock();
+    return result;
 }
 
 /* The handles' lock is held. */
@@ -299,6 +336,7 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
         free(made);
         return result;
     }
+    file->size = made->view.layout.size; /* what it may not lose */
     pthread_mutex_init(&made->lock, NULL);
     gnli_view_rings(&made->view, made->rings, &gnli_mailbox_slots_owner, made);
     result = join(made, subject);
@@ -308,7 +346,8 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
         return result;
     }
     if (made->view.layout.slots <= SLOTS_AT_ONCE) /* no faults on the first lap */
-        gnli_populate(made->rings[0].slots, made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
+        gnli_populate(made->rings[0].slots,
+                      made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
     made->references = 1;
     made->next = mailboxes;
     mailboxes = made;
@@ -367,7 +406,8 @@ int gnli_mailbox_usable(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
-    if (atomic_load_explicit(&view->file->patched, memory_order_relaxed) && gnli_file_repair(view->file) < 0) /* A */
+    bool patched = atomic_load_explicit(&view->file->patched, memory_order_relaxed); /* A */
+    if (patched && gnli_file_repair(view->file) < 0)
         return -EBADMSG;
     return atomic_load_explicit(&view->header->removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
 }

@@ -4,7 +4,7 @@
  *
  *   A: relaxed: hints, and words that a compare-and-swap checks again.
  *   B: a cell is returned, then `returned` is raised to a new value (seq_cst); a receiver reads that
- *      value, looks at the cells, and lowers it if it is the same still: receive.c, B.
+ *      value (seq_cst), looks at the cells, and lowers it if it is the same still: receive.c, B.
  *   C: the body is in the cell before the slot says taken (release); F and A1 acquire the words first.
  *   D: a cell's memory is reserved before `cells` counts it (release); acquire in gnli_view_cells.
  *   E: relaxed: the body; C orders it.
@@ -19,8 +19,8 @@
 
 void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from)
 {
-#define COPY(field)                                                                                          \
-    atomic_store_explicit(&to->field, atomic_load_explicit(&from->field, memory_order_relaxed), /* E */      \
+#define COPY(field)                                                                                     \
+    atomic_store_explicit(&to->field, atomic_load_explicit(&from->field, memory_order_relaxed), /* E */ \
                           memory_order_relaxed)                                                 /* E */
     COPY(size);
     COPY(pid);
@@ -60,9 +60,9 @@ static int more_cells(struct gnli_view *view)
         return -ENOBUFS;
     int result = gnli_file_reserve(view->file, view->layout.cells_at + have * sizeof(struct gnli_cell), PAGE);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(&view->header->cells, &have, have + PAGE / sizeof(struct gnli_cell),
-                                                memory_order_release,  /* D */
-                                                memory_order_relaxed); /* A */
+        atomic_compare_exchange_strong_explicit(
+            &view->header->cells, &have, have + PAGE / sizeof(struct gnli_cell), memory_order_release, /* D */
+            memory_order_relaxed);                                                                     /* A */
     return result;
 }
 
@@ -110,19 +110,26 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
         return -EBADMSG;
     struct gnli_cell *held = &view->cells[cell];
 
-    /* F1 is the caller's, who read `word`. F2: while the slot says taken its cell is not used again; F3 makes sure. */
-    uint64_t cell_word = atomic_load_explicit(&held->word, memory_order_acquire);                 /* C */
-    uint64_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed);             /* E */
-    gnli_chunk chunk = atomic_load_explicit(&held->body.data[0], memory_order_relaxed);       /* E */
+    /*
+     * The caller has read the slot (F1). Now F2: while the slot says taken its cell is not used again, and F3
+     * makes sure of all three.
+     */
+    uint64_t cell_word = atomic_load_explicit(&held->word, memory_order_acquire);       /* C */
+    uint64_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed);       /* E */
+    gnli_chunk chunk = atomic_load_explicit(&held->body.data[0], memory_order_relaxed); /* E */
     uint64_t chunk_held = held_chunk_word(&held->body, cell);
-    atomic_thread_fence(memory_order_acquire);                                                   /* C */
-    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word)                         /* C */
-        return 0; /* F3 */
-    if (gnli_cell_phase(cell_word) == GNLI_CELL_PENDING && gnli_cell_owner(cell_word) == gnli_word_owner(word))
+    atomic_thread_fence(memory_order_acquire);                           /* C */
+    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word) /* C */
+        return 0;                                                        /* F3 */
+    /* Without address space for the chunk we can't do F5, and must not do F6 without it: let others. */
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == -ENOMEM)
+        return -ENOMEM;
+    if (gnli_cell_phase(cell_word) == GNLI_CELL_PENDING &&
+        gnli_cell_owner(cell_word) == gnli_word_owner(word))
         change(&held->word, cell_word, /* F4 */
                gnli_cell_word(GNLI_CELL_HELD, gnli_cell_owner(cell_word), gnli_cell_deliveries(cell_word),
                               gnli_cell_serial(cell_word)));
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size)) {
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0) {
         uint64_t queued = gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, index),
                                           gnli_chunk_serial(chunk_held));
         change(gnli_arena_word(&view->arena, chunk), queued, chunk_held); /* F5 */
@@ -140,7 +147,8 @@ int gnli_cell_take(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64
     uint64_t index = gnli_slots_index(ring, position);
 
     /* T2 */
-    atomic_store_explicit(&cell->body.origin, (uint32_t)(ring->number << 31 | index), memory_order_relaxed); /* E */
+    atomic_store_explicit(&cell->body.origin, (uint32_t)(ring->number << 31 | index),
+                          memory_order_relaxed); /* E */
     gnli_body_copy(&cell->body, &slot->body);
     uint64_t taken = gnli_word(GNLI_TAKEN, gnli_mailbox_me(mailbox), hold->cell, gnli_word_lap(word));
     if (!change(&slot->word, word, taken)) /* T3 */
@@ -161,10 +169,16 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     uint64_t chunk_word = held_chunk_word(&cell->body, hold->cell);
 
     /* D1 */
-    if (!change(&cell->word, hold->word, gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
+    if (!change(&cell->word, hold->word,
+                gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
         return -EBADMSG;
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&mailbox->view.arena, chunk, size)) /* D2 */
-        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, gnli_mailbox_depth(mailbox));
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
+        uint64_t depth = gnli_mailbox_depth(mailbox);
+        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, depth);
+        /* Among messages of many sizes that looked at this one's only: once all are gone, at the others' too. */
+        if (depth == 0 && mailbox->view.layout.capacity == GNL_UNBOUNDED)
+            gnli_mailbox_tidy(mailbox);
+    }
     return 0;
 }
 
@@ -172,8 +186,8 @@ int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
 {
     struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
     unsigned queue = atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31; /* E */
-    uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(hold->word),
-                                       gnli_cell_serial(hold->word) + 1);
+    unsigned deliveries = gnli_cell_deliveries(hold->word) - (quietly ? 1 : 0);
+    uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, deliveries, gnli_cell_serial(hold->word) + 1);
 
     if (queue >= mailbox->view.layout.queues || !change(&cell->word, hold->word, returned)) /* G1 */
         return -EBADMSG;
@@ -189,8 +203,9 @@ void gnli_raise_returned(struct gnli_queue *queue)
 {
     uint64_t was = atomic_load_explicit(&queue->returned, memory_order_relaxed); /* A */
 
-    while (!atomic_compare_exchange_weak_explicit(&queue->returned, &was, (was + 2) | 1, memory_order_seq_cst, /* B */
-                                                  memory_order_relaxed))                                      /* A */
+    while (!atomic_compare_exchange_weak_explicit(&queue->returned, &was, (was + 2) | 1,
+                                                  memory_order_seq_cst,  /* B */
+                                                  memory_order_relaxed)) /* A */
         ;
 }
 
@@ -214,12 +229,12 @@ void gnli_cell_undo_claim(struct gnli_view *view, struct gnli_slots *ring, uint6
     gnli_chunk chunk = atomic_load_explicit(&slot->body.data[0], memory_order_relaxed); /* E */
     uint64_t serial = atomic_load_explicit(&slot->body.data[1], memory_order_relaxed);  /* E */
 
-    atomic_thread_fence(memory_order_acquire);                                       /* C */
-    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word)             /* C */
+    atomic_thread_fence(memory_order_acquire);                           /* C */
+    if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word) /* C */
         return;
     /* What stands there may be of an earlier lap: then no chunk has this word any more. */
     uint32_t who = gnli_chunk_slot(ring->number, index);
-    if (size > GNLI_INLINE_MAX && gnli_arena_valid(&view->arena, chunk, size))
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0)
         change(gnli_arena_word(&view->arena, chunk), gnli_chunk_word(GNLI_CHUNK_QUEUED, who, serial),
                gnli_chunk_word(GNLI_CHUNK_FREE, 0, serial + 1));
 }
@@ -230,7 +245,8 @@ static bool cell_names(struct gnli_view *view, gnli_chunk chunk, uint64_t word)
     if (cell == 0 || cell >= gnli_view_cells(view))
         return false;
     struct gnli_cell *held = &view->cells[cell];
-    enum gnli_cell_phase phase = gnli_cell_phase(atomic_load_explicit(&held->word, memory_order_acquire)); /* C */
+    enum gnli_cell_phase phase =
+        gnli_cell_phase(atomic_load_explicit(&held->word, memory_order_acquire)); /* C */
 
     return (phase == GNLI_CELL_HELD || phase == GNLI_CELL_RETURNED) &&
            atomic_load_explicit(&held->body.data[0], memory_order_relaxed) == chunk && /* E */
@@ -248,7 +264,7 @@ bool gnli_cell_orphan(void *context, gnli_chunk chunk, uint64_t word)
     uint64_t index = gnli_chunk_who(word) & 0xfffffff;
     if (queue >= view->layout.queues || index >= view->layout.slots)
         return true;
-    /* It leaves *queued* before its slot becomes free (F5, M1, Z3): whoever reads both in this order can tell. */
+    /* It leaves *queued* before its slot becomes free (F5, M1, Z3): who reads both in this order can tell. */
     struct gnli_slot *slot = &mailbox->rings[queue].slots[index];
     return gnli_word_phase(atomic_load_explicit(&slot->word, memory_order_acquire)) == GNLI_FREE; /* C */
 }

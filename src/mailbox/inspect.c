@@ -3,6 +3,8 @@
  * What is known of a mailbox, for people: counts that may be a moment old.
  *
  *   A: relaxed: nothing is decided by what is read here.
+ *   B: acquire of a record's state, which joining releases with what the record says
+ *      (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -20,8 +22,9 @@ static uint64_t load(_Atomic uint64_t *counter)
 
 static bool in_use(struct gnli_view *view, unsigned number)
 {
-    return atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == /* A */
-           GNLI_PARTICIPANT_ALIVE;
+    uint32_t state = atomic_load_explicit(&view->participants[number].state, memory_order_acquire); /* B */
+
+    return state == GNLI_PARTICIPANT_ALIVE;
 }
 
 static void add_participants(struct gnli_view *view, struct gnl_port_info *info)
@@ -34,7 +37,8 @@ static void add_participants(struct gnli_view *view, struct gnl_port_info *info)
         info->received += load(&record->received);
         info->redelivered += load(&record->redelivered);
         info->discarded += load(&record->discarded);
-        if (!in_use(view, number) || gnli_participant_dead(view->file, view->participants, number, pid_namespace))
+        if (!in_use(view, number) ||
+            gnli_participant_dead(view->file, view->participants, number, pid_namespace))
             continue;
         info->senders += atomic_load_explicit(&record->senders, memory_order_relaxed);     /* A */
         info->receivers += atomic_load_explicit(&record->receivers, memory_order_relaxed); /* A */
@@ -86,12 +90,13 @@ static void describe(struct gnli_view *view, unsigned number, struct gnl_partici
     uint64_t pid_namespace = gnli_process_pid_namespace();
 
     *participant = (struct gnl_participant){
-        .pid = (pid_t)atomic_load_explicit(&record->pid, memory_order_relaxed),                                    /* A */
-        .uid = atomic_load_explicit(&record->uid, memory_order_relaxed),                                           /* A */
+        .pid = (pid_t)atomic_load_explicit(&record->pid, memory_order_relaxed), /* A */
+        .uid = atomic_load_explicit(&record->uid, memory_order_relaxed),        /* A */
         .alive = !gnli_participant_dead(view->file, view->participants, number, pid_namespace),
-        .same_pid_namespace = atomic_load_explicit(&record->pid_namespace, memory_order_relaxed) == pid_namespace, /* A */
-        .senders = atomic_load_explicit(&record->senders, memory_order_relaxed),                                   /* A */
-        .receivers = atomic_load_explicit(&record->receivers, memory_order_relaxed),                               /* A */
+        .same_pid_namespace =
+            atomic_load_explicit(&record->pid_namespace, memory_order_relaxed) == pid_namespace, /* A */
+        .senders = atomic_load_explicit(&record->senders, memory_order_relaxed),                 /* A */
+        .receivers = atomic_load_explicit(&record->receivers, memory_order_relaxed),             /* A */
         .claimed = claims_of(view, number),
         .sent = load(&record->sent),
         .received = load(&record->received),

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 
-#define PAGE             ((uint64_t)4096)
-#define ARENA_MIN        ((uint64_t)1 << 30)
-#define ARENA_MAX        ((uint64_t)1 << 40)
-#define SLOTS_UNBOUNDED  ((uint64_t)1 << 28) /* at most: a queued chunk's word names one of them */
-#define CHUNKS_BESIDE    ((uint64_t)GNLI_CELLS_MAX + 1024) /* held and loaned ones, beside those queued */
+#define PAGE            ((uint64_t)4096)
+#define ARENA_MIN       ((uint64_t)1 << 30)
+#define ARENA_MAX       ((uint64_t)1 << 40)
+#define SLOTS_UNBOUNDED ((uint64_t)1 << 28) /* at most: a queued chunk's word names one of them */
+#define CHUNKS_BESIDE   ((uint64_t)GNLI_CELLS_MAX + 1024) /* held and loaned ones, beside those queued */
 
 static uint64_t round_up(uint64_t value, uint64_t to)
 {
@@ -33,7 +33,8 @@ unsigned gnli_layout_class(uint64_t size)
 
 static void lay_out_class(struct gnli_class_layout *class, const struct gnli_layout *layout, unsigned number)
 {
-    uint64_t most = layout->capacity == GNL_UNBOUNDED ? UINT64_MAX : layout->slots * layout->queues + CHUNKS_BESIDE;
+    uint64_t most =
+        layout->capacity == GNL_UNBOUNDED ? INT64_MAX : layout->slots * layout->queues + CHUNKS_BESIDE;
 
     class->chunk = GNLI_CLASS_FIRST << number;
     if (class->chunk <= GNLI_SMALL_CHUNK) {
@@ -55,7 +56,8 @@ static void lay_out_class(struct gnli_class_layout *class, const struct gnli_lay
 int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t message_max, bool two_way,
                         uint64_t arena)
 {
-    if (capacity != GNL_UNBOUNDED && capacity != GNL_RENDEZVOUS && (capacity < 1 || capacity > GNL_CAPACITY_MAX))
+    if (capacity != GNL_UNBOUNDED && capacity != GNL_RENDEZVOUS &&
+        (capacity < 1 || capacity > GNL_CAPACITY_MAX))
         return -EINVAL;
     if (message_max < 1 || message_max > GNL_MESSAGE_MAX_LIMIT || arena != gnli_layout_arena(arena))
         return -EINVAL;

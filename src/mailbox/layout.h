@@ -2,7 +2,8 @@
 /*
  * The file of a mailbox: docs/formats/mailbox.md has the table of its bytes.
  *
- *   header | participants | cells | queues | slots of queue 0 | slots of queue 1 | class tables | chunks of class 0, 1, …
+ *   header | participants | cells | queues | slots of queue 0, of queue 1 | tables of the classes |
+ *   chunks of class 0, 1, …
  *
  * Everything follows from four numbers in the header (capacity, message_max, two_way, arena), so a
  * reader computes the layout, compares the file's size, and trusts no offset found in the file. The

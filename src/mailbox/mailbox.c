@@ -7,6 +7,7 @@
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ static int ticket_of(gnl_port *base, const gnl_message *message)
     uint64_t ticket = message->private_[GNLI_MESSAGE_TICKET];
     struct gnli_tickets *tickets = message->private_[GNLI_MESSAGE_LOAN] ? &port->loans : &port->held;
 
-    if (message->private_[GNLI_MESSAGE_STAMP] != atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
+    if (message->private_[GNLI_MESSAGE_STAMP] !=
+        atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this message is held by the parent process", base->subject);
     if (ticket >= GNL_HELD_MAX || !gnli_ticket_used(tickets, (unsigned)ticket))
         return gnli_fail(-EINVAL, "%s: this message has ended", base->subject);
@@ -53,7 +55,9 @@ static int end(gnl_port *base, gnl_message *message, bool giveback)
         return gnli_fail(-EINVAL, "%s: a loan can't be given back: drop it with gnl_done", base->subject);
     message->port_ = NULL;
     message->data = NULL;
-    return loan ? gnli_mailbox_drop(port, (unsigned)ticket) : gnli_mailbox_end(port, (unsigned)ticket, giveback);
+    int result =
+        loan ? gnli_mailbox_drop(port, (unsigned)ticket) : gnli_mailbox_end(port, (unsigned)ticket, giveback);
+    return result < 0 ? result : gnli_mailbox_usable(port->mailbox); /* it has ended in any case */
 }
 
 static int done(gnl_port *base, gnl_message *message)
@@ -70,12 +74,17 @@ static int giveback(gnl_port *base, gnl_message *message)
 
 static void count_port(struct gnli_mailbox_port *port, int by)
 {
-    struct gnli_participant *record = gnli_mailbox_record(port->mailbox);
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_participant *record = gnli_mailbox_record(mailbox);
 
-    if (port->port.direction != GNL_RECV_ONLY)
-        atomic_fetch_add_explicit(&record->senders, (uint32_t)by, memory_order_relaxed); /* A */
-    if (port->port.direction != GNL_SEND_ONLY)
-        atomic_fetch_add_explicit(&record->receivers, (uint32_t)by, memory_order_relaxed); /* A */
+    if (port->port.direction != GNL_RECV_ONLY) {
+        atomic_fetch_add_explicit(&mailbox->senders, (uint32_t)by, memory_order_relaxed); /* A */
+        atomic_fetch_add_explicit(&record->senders, (uint32_t)by, memory_order_relaxed);  /* A */
+    }
+    if (port->port.direction != GNL_SEND_ONLY) {
+        atomic_fetch_add_explicit(&mailbox->receivers, (uint32_t)by, memory_order_relaxed); /* A */
+        atomic_fetch_add_explicit(&record->receivers, (uint32_t)by, memory_order_relaxed);  /* A */
+    }
 }
 
 static int after_fork(gnl_port *base)
@@ -110,7 +119,7 @@ static void close_port(gnl_port *base)
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
 
     gnli_poll_close(port);
-    gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed)); /* A */
+    gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed));      /* A */
     if (gnli_process_is(atomic_load_explicit(&base->stamp, memory_order_relaxed))) { /* A */
         for (unsigned i = 0; i < GNL_HELD_MAX; i++) {
             if (gnli_ticket_used(&port->held, i))
@@ -129,6 +138,9 @@ static int info(gnl_port *base, struct gnl_port_info *info)
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     struct gnl_port_info seen = { 0 };
 
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
     strcpy(seen.address, port->address);
     gnli_view_info(&port->mailbox->view, &seen);
     *info = seen;
@@ -170,7 +182,8 @@ static int normalize_dead_letters(char *normal, size_t size, const char *given, 
     int length = snprintf(normal, size, "%s%s", strchr(given, ':') ? "" : "mailbox:", given);
     if (length < 0 || (size_t)length >= size || gnli_address_parse(&address, normal) < 0 ||
         strcmp(address.kind, "mailbox") != 0)
-        return gnli_fail(-EINVAL, "%s: dead_letters '%.100s' is not a mailbox's name or address", subject, given);
+        return gnli_fail(-EINVAL, "%s: dead_letters '%.100s' is not a mailbox's name or address", subject,
+                         given);
     return 0;
 }
 
@@ -185,7 +198,8 @@ static int check_options(const struct gnl_options *options, const char *subject)
     if (options->identity || options->stream)
         return gnli_fail(-EINVAL, "%s: a mailbox has no identity and no byte mode", subject);
     if (options->dead_letters && options->max_deliveries == 0)
-        return gnli_fail(-EINVAL, "%s: dead_letters without max_deliveries: nothing would ever go there", subject);
+        return gnli_fail(-EINVAL, "%s: dead_letters without max_deliveries: nothing would ever go there",
+                         subject);
     if (options->max_deliveries >= GNLI_CELL_DELIVERIES_MAX)
         return gnli_fail(-EINVAL, "%s: max_deliveries is at most %u", subject, GNLI_CELL_DELIVERIES_MAX - 1);
     if (options->mode & ~(mode_t)0777)
@@ -198,21 +212,50 @@ static int differs(const char *subject, const char *what, long long has, long lo
     return gnli_fail(-EINVAL, "%s: exists with %s %lld, asked for %lld", subject, what, has, asked);
 }
 
+static uid_t wanted_owner(const struct gnl_options *options)
+{
+    return options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
+}
+
+/* As people say it: a number, or a word. */
+static const char *capacity_text(char *text, size_t size, int64_t capacity)
+{
+    if (capacity == GNL_RENDEZVOUS)
+        return "rendezvous";
+    if (capacity == GNL_UNBOUNDED)
+        return "unbounded";
+    snprintf(text, size, "%lld", (long long)capacity);
+    return text;
+}
+
+static int capacity_differs(const char *subject, int64_t has, int64_t asked)
+{
+    char has_text[24], asked_text[24];
+
+    return gnli_fail(-EINVAL, "%s: exists with capacity %s, asked for %s", subject,
+                     capacity_text(has_text, sizeof has_text, has),
+                     capacity_text(asked_text, sizeof asked_text, asked));
+}
+
 /* Does what exists agree with what was asked for? */
-static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_options *options, const char *subject)
+static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_options *options,
+                           const char *subject)
 {
     struct gnli_view *view = &mailbox->view;
-    uid_t owner = options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
+    uid_t owner = wanted_owner(options);
     char letters[GNL_ADDRESS_MAX + 1] = "";
 
     if (options->owner_uid != 0 && view->uid != owner)
-        return gnli_fail(-EPERM, "%s: made by uid %u, not by uid %u", subject, (unsigned)view->uid, (unsigned)owner);
+        return gnli_fail(-EPERM, "%s: made by uid %u, not by uid %u", subject, (unsigned)view->uid,
+                         (unsigned)owner);
     if (options->capacity != 0 && options->capacity != view->layout.capacity)
-        return differs(subject, "capacity", view->layout.capacity, options->capacity);
+        return capacity_differs(subject, view->layout.capacity, options->capacity);
     if (options->message_max != 0 && options->message_max != view->layout.message_max)
-        return differs(subject, "message_max", (long long)view->layout.message_max, (long long)options->message_max);
+        return differs(subject, "message_max", (long long)view->layout.message_max,
+                       (long long)options->message_max);
     if (options->mode != 0 && options->mode != view->mode)
-        return gnli_fail(-EINVAL, "%s: exists with mode %04o, asked for %04o", subject, view->mode, options->mode);
+        return gnli_fail(-EINVAL, "%s: exists with mode %04o, asked for %04o", subject, view->mode,
+                         options->mode);
     if (options->max_deliveries != 0 && options->max_deliveries != view->max_deliveries)
         return differs(subject, "max_deliveries", view->max_deliveries, options->max_deliveries);
     if (options->dead_letters) {
@@ -220,12 +263,13 @@ static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_option
         if (result < 0)
             return result;
         if (strcmp(letters, view->dead_letters) != 0)
-            return gnli_fail(-EINVAL, "%s: exists with dead_letters '%s', asked for '%s'", subject, view->dead_letters,
-                             letters);
+            return gnli_fail(-EINVAL, "%s: exists with dead_letters '%s', asked for '%s'", subject,
+                             view->dead_letters, letters);
     }
     if ((view->layout.queues == 2) != (options->side != GNL_ONE_WAY))
-        return gnli_fail(-EINVAL, view->layout.queues == 2 ? "%s: is two-way: say which side (GNL_SIDE_A, GNL_SIDE_B)"
-                                                           : "%s: is one-way: it has no sides",
+        return gnli_fail(-EINVAL,
+                         view->layout.queues == 2 ? "%s: is two-way: say which side (GNL_SIDE_A, GNL_SIDE_B)"
+                                                  : "%s: is one-way: it has no sides",
                          subject);
     return 0;
 }
@@ -242,6 +286,9 @@ static int find_or_make(struct gnli_mailbox **mailbox, int directory, const char
             if (result != -ENOENT || options->create == GNL_OPEN_ONLY)
                 return result;
         }
+        if (options->owner_uid != 0 && wanted_owner(options) != geteuid())
+            return gnli_fail(-EPERM, "%s: this process would make it as uid %u, not as uid %u", subject,
+                             (unsigned)geteuid(), (unsigned)wanted_owner(options));
         result = gnli_mailbox_create(directory, name, subject, options);
         if (result == -EEXIST && options->create == GNL_CREATE_OR_OPEN)
             continue;
@@ -322,6 +369,8 @@ static int remove_mailbox(const struct gnli_address *address)
     gnli_handles_lock();
     bool viewed = gnli_view_open(&view, directory, name, subject) == 0;
     int result = unlinkat(directory, name, 0) == 0 ? 0 : -errno;
+    if (result == -EISDIR) /* what is foreign goes too, if it is empty */
+        result = unlinkat(directory, name, AT_REMOVEDIR) == 0 ? 0 : -errno;
     close(directory);
     if (viewed) {
         /* The name is gone first: killed here, its users find that out within 100 ms. */

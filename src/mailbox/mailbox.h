@@ -9,6 +9,12 @@
  *   mailbox  the verbs, opening and closing        inspect  what is known of one
  *
  * A process has one gnli_mailbox per file, shared by its ports; the participant is the process.
+ *
+ * Orderings of what is inline here
+ *   A: relaxed: a process's number is set before its ports exist, and by a forked child while it has
+ *      one thread.
+ *   B: who made something happen looks at the sleepers' flag after it (seq_cst); a sleeper raises the
+ *      flag, then looks (seq_cst): mailbox/wait.c.
  */
 #ifndef GNLI_MAILBOX_MAILBOX_H
 #define GNLI_MAILBOX_MAILBOX_H
@@ -51,12 +57,14 @@ struct gnli_mailbox {
     struct gnli_view view;
     struct gnli_sender_note self;
     struct gnli_slots rings[2];
-    _Atomic unsigned me;     /* this process's number */
+    _Atomic unsigned me; /* this process's number */
     uint64_t pid_namespace;
-    _Atomic uint64_t stamp;  /* of the process that joined (life/process.h) */
-    pthread_mutex_t lock;    /* joining, leaving, sweeping */
-    _Atomic unsigned asked;  /* the participant last asked whether it lives */
-    unsigned references;     /* ports; under the handles' lock */
+    _Atomic uint64_t stamp;   /* of the process that joined (life/process.h) */
+    pthread_mutex_t lock;     /* joining, leaving, sweeping */
+    _Atomic unsigned asked;   /* the participant last asked whether it lives */
+    unsigned references;      /* ports; under the handles' lock */
+    _Atomic uint32_t senders; /* ports that may send, receive: what its record says */
+    _Atomic uint32_t receivers;
     struct gnli_mailbox *next;
 };
 
@@ -64,15 +72,20 @@ struct gnli_mailbox {
 int gnli_view_open(struct gnli_view *view, int directory, const char *name, const char *subject);
 void gnli_view_close(struct gnli_view *view);
 
-/* The rings of a view. `owner` and `context` as in struct gnli_slots; NULL where nothing is claimed or mended. */
-void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner, void *context);
+/* A view's rings. `owner`, `context` as in struct gnli_slots; NULL where nothing is claimed or mended. */
+void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner,
+                     void *context);
 
 /* Makes a mailbox that has that name from the end of this call on; -EEXIST. */
-int gnli_mailbox_create(int directory, const char *name, const char *subject, const struct gnl_options *options);
+int gnli_mailbox_create(int directory, const char *name, const char *subject,
+                        const struct gnl_options *options);
 
 /* Joins the mailbox of that name, or finds it joined already. */
 int gnli_mailbox_attach(struct gnli_mailbox **mailbox, int directory, const char *name, const char *subject);
 void gnli_mailbox_detach(struct gnli_mailbox *mailbox);
+
+/* Proves again that this process lives; a participant anew if it was taken for dead meanwhile. */
+int gnli_mailbox_confirm(struct gnli_mailbox *mailbox);
 
 /* In a forked child: a participant of its own. The handles' lock is held. */
 int gnli_mailbox_rejoin(struct gnli_mailbox *mailbox);
@@ -124,15 +137,28 @@ enum gnli_cell_phase {
 
 #define GNLI_CELL_DELIVERIES_MAX 0x3fffu
 
-static inline uint64_t gnli_cell_word(enum gnli_cell_phase phase, unsigned owner, unsigned deliveries, uint64_t serial)
+static inline uint64_t gnli_cell_word(enum gnli_cell_phase phase, unsigned owner, unsigned deliveries,
+                                      uint64_t serial)
 {
     return (uint64_t)phase | (uint64_t)owner << 2 | (uint64_t)deliveries << 14 | serial << 28;
 }
 
-static inline enum gnli_cell_phase gnli_cell_phase(uint64_t word) { return (enum gnli_cell_phase)(word & 3); }
-static inline unsigned gnli_cell_owner(uint64_t word) { return word >> 2 & 0xfff; }
-static inline unsigned gnli_cell_deliveries(uint64_t word) { return word >> 14 & GNLI_CELL_DELIVERIES_MAX; }
-static inline uint64_t gnli_cell_serial(uint64_t word) { return word >> 28; }
+static inline enum gnli_cell_phase gnli_cell_phase(uint64_t word)
+{
+    return (enum gnli_cell_phase)(word & 3);
+}
+static inline unsigned gnli_cell_owner(uint64_t word)
+{
+    return word >> 2 & 0xfff;
+}
+static inline unsigned gnli_cell_deliveries(uint64_t word)
+{
+    return word >> 14 & GNLI_CELL_DELIVERIES_MAX;
+}
+static inline uint64_t gnli_cell_serial(uint64_t word)
+{
+    return word >> 28;
+}
 
 /* A held cell: which, and the word that makes it ours. */
 struct gnli_hold {
@@ -158,13 +184,19 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
 /* D1, D2 */
 int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
 
-/* G1; quietly: nobody is told, there is no use in trying again at once. */
+/*
+ * G1; quietly: no user had it, so it is not counted, and nobody is told: there is no use in trying again
+ * at once.
+ */
 int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly);
 
 /* Some cell of the queue may be returned: said after it is. Never the same value twice, see receive.c, B. */
 void gnli_raise_returned(struct gnli_queue *queue);
 
-static inline bool gnli_any_returned(uint64_t returned) { return returned & 1; }
+static inline bool gnli_any_returned(uint64_t returned)
+{
+    return returned & 1;
+}
 
 /* A1 */
 bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold);
@@ -203,10 +235,11 @@ struct gnli_mailbox_port {
     struct gnli_spin out_spin;
     _Alignas(128) struct gnli_cursor in_cursor;
     struct gnli_spin in_spin;
-    _Atomic int64_t looked_ns;    /* when it last looked around */
-    _Atomic uint32_t recv_cell;   /* cell that gnl_recv tries first */
+    _Atomic int64_t looked_ns;  /* when it last looked around */
+    _Atomic uint32_t recv_cell; /* cell that gnl_recv tries first */
+    struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
-    atomic_bool unburied;         /* the dead letters could not be reached: try again at the next look around */
+    atomic_bool unburied; /* the dead letters could not be reached: try again at the next look around */
     struct gnli_poll *_Atomic poll;
     struct gnli_tickets held;
     struct gnli_tickets loans;
@@ -232,6 +265,9 @@ int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket);
 ssize_t gnli_mailbox_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
 int gnli_mailbox_take(gnl_port *port, gnl_message *message, int64_t timeout);
 int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback);
+
+/* At a look around: a message that could not go to the dead letters is tried again. */
+void gnli_mailbox_bury_again(struct gnli_mailbox_port *port);
 
 /* Would a receive not block? */
 bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);
@@ -290,9 +326,10 @@ void gnli_mailbox_wake_all(struct gnli_view *view);
 /* ---- poll.c ---- */
 
 int gnli_mailbox_fd(gnl_port *port);
-void gnli_poll_received(struct gnli_mailbox_port *port); /* after a receive: the descriptor may have to go quiet */
+void gnli_poll_received(
+    struct gnli_mailbox_port *port); /* after a receive: the descriptor may have to go quiet */
 void gnli_poll_close(struct gnli_mailbox_port *port);
-void gnli_poll_forget(struct gnli_mailbox_port *port);   /* in a forked child */
+void gnli_poll_forget(struct gnli_mailbox_port *port); /* in a forked child */
 
 /* ---- inspect.c ---- */
 

@@ -9,8 +9,10 @@
  * empty and has lowered it. A helper serves up to PORTS_EACH ports; beyond that there is another one.
  *
  *   A: relaxed: set under the lock, or advice.
- *   B: the flag is raised (seq_cst), then the mailbox is looked at: mailbox/wait.c, B.
- *   C: the control word moves before the wake: who read it earlier does not fall asleep.
+ *   B: the flag is raised (seq_cst), then the mailbox is looked at; a sender publishes, then looks at the
+ *      flag (seq_cst): mailbox/wait.c, B.
+ *   C: a futex's word is read (seq_cst) before the look; whoever has news moves it (seq_cst) before the
+ *      wake: who read it earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 
@@ -94,8 +96,13 @@ static unsigned look_at_ports(struct watcher *watcher, struct gnli_futex_one *wo
 /* The lock is held. */
 static void look_around(struct watcher *watcher)
 {
-    for (unsigned i = 0; i < watcher->count; i++)
-        gnli_mailbox_look_around(watcher->ports[i]->mailbox, ASK_WHEN_ASLEEP);
+    for (unsigned i = 0; i < watcher->count; i++) {
+        struct gnli_mailbox *mailbox = watcher->ports[i]->mailbox;
+        /* Taken for dead meanwhile? Its next receive joins anew. */
+        gnli_participant_confirm(mailbox->view.file, mailbox->view.participants, gnli_mailbox_me(mailbox));
+        gnli_mailbox_look_around(mailbox, ASK_WHEN_ASLEEP);
+        gnli_mailbox_bury_again(watcher->ports[i]);
+    }
 }
 
 static void *watch(void *context)
@@ -153,7 +160,10 @@ static struct watcher *find_watcher(void)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread inherits it: no signal of the program's lands there */
+    sigdelset(&all,
+              SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); /* the thread inherits it: no signal of the program's lands there */
     int error = pthread_create(&made->thread, &attributes, watch, made);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -172,7 +182,7 @@ static int start(struct gnli_mailbox_port *port)
     struct gnli_poll *poll = calloc(1, sizeof *poll);
     if (!poll)
         return -ENOMEM;
-    poll->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    poll->descriptor = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (poll->descriptor < 0) {
         int error = errno;
         free(poll);
@@ -183,7 +193,8 @@ static int start(struct gnli_mailbox_port *port)
         int error = errno;
         close(poll->descriptor);
         free(poll);
-        return gnli_fail_errno(error, "%s: cannot start the thread for pollable descriptors", port->port.subject);
+        return gnli_fail_errno(error, "%s: cannot start the thread for pollable descriptors",
+                               port->port.subject);
     }
     pthread_mutex_lock(&poll->watcher->lock);
     atomic_store_explicit(&port->poll, poll, memory_order_relaxed); /* A */
@@ -198,8 +209,10 @@ static int start(struct gnli_mailbox_port *port)
 int gnli_mailbox_fd(gnl_port *base)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
-    int result = 0;
 
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
     gnli_handles_lock();
     if (!poll_of(port))
         result = start(port);

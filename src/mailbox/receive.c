@@ -6,9 +6,12 @@
  *   B: a giver-back returns the cell, then raises `returned` to a value that it never had (seq_cst); a
  *      receiver reads it (seq_cst), looks at the cells, and lowers it only if it has not changed: so it
  *      either saw the cell or leaves the mark.
- *   C: acquire of a cell's word: carries its body.
+ *   C: acquire of a cell's word, which T3, F4 and G1 release: carries its body; and of the dead letters'
+ *      port, whose maker releases it.
  *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
  *      (ring/slots.h, A and I3); of a held cell, which is ours.
+ *   E: the body is read, then an acquire fence, then the word again, relaxed: if that is unchanged, no
+ *      sender had claimed the slot anew and released other bytes into it.
  */
 #include "mailbox/mailbox.h"
 
@@ -19,8 +22,9 @@
 #include "base/errors.h"
 #include "life/process.h"
 
-#define LOOK_WHEN_BUSY_NS ((int64_t)20000000)
-#define ASK_WHEN_BUSY     4 /* participants asked after at such a look */
+#define LOOK_WHEN_BUSY_NS \
+    ((int64_t)20000000) /* a look is some system calls: not at every tick of the clock */
+#define ASK_WHEN_BUSY 4 /* participants asked after at such a look */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -58,12 +62,26 @@ static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
     *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
     if (*size <= GNLI_INLINE_MAX)
         return body->data;
-    return gnli_arena_valid(&mailbox->view.arena, chunk, *size) ? gnli_arena_data(&mailbox->view.arena, chunk) : NULL;
+    return gnli_arena_reach(&mailbox->view.arena, chunk, *size) == 0
+               ? gnli_arena_data(&mailbox->view.arena, chunk)
+               : NULL;
+}
+
+/* Is there address space for what the body names? Asked before it becomes ours: -ENOMEM, and it stays. */
+static int reach(struct gnli_mailbox_port *port, struct gnli_body *body)
+{
+    gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
+    size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
+
+    if (size <= GNLI_INLINE_MAX || gnli_arena_reach(&port->mailbox->view.arena, chunk, size) != -ENOMEM)
+        return 0;
+    return gnli_fail(-ENOMEM, "%s: no address space for a message of %zu bytes", port->port.subject, size);
 }
 
 static int too_small(struct gnli_mailbox_port *port, size_t message, size_t buffer)
 {
-    return gnli_fail(-EMSGSIZE, "%s: the message is of %zu bytes, the buffer of %zu", port->port.subject, message, buffer);
+    return gnli_fail(-EMSGSIZE, "%s: the message is of %zu bytes, the buffer of %zu", port->port.subject,
+                     message, buffer);
 }
 
 static int nonsense(struct gnli_mailbox_port *port)
@@ -83,21 +101,24 @@ static gnl_port *dead_letters(struct gnli_mailbox_port *port)
                                    .mode = view->mode & 0777 };
     gnl_port *opened = atomic_load_explicit(&port->dead_letters, memory_order_acquire); /* C */
 
-    if (opened)
-        return opened;
+    if (opened) { /* in a forked child it is the parent's still */
+        bool ours = gnli_process_is(atomic_load_explicit(&opened->stamp, memory_order_relaxed)); /* A */
+        return ours || opened->operations->after_fork(opened) == 0 ? opened : NULL;
+    }
     if (gnl_open(&opened, view->dead_letters, &options) < 0 &&
         gnl_open(&opened, view->dead_letters, &(struct gnl_options){ .direction = GNL_SEND_ONLY }) < 0)
         return NULL;
     gnl_port *none = NULL;
-    if (!atomic_compare_exchange_strong_explicit(&port->dead_letters, &none, opened, memory_order_acq_rel, /* C */
-                                                 memory_order_acquire)) {                                  /* C */
+    if (!atomic_compare_exchange_strong_explicit(&port->dead_letters, &none, opened,
+                                                 memory_order_acq_rel,    /* C */
+                                                 memory_order_acquire)) { /* C */
         gnl_close(opened);
         opened = none;
     }
     return opened;
 }
 
-/* A message that was delivered too often, held by us, goes to the dead letters; or stays, if they can't be reached. */
+/* A message that was delivered too often, held by us, goes to the dead letters, or stays while it can't. */
 static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
@@ -111,9 +132,10 @@ static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
             .pid = atomic_load_explicit(&body->pid, memory_order_relaxed), /* D */
             .uid = atomic_load_explicit(&body->uid, memory_order_relaxed), /* D */
             .gid = atomic_load_explicit(&body->gid, memory_order_relaxed), /* D */
-            .deliveries = gnli_cell_deliveries(hold->word) - 1,            /* this one is to us, not to a user */
+            .deliveries = gnli_cell_deliveries(hold->word) - 1, /* this one is to us, not to a user */
         };
-        if (!data || !grave || gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0) {
+        if (!data || !grave ||
+            gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0) {
             gnli_cell_giveback(mailbox, hold, true);
             atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
             return;
@@ -121,6 +143,13 @@ static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
     }
     gnli_count(&gnli_mailbox_record(mailbox)->discarded);
     gnli_cell_done(mailbox, hold);
+}
+
+void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
+{
+    if (atomic_load_explicit(&port->unburied, memory_order_relaxed) &&          /* A */
+        atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed)) /* A */
+        gnli_raise_returned(port->in->queue);
 }
 
 /* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
@@ -139,6 +168,9 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
         bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
         if (!poisoned && receiving->copy && size > receiving->size)
             return too_small(port, size, receiving->size);
+        int result = reach(port, &held->body);
+        if (result < 0)
+            return result;
         if (!gnli_cell_adopt(mailbox, cell, word, &receiving->hold))
             continue;
         if (!poisoned) {
@@ -158,7 +190,8 @@ static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
     if (!gnli_any_returned(seen))
         return -EAGAIN;
     int result = adopt_some(port, receiving);
-    if (result == -EAGAIN) /* none: lowered, unless one came since. Nothing is hidden from the others meanwhile. */
+    if (result ==
+        -EAGAIN) /* none: lowered, unless one came since. Nothing is hidden from the others meanwhile. */
         atomic_compare_exchange_strong_explicit(returned, &seen, seen - 1, memory_order_seq_cst, /* B */
                                                 memory_order_relaxed);                           /* A */
     return result;
@@ -177,23 +210,33 @@ static void received(struct gnli_mailbox_port *port, uint64_t position)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
 
+/* Did what was read of the slot's body belong to this word? */
+static bool unchanged(struct gnli_slot *slot, uint64_t word)
+{
+    atomic_thread_fence(memory_order_acquire);                              /* E */
+    return atomic_load_explicit(&slot->word, memory_order_relaxed) == word; /* E */
+}
+
 /* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
-static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t word, struct receiving *receiving)
+static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t word,
+                    struct receiving *receiving)
 {
     struct gnli_slot *slot = gnli_slots_at(port->in, position);
     struct letter letter;
 
     read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
     if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
-        if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+        if (!unchanged(slot, word))
             return -EAGAIN;
-        return letter.size > receiving->size ? too_small(port, letter.size, receiving->size) : nonsense(port); /* R3 */
+        return letter.size > receiving->size ? too_small(port, letter.size, receiving->size)
+                                             : nonsense(port); /* R3 */
     }
     if (!gnli_slots_consume(port->in, position, word)) /* R5 */
         return -EAGAIN;
     received(port, position);
     gnli_wake_senders(port->in, position); /* R6 */
-    memcpy(receiving->data, letter.data, letter.size);
+    if (letter.size > 0)                   /* then the buffer may be NULL */
+        memcpy(receiving->data, letter.data, letter.size);
     receiving->received = letter.size;
     receiving->hold.cell = 0;
     return 0;
@@ -219,11 +262,13 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             continue;
         }
         if (receiving->copy && size > receiving->size) { /* R3 */
-            if (atomic_load_explicit(&slot->word, memory_order_acquire) != word) /* A */
+            if (!unchanged(slot, word))
                 continue;
             result = too_small(port, size, receiving->size);
             break;
         }
+        if ((result = reach(port, &slot->body)) < 0)
+            break;
         if (hold.cell == 0 && (result = gnli_cell_acquire(port->mailbox, receiving->cell_hint, &hold)) < 0)
             break;
         int taken = gnli_cell_take(port->mailbox, port->in, position, word, &hold);
@@ -239,16 +284,20 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     return result;
 }
 
-/* Has a receiver that is never idle to look around, lest a dead one's messages wait? */
-static void look_now_and_then(struct gnli_mailbox_port *port)
+/*
+ * A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it
+ * lives.
+ */
+static int look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
 
-    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) >= LOOK_WHEN_BUSY_NS) { /* A */
-        atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed);                        /* A */
-        gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
-        gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
-    }
+    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) < LOOK_WHEN_BUSY_NS) /* A */
+        return 0;
+    atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
+    gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
+    gnli_mailbox_bury_again(port);
+    return gnli_mailbox_confirm(port->mailbox);
 }
 
 static int try_receive(struct gnli_mailbox_port *port, void *context)
@@ -269,23 +318,26 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
     uint64_t position, word;
 
     return gnli_mailbox_port_usable(port) < 0 ||
-           gnli_any_returned(atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst)) || /* B */
+           gnli_any_returned(
+               atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst)) || /* B */
            gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
 {
+    int result = look_now_and_then(port);
+    if (result < 0)
+        return result;
     struct gnli_patience patience = {
         .sleepers = &port->in->queue->receivers,
         .spin = &port->in_spin,
         .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
     };
 
-    look_now_and_then(port);
-    int result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
+    result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
     if (result == 0)
         gnli_count(&gnli_mailbox_record(port->mailbox)->received);
-    else if (result == -EAGAIN)
+    else if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
     if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
         gnli_poll_received(port);
@@ -323,7 +375,8 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
     int ticket = gnli_ticket_acquire(&port->held);
 
     if (ticket < 0)
-        return gnli_fail(ticket, "%s: %d messages are held already: gnl_done some", base->subject, GNL_HELD_MAX);
+        return gnli_fail(ticket, "%s: %d messages are held already: gnl_done some", base->subject,
+                         GNL_HELD_MAX);
     struct receiving receiving = { .cell_hint = &port->held.ticket[ticket].hint };
     int result = receive(port, &receiving, timeout);
     if (result < 0) {
@@ -352,15 +405,18 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
         .deliveries = deliveries,
         .port_ = base,
         .private_ = { [GNLI_MESSAGE_TICKET] = (uint64_t)ticket,
-                      [GNLI_MESSAGE_STAMP] = atomic_load_explicit(&base->stamp, memory_order_relaxed) }, /* A */
+                      [GNLI_MESSAGE_STAMP] =
+                          atomic_load_explicit(&base->stamp, memory_order_relaxed) }, /* A */
     };
     return 0;
 }
 
 int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback)
 {
-    struct gnli_hold hold = { .cell = (unsigned)port->held.ticket[ticket].name, .word = port->held.ticket[ticket].word };
-    int result = giveback ? gnli_cell_giveback(port->mailbox, &hold, false) : gnli_cell_done(port->mailbox, &hold);
+    struct gnli_hold hold = { .cell = (unsigned)port->held.ticket[ticket].name,
+                              .word = port->held.ticket[ticket].word };
+    int result =
+        giveback ? gnli_cell_giveback(port->mailbox, &hold, false) : gnli_cell_done(port->mailbox, &hold);
 
     gnli_ticket_release(&port->held, ticket);
     return result;

@@ -5,7 +5,10 @@
  *   A: relaxed: hints, and what a compare-and-swap checks again.
  *   B: relaxed: the body of a claimed slot; publishing (ring/slots.h, A) carries it.
  *   C: a chunk is given to the slot (release) with its bytes; F and M1 acquire its word.
- *   D: the offer's word is looked at (seq_cst) after raising the sleepers' flag: wait.c, B.
+ *   D: the sleepers' flag is raised, then the offer's word is looked at (seq_cst); who takes the offer
+ *      changes its word, then looks at the flag (seq_cst): wait.c, B.
+ *   E: acquire of a record's state, which joining releases with what the record says
+ *      (life/participant.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -26,10 +29,10 @@ struct sending {
     const void *data;
     size_t size;
     const struct gnli_sender_note *sender; /* NULL: this process */
-    gnli_chunk chunk; /* of a large message */
-    uint64_t loan;    /* its word, while it is ours */
+    gnli_chunk chunk;                      /* of a large message */
+    uint64_t loan;                         /* its word, while it is ours */
     uint64_t position;
-    uint64_t ready;   /* the slot's word, once published */
+    uint64_t ready; /* the slot's word, once published */
 };
 
 void gnli_count(_Atomic uint64_t *counter)
@@ -61,10 +64,10 @@ static void write_body(struct gnli_mailbox *mailbox, struct gnli_body *body, con
 {
     const struct gnli_sender_note *sender = sending->sender ? sending->sender : &mailbox->self;
 
-    atomic_store_explicit(&body->size, (uint32_t)sending->size, memory_order_relaxed); /* B */
-    atomic_store_explicit(&body->pid, sender->pid, memory_order_relaxed);              /* B */
-    atomic_store_explicit(&body->uid, sender->uid, memory_order_relaxed);              /* B */
-    atomic_store_explicit(&body->gid, sender->gid, memory_order_relaxed);              /* B */
+    atomic_store_explicit(&body->size, (uint32_t)sending->size, memory_order_relaxed);  /* B */
+    atomic_store_explicit(&body->pid, sender->pid, memory_order_relaxed);               /* B */
+    atomic_store_explicit(&body->uid, sender->uid, memory_order_relaxed);               /* B */
+    atomic_store_explicit(&body->gid, sender->gid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->deliveries, sender->deliveries, memory_order_relaxed); /* B */
     if (sending->size <= GNLI_INLINE_MAX) {
         write_bytes(body, sending->data, sending->size);
@@ -83,7 +86,8 @@ static bool change_chunk(struct gnli_mailbox *mailbox, gnli_chunk chunk, uint64_
 
 static uint64_t queued_word(struct gnli_slots *ring, const struct sending *sending)
 {
-    return gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, gnli_slots_index(ring, sending->position)),
+    return gnli_chunk_word(GNLI_CHUNK_QUEUED,
+                           gnli_chunk_slot(ring->number, gnli_slots_index(ring, sending->position)),
                            gnli_chunk_serial(sending->loan));
 }
 
@@ -134,7 +138,7 @@ static bool receiver_waits(struct gnli_mailbox_port *port)
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         struct gnli_participant *record = &view->participants[number];
-        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* A */
+        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE &&  /* E */
             atomic_load_explicit(&record->receiving[port->out->number], memory_order_relaxed) > 0 && /* A */
             !port->out->owner->dead(port->out->context, number))
             return true;
@@ -156,16 +160,17 @@ static int await_receiver(struct gnli_mailbox_port *port, struct sending *sendin
     struct gnli_slots *ring = port->out;
     unsigned me = gnli_mailbox_me(port->mailbox);
 
-    int result = gnli_mailbox_wait(port, &patience, timeout == GNL_NOWAIT ? HANDSHAKE_NS : timeout, try_taken, sending);
+    int result = gnli_mailbox_wait(port, &patience, timeout == GNL_NOWAIT ? HANDSHAKE_NS : timeout, try_taken,
+                                   sending);
     if (result == 0 || !gnli_slots_retract(ring, me, sending->position)) /* Z2 */
         return 0;
     if (sending->size > GNLI_INLINE_MAX) {
-        /* With a new serial: sent again through this slot it must not look as it does to a sweep that was stopped. */
+        /* With a new serial: sent again through this slot it must not look the same to a stopped sweep. */
         uint64_t loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(sending->loan) + 1);
         change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), loan); /* Z3 */
         sending->loan = loan;
     }
-    gnli_slots_abandon(ring, me, sending->position);                                            /* Z4 */
+    gnli_slots_abandon(ring, me, sending->position); /* Z4 */
     gnli_wake(&ring->queue->senders);
     return timeout == GNL_NOWAIT && result == -ETIMEDOUT ? -EAGAIN : result;
 }
@@ -176,8 +181,10 @@ static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending
     bool rendezvous = port->mailbox->view.layout.capacity == GNL_RENDEZVOUS;
     int64_t start = rendezvous && timeout > 0 ? gnli_now_ns() : 0;
 
-    if (rendezvous && timeout == GNL_NOWAIT && !receiver_waits(port))
-        return -EAGAIN;
+    if (rendezvous && timeout == GNL_NOWAIT && !receiver_waits(port)) {
+        int usable = gnli_mailbox_usable(port->mailbox);
+        return usable < 0 ? usable : -EAGAIN;
+    }
     int result = gnli_mailbox_wait(port, &patience, timeout, try_send, sending);
     if (result == 0 && rendezvous) {
         int64_t left = timeout;
@@ -198,8 +205,8 @@ static int check_size(struct gnli_mailbox_port *port, size_t size)
 {
     if (size <= port->mailbox->view.layout.message_max)
         return 0;
-    return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes; its message_max is %llu", port->port.subject, size,
-                     (unsigned long long)port->mailbox->view.layout.message_max);
+    return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes; its message_max is %llu", port->port.subject,
+                     size, (unsigned long long)port->mailbox->view.layout.message_max);
 }
 
 static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *chunk, uint64_t *word)
@@ -208,7 +215,8 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
 
     int result = gnli_mailbox_usable(mailbox);
     if (result == 0)
-        result = gnli_arena_loan(&mailbox->view.arena, gnli_mailbox_me(mailbox), size, chunk, word);
+        result =
+            gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
     return result;
 }
 
@@ -243,7 +251,7 @@ int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_
 int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t timeout)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
-    uint64_t word = 0, name;
+    uint64_t word = 0, name = 0;
     void *data;
 
     int result = check_size(port, size);
@@ -251,7 +259,8 @@ int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t
         return result;
     int ticket = gnli_ticket_acquire(&port->loans);
     if (ticket < 0)
-        return gnli_fail(ticket, "%s: %d loans are out already: post or drop some", base->subject, GNL_HELD_MAX);
+        return gnli_fail(ticket, "%s: %d loans are out already: post or drop some", base->subject,
+                         GNL_HELD_MAX);
     if (size <= GNLI_INLINE_MAX) {
         result = gnli_mailbox_usable(port->mailbox);
         data = result == 0 ? malloc(GNLI_INLINE_MAX) : NULL;
@@ -306,7 +315,8 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
 
     if (!message->private_[GNLI_MESSAGE_LOAN] || ticket >= GNL_HELD_MAX)
         return gnli_fail(-EINVAL, "%s: this message is not on loan from this port", base->subject);
-    if (message->private_[GNLI_MESSAGE_STAMP] != atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
+    if (message->private_[GNLI_MESSAGE_STAMP] !=
+        atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this loan is the parent process's", base->subject);
     if (!gnli_ticket_used(&port->loans, ticket))
         return gnli_fail(-EINVAL, "%s: this loan has ended", base->subject);
@@ -314,7 +324,9 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
         return gnli_fail(-EMSGSIZE, "%s: the loan is of %llu bytes, not of %zu", base->subject,
                          (unsigned long long)message->private_[GNLI_MESSAGE_WORD], message->size);
     struct gnli_ticket *loan = &port->loans.ticket[ticket];
-    struct sending sending = { .data = message->data, .size = message->size, .chunk = loan->name, .loan = loan->word };
+    struct sending sending = {
+        .data = message->data, .size = message->size, .chunk = loan->name, .loan = loan->word
+    };
     int result = send_and_wait(port, &sending, timeout);
     loan->word = sending.loan;
     if (result == 0) {

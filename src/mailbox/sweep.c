@@ -5,6 +5,7 @@
  *   A: relaxed: advice, and words that a compare-and-swap checks again.
  *   B: what a sweep returned is visible (release in the cell's word) before `returned`, which says so, is
  *      raised (seq_cst): receive.c, B.
+ *   C: acquire of a word or state, which whoever changed it released: carries what belongs to it.
  *   D: moving `reserved` on (seq_cst) after its memory is there; readers acquire (ring/slots.h, D).
  */
 #include "mailbox/mailbox.h"
@@ -13,9 +14,9 @@
 
 #include "base/errors.h"
 
-#define SLOTS_A_BLOCK 2048 /* of an unbounded ring, that get and lose their memory together */
+#define SLOTS_A_BLOCK  2048 /* of an unbounded ring, that get and lose their memory together */
 #define BLOCKS_AT_ONCE 64
-#define CELL_TRIES     8 /* a word that names a dead one changes three times: pending, held, returned or empty */
+#define CELL_TRIES     8 /* a dead one's word changes three times: pending, held, returned or empty */
 
 static bool before(uint64_t a, uint64_t b)
 {
@@ -32,7 +33,8 @@ static bool dead(void *context, unsigned owner)
         return false;
     if (owner == 0 || owner >= gnli_view_participants(&mailbox->view))
         return true; /* nobody has ever had that number */
-    return gnli_participant_dead(mailbox->view.file, mailbox->view.participants, owner, mailbox->pid_namespace);
+    return gnli_participant_dead(mailbox->view.file, mailbox->view.participants, owner,
+                                 mailbox->pid_namespace);
 }
 
 static int finish(void *context, unsigned queue, uint64_t index, uint64_t word)
@@ -63,8 +65,11 @@ static int reserve(void *context, unsigned queue, uint64_t position)
         return 0;
     if (index >= ring->count || index % SLOTS_A_BLOCK != 0)
         return -EBADMSG;
-    if (ring->unbounded && gnli_slots_distance(ring, atomic_load_explicit(&ring->queue->floor, memory_order_relaxed), /* A */
-                                               reserved) + SLOTS_A_BLOCK > (int64_t)ring->count)
+    if (ring->unbounded &&
+        gnli_slots_distance(ring, atomic_load_explicit(&ring->queue->floor, memory_order_relaxed), /* A */
+                            reserved) +
+                SLOTS_A_BLOCK >
+            (int64_t)ring->count)
         return -ENOSPC; /* all slots there are */
     int result = gnli_file_reserve(mailbox->view.file, offset, slots * sizeof(struct gnli_slot));
     if (result < 0)
@@ -73,8 +78,9 @@ static int reserve(void *context, unsigned queue, uint64_t position)
     uint64_t next = reserved + slots;
     if (!ring->unbounded && index + slots == ring->count)
         next = GNLI_ALL_RESERVED;
-    atomic_compare_exchange_strong_explicit(&ring->queue->reserved, &reserved, next, memory_order_seq_cst, /* D */
-                                            memory_order_relaxed);                                         /* A */
+    atomic_compare_exchange_strong_explicit(&ring->queue->reserved, &reserved, next,
+                                            memory_order_seq_cst,  /* D */
+                                            memory_order_relaxed); /* A */
     return 0;
 }
 
@@ -129,7 +135,8 @@ void gnli_mailbox_tidy(struct gnli_mailbox *mailbox)
 /* Finishes the slot that a cell was taken from, if that names the cell still. True: it did. */
 static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
 {
-    uint32_t origin = atomic_load_explicit(&mailbox->view.cells[cell].body.origin, memory_order_relaxed); /* A */
+    uint32_t origin =
+        atomic_load_explicit(&mailbox->view.cells[cell].body.origin, memory_order_relaxed); /* A */
     unsigned queue = origin >> 31;
     uint64_t index = origin & 0x7fffffff;
 
@@ -138,29 +145,33 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     struct gnli_slots *ring = &mailbox->rings[queue];
     if (!before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
         return false;
-    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* D */
+    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* C */
     if (gnli_word_phase(word) != GNLI_TAKEN || gnli_word_cell(word) != cell)
         return false;
     return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
 }
 
-/* W1, W2: until the cell's word does not name the dead one any more; others may finish its slot meanwhile (F4). */
+/* W1, W2: until the cell's word no longer names the dead one; others may finish its slot meanwhile (F4). */
 static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
 {
     _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
 
     for (unsigned tries = 0; tries < CELL_TRIES; tries++) {
-        uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* D */
+        uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
         uint64_t next;
         if (gnli_cell_owner(word) != number)
             return;
         if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
             next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
         else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
-            next = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
+            next =
+                gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
         else
             return;
-        /* Asked after the word was read, lest the number be another's; and before the slot is, lest it be taken yet. */
+        /*
+         * Asked after the word was read, lest the number be another's; and before the slot is, lest it be
+         * taken yet.
+         */
         if (!dead(mailbox, number))
             return;
         if (finish_origin(mailbox, cell))
@@ -173,8 +184,8 @@ static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned c
 /* W3 */
 static void sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, unsigned number)
 {
-    uint64_t p = atomic_load_explicit(&ring->queue->head, memory_order_relaxed);     /* A */
-    uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed);  /* A */
+    uint64_t p = atomic_load_explicit(&ring->queue->head, memory_order_relaxed);      /* A */
+    uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed);   /* A */
     uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
 
     if (before(p, floor))
@@ -201,7 +212,8 @@ static void mend(struct gnli_mailbox *mailbox, unsigned number)
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
         sweep_cell(mailbox, number, cell);
         uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* D */
-        returned |= gnli_cell_phase(word) == GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
+        returned |= gnli_cell_phase(word) ==
+                    GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
     }
     for (unsigned i = 0; i < view->layout.queues; i++)
         sweep_ring(mailbox, &mailbox->rings[i], number);
@@ -227,7 +239,7 @@ bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
     mend(mailbox, number);
     if (!gnli_participant_admit(view->file, number))
         return false;
-    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* D */
+    if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number)) {
         mend(mailbox, number); /* once more: it may have been another process's number since */
         gnli_participant_add_up(record, &view->header->sent);
@@ -250,8 +262,11 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
     for (unsigned seen = 0, asked = 0; seen < count && asked < most; seen++) {
         number = number + 1 < count ? number + 1 : 1;
-        if (number == gnli_mailbox_me(mailbox) || number >= count ||
-            atomic_load_explicit(&view->participants[number].state, memory_order_acquire) == GNLI_PARTICIPANT_FREE) /* D */
+        if (number == gnli_mailbox_me(mailbox) || number >= count)
+            continue;
+        uint32_t state =
+            atomic_load_explicit(&view->participants[number].state, memory_order_acquire); /* C */
+        if (state == GNLI_PARTICIPANT_FREE)
             continue;
         asked++;
         if (dead(mailbox, number))

@@ -27,7 +27,8 @@ int gnli_ticket_acquire(struct gnli_tickets *tickets)
 
 void gnli_ticket_release(struct gnli_tickets *tickets, unsigned ticket)
 {
-    atomic_fetch_and_explicit(&tickets->used[ticket / 64], ~((uint64_t)1 << ticket % 64), memory_order_release); /* A */
+    atomic_fetch_and_explicit(&tickets->used[ticket / 64], ~((uint64_t)1 << ticket % 64),
+                              memory_order_release); /* A */
 }
 
 bool gnli_ticket_used(struct gnli_tickets *tickets, unsigned ticket)

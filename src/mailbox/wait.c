@@ -5,7 +5,8 @@
  *   A: relaxed: how many wait, for people to read; notes that a port makes for itself.
  *   B: a sleeper raises the flag, then looks (seq_cst); who made something happen looks at the flag
  *      after it (seq_cst): one of them sees the other.
- *   C: the sequence moves before the wake: who read it earlier does not fall asleep.
+ *   C: the sequence is read (seq_cst) before the look, and moves (seq_cst) before the wake: who read it
+ *      earlier does not fall asleep.
  */
 #include "mailbox/mailbox.h"
 
@@ -13,9 +14,9 @@
 
 #include "base/clock.h"
 
-#define LOOK_AROUND_NS   ((int64_t)100000000)
-#define ASK_WHEN_ASLEEP  16 /* participants asked after at a look around */
-#define TRIES_A_LOOK     16 /* at the clock, while spinning */
+#define LOOK_AROUND_NS  ((int64_t)100000000)
+#define ASK_WHEN_ASLEEP 16 /* participants asked after at a look around */
+#define TRIES_A_LOOK    16 /* at the clock, while spinning */
 
 void gnli_wake_slowly(struct gnli_sleepers *sleepers)
 {
@@ -50,11 +51,10 @@ static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *pati
             gnli_pause();
             int result = attempt(port, context);
             if (result != -EAGAIN) {
-                gnli_spin_paid(patience->spin);
+                gnli_spin_waited(patience->spin, 0);
                 return result;
             }
         }
-    gnli_spin_in_vain(patience->spin);
     return -EAGAIN;
 }
 
@@ -77,17 +77,22 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
             return -ETIMEDOUT;
         if (now - looked >= LOOK_AROUND_NS) {
             looked = now;
-            result = gnli_participant_confirm(port->mailbox->view.file, gnli_mailbox_me(port->mailbox));
+            result = gnli_mailbox_confirm(port->mailbox);
             if (result < 0)
                 return result;
             gnli_mailbox_look_around(port->mailbox, ASK_WHEN_ASLEEP);
             gnli_mailbox_tidy(port->mailbox);
-            if (atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed)) /* A */
-                gnli_raise_returned(port->in->queue);
+            gnli_mailbox_bury_again(port);
             continue;
         }
         int64_t until = looked + LOOK_AROUND_NS;
         gnli_futex_wait(&sleepers->sequence, sequence, until < deadline ? until : deadline); /* L4 */
+        /* What it was woken for, before the flag goes up again: else the next sender wakes nobody. */
+        result = gnli_mailbox_port_usable(port);
+        if (result == 0)
+            result = attempt(port, context);
+        if (result != -EAGAIN)
+            return result;
     }
 }
 
@@ -99,10 +104,15 @@ int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience
     if (result != -EAGAIN || timeout == GNL_NOWAIT)
         return result;
     int64_t deadline = gnli_deadline_ns(timeout);
+    unsigned me = gnli_mailbox_me(port->mailbox);
     atomic_fetch_add_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     result = spin(port, patience, deadline, attempt, context);
-    if (result == -EAGAIN)
+    if (result == -EAGAIN) {
+        int64_t start = gnli_now_ns();
         result = sleep_on(port, patience, deadline, attempt, context);
-    atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
+        gnli_spin_waited(patience->spin, gnli_now_ns() - start);
+    }
+    if (gnli_mailbox_me(port->mailbox) == me) /* else that record is not ours any more */
+        atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     return result;
 }

@@ -12,7 +12,8 @@
 
 #include "base/errors.h"
 
-#define RESERVE_STEP ((uint64_t)1 << 20) /* at a time: a signal undoes a step, and steps must end between signals */
+#define RESERVE_STEP \
+    ((uint64_t)1 << 20) /* at a time: a signal undoes a step, and steps must end between signals */
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gnli_file *table; /* under table_lock */
@@ -27,8 +28,7 @@ void gnli_files_unlock(void)
     pthread_mutex_unlock(&table_lock);
 }
 
-/* A descriptor of 0, 1 or 2 would get what the program prints. Consumes the one given. */
-static int move_above_standard(int descriptor)
+int gnli_above_standard(int descriptor)
 {
     if (descriptor < 0 || descriptor > 2)
         return descriptor;
@@ -44,7 +44,7 @@ static int reopen(int path_descriptor)
     char path[64];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", path_descriptor);
-    return move_above_standard(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    return gnli_above_standard(open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 /* Takes over the descriptor; the table's lock is held. */
@@ -146,8 +146,9 @@ static int set_size(int descriptor, uint64_t size, mode_t mode, const char *what
 
     /* Past this limit ftruncate does not fail: it kills. */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
-        return gnli_fail(-EFBIG, "%s: needs a file of %llu bytes (mostly holes); this process's limit (ulimit -f) is %llu", what,
-                         (unsigned long long)size, (unsigned long long)limit.rlim_cur);
+        return gnli_fail(
+            -EFBIG, "%s: needs a file of %llu bytes (mostly holes); this process's limit (ulimit -f) is %llu",
+            what, (unsigned long long)size, (unsigned long long)limit.rlim_cur);
     if (ftruncate(descriptor, (off_t)size) != 0 || fchmod(descriptor, mode) != 0)
         return gnli_fail_errno(errno, "%s", what);
     return 0;
@@ -161,7 +162,7 @@ int gnli_file_new(struct gnli_file **file, int directory, uint64_t size, mode_t 
     bool hidden = descriptor < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL);
     if (hidden)
         descriptor = make_hidden(directory, 0600);
-    descriptor = move_above_standard(descriptor);
+    descriptor = gnli_above_standard(descriptor);
     if (descriptor < 0)
         return gnli_fail_errno(errno, "%s: cannot make it", what);
     int result = set_size(descriptor, size, mode, what);
@@ -236,8 +237,10 @@ int gnli_file_check(const struct gnli_file *file)
 {
     struct stat status;
 
-    if (fstat(file->descriptor, &status) != 0 || status.st_dev != file->device || status.st_ino != file->inode)
-        return gnli_fail(-EBADF, "descriptor %d, which is the library's, was closed by the program", file->descriptor);
+    if (fstat(file->descriptor, &status) != 0 || status.st_dev != file->device ||
+        status.st_ino != file->inode)
+        return gnli_fail(-EBADF, "descriptor %d, which is the library's, was closed by the program",
+                         file->descriptor);
     return 0;
 }
 

@@ -20,11 +20,17 @@ struct gnli_file {
     int descriptor;
     dev_t device;
     ino_t inode;
-    uint64_t size;         /* as of opening; of a new file, as asked for */
-    atomic_bool patched;   /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
-    unsigned references;   /* under the table's lock */
+    uint64_t size;       /* as of opening; of a new file, as asked for */
+    atomic_bool patched; /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
+    unsigned references; /* under the table's lock */
     struct gnli_file *next;
 };
+
+/*
+ * The same descriptor (or failure) as another number if it is 0, 1 or 2: those would get what the
+ * program prints. Consumes the one given; closes it on exec.
+ */
+int gnli_above_standard(int descriptor);
 
 /* Opens a regular file of that name for reading and writing. A negative code has a sentence about `what`. */
 int gnli_file_open(struct gnli_file **file, int directory, const char *name, const char *what);

@@ -39,7 +39,7 @@ struct mapping {
 };
 
 static struct mapping mappings[MAPPINGS_MAX];
-static atomic_uint mappings_used; /* entries from here on have never been used */
+static atomic_uint mappings_used;                        /* entries from here on have never been used */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* inside the file table's */
 static enum gnl_sigbus policy;
 static bool installed;
@@ -50,7 +50,7 @@ static struct mapping *find(uintptr_t address)
     unsigned used = atomic_load_explicit(&mappings_used, memory_order_acquire); /* A */
 
     for (unsigned i = 0; i < used; i++) {
-        size_t size = atomic_load_explicit(&mappings[i].size, memory_order_acquire);             /* A */
+        size_t size = atomic_load_explicit(&mappings[i].size, memory_order_acquire);        /* A */
         uintptr_t start = atomic_load_explicit(&mappings[i].address, memory_order_relaxed); /* B */
         if (size > 0 && address >= start && address - start < size)
             return &mappings[i];
@@ -83,7 +83,8 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
         void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
         struct gnli_file *file = atomic_load_explicit(&mapping->file, memory_order_relaxed); /* B */
         atomic_store_explicit(&file->patched, true, memory_order_relaxed);                   /* B */
-        if (mmap(page, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+        if (mmap(page, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+            page)
             pass_on(signo, info, context);
     } else {
         pass_on(signo, info, context);
@@ -119,7 +120,8 @@ int gnl_set_sigbus(enum gnl_sigbus chosen)
         return gnli_fail(-EINVAL, "gnl_set_sigbus: no such policy");
     pthread_mutex_lock(&lock);
     if (installed && chosen == GNL_SIGBUS_NONE)
-        result = gnli_fail(-EBUSY, "gnl_set_sigbus: the handler is installed already; call it before the first gnl_open");
+        result = gnli_fail(
+            -EBUSY, "gnl_set_sigbus: the handler is installed already; call it before the first gnl_open");
     else
         policy = chosen;
     pthread_mutex_unlock(&lock);
@@ -142,7 +144,8 @@ static struct mapping *free_entry(void)
 
 void *gnli_map(struct gnli_file *file, uint64_t offset, size_t size)
 {
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->descriptor, (off_t)offset);
+    void *address =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->descriptor, (off_t)offset);
     if (address == MAP_FAILED)
         return NULL;
     madvise(address, size, MADV_DONTDUMP); /* a core file of holes helps nobody */
@@ -185,12 +188,12 @@ static bool map_again(struct gnli_file *file)
 {
     for (unsigned i = 0; i < atomic_load_explicit(&mappings_used, memory_order_relaxed); i++) { /* B */
         struct mapping *entry = &mappings[i];
-        size_t size = atomic_load_explicit(&entry->size, memory_order_relaxed); /* B */
+        size_t size = atomic_load_explicit(&entry->size, memory_order_relaxed);            /* B */
         if (size == 0 || atomic_load_explicit(&entry->file, memory_order_relaxed) != file) /* B */
             continue;
         void *address = (void *)atomic_load_explicit(&entry->address, memory_order_relaxed); /* B */
-        if (mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file->descriptor,
-                 (off_t)entry->offset) != address)
+        if (mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+                 file->descriptor, (off_t)entry->offset) != address)
             return false;
     }
     return true;
@@ -202,7 +205,8 @@ int gnli_file_repair(struct gnli_file *file)
     int result = -EBADMSG;
 
     pthread_mutex_lock(&lock);
-    if (gnli_file_check(file) == 0 && fstat(file->descriptor, &status) == 0 && (uint64_t)status.st_size >= file->size) {
+    if (gnli_file_check(file) == 0 && fstat(file->descriptor, &status) == 0 &&
+        (uint64_t)status.st_size >= file->size) {
         atomic_store_explicit(&file->patched, false, memory_order_relaxed); /* B */
         if (map_again(file))
             result = 0;

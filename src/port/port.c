@@ -72,7 +72,8 @@ int gnl_remove(const char *text)
     return result < 0 ? result : kind->remove(&address);
 }
 
-ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_participant *participants, size_t count)
+ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_participant *participants,
+                    size_t count)
 {
     struct gnli_address address;
     const struct gnli_kind *kind;
@@ -155,6 +156,7 @@ int gnl_send(gnl_port *port, const void *data, size_t size, int64_t timeout)
 
 ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
 {
+    static char nowhere; /* no buffer, but an address: memcpy wants one even for no bytes */
     ssize_t result = enter(port, RECEIVING);
 
     if (result < 0)
@@ -164,7 +166,7 @@ ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
     else if (!data && size > 0)
         result = bad_buffer();
     else
-        result = port->operations->recv(port, data, size, timeout);
+        result = port->operations->recv(port, data ? data : &nowhere, size, timeout);
     return leave(port, result);
 }
 
@@ -185,7 +187,8 @@ int gnl_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)
 
 static int bad_message(gnl_port *port)
 {
-    return gnli_fail(-EINVAL, "%s: this message is not on loan from this port, or not taken from it", port->subject);
+    return gnli_fail(-EINVAL, "%s: this message is not on loan from this port, or not taken from it",
+                     port->subject);
 }
 
 int gnl_post(gnl_port *port, gnl_message *message, int64_t timeout)
@@ -232,13 +235,13 @@ int gnl_giveback(gnl_message *message)
     return result < 0 ? result : (int)leave(port, port->operations->giveback(port, message));
 }
 
-/* What is left of a timeout for the next of many. */
+/* What is left of a timeout for the next of many: never GNL_NOWAIT, so that who waited times out. */
 static int64_t remaining(int64_t timeout, int64_t deadline)
 {
     if (timeout <= 0)
         return timeout;
     int64_t left = deadline - gnli_now_ns();
-    return left > 0 ? left : 0;
+    return left > 0 ? left : 1;
 }
 
 ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count, int64_t timeout)
@@ -262,7 +265,8 @@ ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count
         /* Time is looked at only where one would have to wait. */
         result = port->operations->send(port, message->iov_base, message->iov_len, GNL_NOWAIT);
         if (result == -EAGAIN && timeout != GNL_NOWAIT)
-            result = port->operations->send(port, message->iov_base, message->iov_len, remaining(timeout, deadline));
+            result = port->operations->send(port, message->iov_base, message->iov_len,
+                                            remaining(timeout, deadline));
         if (result < 0)
             break;
     }

@@ -31,9 +31,10 @@ struct gnli_port_operations {
     int (*giveback)(gnl_port *port, gnl_message *message); /* of a taken message */
     int (*fd)(gnl_port *port);
     int (*info)(gnl_port *port, struct gnl_port_info *info);
-    int (*after_fork)(gnl_port *port);  /* first call in a forked child: go on as a process of one's own, or -EPERM */
-    void (*interrupt)(gnl_port *port);  /* `closing` is set: wake whoever is blocked on the port */
-    void (*close)(gnl_port *port);      /* nobody is inside: give back, leave, free the port */
+    int (*after_fork)(
+        gnl_port *port); /* first call in a forked child: go on as a process of one's own, or -EPERM */
+    void (*interrupt)(gnl_port *port); /* `closing` is set: wake whoever is blocked on the port */
+    void (*close)(gnl_port *port);     /* nobody is inside: give back, leave, free the port */
 };
 
 struct gnl_port {

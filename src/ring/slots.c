@@ -7,11 +7,11 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define PREFETCH_AHEAD  16
-#define CLAIM_LOOKS     7                   /* at a claim in the making before looking past it, each after twice the pauses */
-#define MEND_TRIES      8192                /* more than there can be participants */
-#define RESERVES_MAX    16                  /* more of them in one call is nonsense in the hints */
-#define COUNT_EXACTLY   ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
+#define PREFETCH_AHEAD ((uint64_t)16)
+#define CLAIM_LOOKS    7    /* at a claim in the making before looking past it, each after twice the pauses */
+#define MEND_TRIES     8192 /* more than there can be participants */
+#define RESERVES_MAX   16   /* more of them in one call is nonsense in the hints */
+#define COUNT_EXACTLY  ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
 {
@@ -29,9 +29,13 @@ static uint64_t later_of(uint64_t a, uint64_t b)
     return before(a, b) ? b : a;
 }
 
+/*
+ * More steps than a call takes between two pauses of its process, and a few pauses, in each of which
+ * others may have moved on by laps. Beyond that the words make no sense.
+ */
 static uint64_t most_steps(const struct gnli_slots *ring)
 {
-    return 3 * ring->count + 64;
+    return 8 * ring->count + 4096;
 }
 
 static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
@@ -105,12 +109,13 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
-    if (!room_after(ring, t))
-        return -EAGAIN;
+    if (!room_after(ring, t)) /* that holds for this lap only: others may have gone on meanwhile */
+        return atomic_load_explicit(&slot->word, memory_order_relaxed) == word ? -EAGAIN : 0; /* F */
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
-    bool done = atomic_compare_exchange_strong_explicit(&slot->word, &word, pushed, memory_order_relaxed, /* F */
-                                                        memory_order_relaxed);                            /* F */
+    bool done =
+        atomic_compare_exchange_strong_explicit(&slot->word, &word, pushed, memory_order_relaxed, /* F */
+                                                memory_order_relaxed);                            /* F */
     return done ? 1 : 0;
 }
 
@@ -133,7 +138,7 @@ static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsign
 int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
                           atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
 
     if (ring->unbounded)
@@ -155,8 +160,9 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
         if (gnli_word_phase(word) == GNLI_FREE && (ahead == 0 || (ring->unbounded && ahead < 0))) { /* U2 */
             uint64_t claimed = gnli_word(GNLI_CLAIMED, me, 0, lap);
             /* S2 */
-            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed, memory_order_seq_cst, /* B E */
-                                                         memory_order_relaxed))                             /* F */
+            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed,
+                                                         memory_order_seq_cst,  /* B E */
+                                                         memory_order_relaxed)) /* F */
                 continue;
             *position = t;
             if (ring->unbounded && !claim_stands(ring, slot, me, position)) {
@@ -203,8 +209,8 @@ int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
     /* Soon ours to write: have the lines here by then. */
     if (ring->count > 2 * PREFETCH_AHEAD) {
         index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
-        __builtin_prefetch(&ring->slots[index], 1);
-        __builtin_prefetch((char *)&ring->slots[index] + 64, 1);
+        gnli_prefetch_write(&ring->slots[index]);
+        gnli_prefetch_write((char *)&ring->slots[index] + 64);
     }
     return 0;
 }
@@ -216,8 +222,9 @@ bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position)
 
     /* Z2 */
     return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &ready,
-                                                   gnli_word(GNLI_CLAIMED, me, 0, lap), memory_order_acquire, /* B */
-                                                   memory_order_relaxed);                                     /* F */
+                                                   gnli_word(GNLI_CLAIMED, me, 0, lap),
+                                                   memory_order_acquire,  /* B */
+                                                   memory_order_relaxed); /* F */
 }
 
 void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
@@ -227,9 +234,10 @@ void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
 
     /* Z4 */
     while (gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == me &&
-           !atomic_compare_exchange_strong_explicit(
-               &slot->word, &word, gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1), memory_order_seq_cst, /* B C */
-               memory_order_relaxed))                                                                         /* F */
+           !atomic_compare_exchange_strong_explicit(&slot->word, &word,
+                                                    gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1),
+                                                    memory_order_seq_cst,  /* B C */
+                                                    memory_order_relaxed)) /* F */
         ;
 }
 
@@ -240,7 +248,10 @@ enum look { LOOK_AGAIN, LOOK_CONSUMED, LOOK_EMPTY, LOOK_CLAIMED, LOOK_READY };
 /* R1 at one place; what can be mended without asking the kernel is mended. */
 static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, enum look *look)
 {
-    *word = atomic_load_explicit(&gnli_slots_at(ring, position)->word, memory_order_seq_cst); /* A C */
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+
+    *word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* A C */
+    __builtin_prefetch((char *)slot + 64);                           /* on its way together with the word */
     int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, position));
 
     if (ahead > 0) {
@@ -266,7 +277,10 @@ static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, e
     return 0;
 }
 
-/* Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count if none, or -EBADMSG. */
+/*
+ * Forgets those of `skipped` that are consumed; stops at one that is ready. Returns its index, the count
+ * if there is none, or -EBADMSG.
+ */
 static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *cursor, bool ask, uint64_t *word)
 {
     unsigned kept = 0, i;
@@ -298,8 +312,24 @@ static int64_t look_at_skipped(struct gnli_slots *ring, struct gnli_cursor *curs
     return found < 0 ? kept : found;
 }
 
+/*
+ * Where to look next when the place is consumed. Who comes back after a long pause is laps behind: the
+ * word tells of all but the last two laps that they were received, the head of more.
+ */
+static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    uint64_t lap = gnli_slots_lap(ring, position);
+    int64_t ahead = gnli_word_ahead(word, lap);
+
+    if (ahead > 2)
+        position = gnli_slots_position(ring, lap + (uint64_t)ahead - 2, gnli_slots_index(ring, position));
+    return later_of(gnli_slots_after(ring, position),
+                    atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+}
+
 /* R1 and R2 past living claims; the cursor's lock is held. */
-static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
+static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position,
+                            uint64_t *word)
 {
     int64_t now = gnli_tick_ns();
     bool ask = now != cursor->asked_ns; /* not with every message: each question is a system call */
@@ -318,7 +348,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
         case LOOK_AGAIN:
             continue;
         case LOOK_CONSUMED:
-            cursor->resume = gnli_slots_after(ring, p);
+            cursor->resume = past_consumed(ring, p, *word);
             continue;
         case LOOK_CLAIMED:
             if (ask && owner_dead(ring, *word)) {
@@ -372,7 +402,7 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
 int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed),  /* F */
+    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
                           atomic_load_explicit(&queue->head, memory_order_relaxed)); /* F */
 
     if (ring->unbounded)
@@ -400,10 +430,7 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         if (look == LOOK_EMPTY)
             return -EAGAIN;
         if (look == LOOK_CONSUMED) {
-            int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, h));
-            if (ahead > 2) /* the head we started from is laps old, and all of those were received */
-                h = gnli_slots_position(ring, gnli_slots_lap(ring, h) + (uint64_t)ahead - 2, gnli_slots_index(ring, h));
-            h = gnli_slots_after(ring, h);
+            h = past_consumed(ring, h, *word);
             atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */
             raise_hint(&queue->head, h);
         }
@@ -463,8 +490,9 @@ int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
 bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position)
 {
     /* U4 */
-    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position, memory_order_seq_cst, /* E */
-                                                 memory_order_relaxed))                                      /* F */
+    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position,
+                                                 memory_order_seq_cst,  /* E */
+                                                 memory_order_relaxed)) /* F */
         return false;
     for (uint64_t p = from; p != position; p = gnli_slots_after(ring, p)) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_seq_cst); /* E */

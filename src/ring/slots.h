@@ -13,7 +13,8 @@
  *   I4  head passes a position only when the slot's lap is beyond it; tail only when it was claimed.
  *
  * Orderings
- *   A: publish (S5) is a seq_cst compare-and-swap; finding (R1) acquires: carries the body.
+ *   A: publish (S5) is a seq_cst compare-and-swap; finding (R1) acquires: carries the body,
+ *      whose own accesses are relaxed.
  *   B: freeing (R5, F6, M1) releases, claiming (S2) acquires: the body's readers are through with it
  *      before it is written again.
  *   C: publish, then the look at the sleepers' flag; against raising the flag, then looking at the
@@ -22,7 +23,6 @@
  *   E: floor moves (seq_cst), then the words are looked at; a claim is made (seq_cst), then the floor
  *      is looked at: one sees the other.
  *   F: relaxed: hints, and words that a compare-and-swap checks again.
- *   G: relaxed: the body; A and B order it.
  *
  * Crash story: a sender killed after S2 leaves claimed(dead): whoever meets it frees it (M1). Killed
  * after S5: the message is sent; sleepers find it within 100 ms. A receiver killed before R5: the
@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 #include "ring/word.h"
+#include "wait/futex.h"
 
 #define GNLI_INLINE_MAX 96 /* bytes of a message that a slot itself holds */
 
@@ -70,7 +71,7 @@ struct gnli_queue {
     _Alignas(128) _Atomic uint64_t head;
     _Alignas(128) _Atomic uint64_t floor; /* positions before it are gone (unbounded rings) */
     _Atomic uint64_t reserved;            /* positions from here on have no memory yet */
-    _Atomic uint64_t returned;            /* odd: some held cell may have been given back; grows each time one is */
+    _Atomic uint64_t returned; /* odd: some held cell may have been given back; grows each time one is */
     struct gnli_sleepers receivers;
     struct gnli_sleepers senders;
 };
@@ -80,18 +81,19 @@ _Static_assert(sizeof(struct gnli_queue) == 640, "layout");
 
 /* What a ring asks of the mailbox that it belongs to. */
 struct gnli_slots_owner {
-    bool (*dead)(void *context, unsigned owner);       /* M1's question to the kernel */
-    void (*undo)(void *context, unsigned queue, uint64_t index, uint64_t word); /* M1: what hangs on a dead claim */
+    bool (*dead)(void *context, unsigned owner); /* M1's question to the kernel */
+    void (*undo)(void *context, unsigned queue, uint64_t index,
+                 uint64_t word); /* M1: what hangs on a dead claim */
     int (*finish)(void *context, unsigned queue, uint64_t index, uint64_t word); /* F; -EBADMSG: nonsense */
-    int (*reserve)(void *context, unsigned queue, uint64_t position); /* U1: 0 or -ENOSPC */
+    int (*reserve)(void *context, unsigned queue, uint64_t position);            /* U1: 0 or -ENOSPC */
 };
 
 /* A process's view of one ring; every field was checked when the mailbox was opened. */
 struct gnli_slots {
     struct gnli_queue *queue;
     struct gnli_slot *slots;
-    uint64_t count;  /* N */
-    unsigned shift;  /* a position is lap << shift | index */
+    uint64_t count; /* N */
+    unsigned shift; /* a position is lap << shift | index */
     bool unbounded;
     unsigned number; /* of the queue: 0, or 1 on a two-way mailbox's other side */
     const struct gnli_slots_owner *owner;
@@ -109,7 +111,7 @@ struct gnli_cursor {
     uint64_t resume;      /* all before it is consumed or in `skipped` */
     unsigned skipped_count;
     uint64_t skipped[GNLI_SKIPPED_MAX]; /* ascending */
-    int64_t asked_ns;     /* when it was last asked whether their owners live */
+    int64_t asked_ns;                   /* when it was last asked whether their owners live */
 };
 
 void gnli_cursor_init(struct gnli_cursor *cursor);
@@ -133,7 +135,8 @@ static inline uint64_t gnli_slots_after(const struct gnli_slots *ring, uint64_t 
 {
     uint64_t index = gnli_slots_index(ring, position) + 1;
 
-    return index < ring->count ? position + 1 : gnli_slots_position(ring, gnli_slots_lap(ring, position) + 1, 0);
+    return index < ring->count ? position + 1
+                               : gnli_slots_position(ring, gnli_slots_lap(ring, position) + 1, 0);
 }
 
 /* The slot of a position; in bounds whatever the position is. */
@@ -149,13 +152,14 @@ static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_
 {
     int64_t laps = (int64_t)(gnli_slots_lap(ring, b) - gnli_slots_lap(ring, a));
 
-    return laps * (int64_t)ring->count + (int64_t)gnli_slots_index(ring, b) - (int64_t)gnli_slots_index(ring, a);
+    return laps * (int64_t)ring->count + (int64_t)gnli_slots_index(ring, b) -
+           (int64_t)gnli_slots_index(ring, a);
 }
 
 /* S1, S2: claims a place; -EAGAIN full, -ENOSPC, -EBADMSG. */
 int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position);
 
-/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is not ours any more. */
+/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is ours no more. */
 int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position);
 
 /* Z2, Z4: a message that nobody took becomes a claim again; a claim is given up. */
@@ -180,7 +184,7 @@ static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t p
     uint64_t index = gnli_slots_index(ring, position) + GNLI_BACKLOG_AHEAD;
     const char *slot = (const char *)&ring->slots[index < ring->count ? index : index % ring->count];
 
-    __builtin_prefetch(slot, 1); /* its word is ours to change */
+    gnli_prefetch_write(slot); /* its word is ours to change */
     __builtin_prefetch(slot + 64);
 }
 

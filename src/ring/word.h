@@ -27,10 +27,22 @@ static inline uint64_t gnli_word(enum gnli_phase phase, unsigned owner, unsigned
            lap << GNLI_LAP_SHIFT;
 }
 
-static inline enum gnli_phase gnli_word_phase(uint64_t word) { return (enum gnli_phase)(word & 3); }
-static inline unsigned gnli_word_owner(uint64_t word) { return word >> GNLI_OWNER_SHIFT & GNLI_TWELVE_BITS; }
-static inline unsigned gnli_word_cell(uint64_t word) { return word >> GNLI_CELL_SHIFT & GNLI_TWELVE_BITS; }
-static inline uint64_t gnli_word_lap(uint64_t word) { return word >> GNLI_LAP_SHIFT; }
+static inline enum gnli_phase gnli_word_phase(uint64_t word)
+{
+    return (enum gnli_phase)(word & 3);
+}
+static inline unsigned gnli_word_owner(uint64_t word)
+{
+    return word >> GNLI_OWNER_SHIFT & GNLI_TWELVE_BITS;
+}
+static inline unsigned gnli_word_cell(uint64_t word)
+{
+    return word >> GNLI_CELL_SHIFT & GNLI_TWELVE_BITS;
+}
+static inline uint64_t gnli_word_lap(uint64_t word)
+{
+    return word >> GNLI_LAP_SHIFT;
+}
 
 /* By how many laps a word is ahead of a lap; laps wrap around. */
 static inline int64_t gnli_word_ahead(uint64_t word, uint64_t lap)

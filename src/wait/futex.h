@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sleeping on a word of shared memory, and how long to spin before that.
+ *
+ *   A: relaxed: advice that may be old or lost.
  */
 #ifndef GNLI_WAIT_FUTEX_H
 #define GNLI_WAIT_FUTEX_H
@@ -22,6 +24,16 @@ void gnli_futex_wait_many(const struct gnli_futex_one *words, unsigned count, in
 /* Wakes all who sleep on the word. */
 void gnli_futex_wake(_Atomic uint32_t *word);
 
+/* Asks for a cache line that is to be written. For plain x86-64 the compiler would only ask to read it. */
+static inline void gnli_prefetch_write(const void *line)
+{
+#if defined __x86_64__
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
+}
+
 static inline void gnli_pause(void)
 {
 #if defined __x86_64__
@@ -35,8 +47,8 @@ static inline void gnli_pause(void)
  * How a waiter spins before it sleeps. One of these a port and direction; threads may share it, since
  * it only advises.
  *
- * How long: it pays where another core can bring what is awaited in less time than sleeping and
- * waking take; a waiter that spun in vain spins less the next time, and more again when it paid.
+ * How long: as long as sleeping and waking would take, if that may be enough. A sleep that was over soon
+ * tells that spinning would have done; a long one, that the next wait had better spin less.
  *
  * How closely: who looks all the time at the very place that the other side writes next takes its
  * cache line away again and again, and both go at the pace of the line. In a stream of messages it is
@@ -53,27 +65,27 @@ struct gnli_spin {
     _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
 
-#define GNLI_SPIN_MAX_NS 20000
+#define GNLI_SPIN_MAX_NS 50000
 
 void gnli_spin_init(struct gnli_spin *spin);
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin);
-void gnli_spin_paid(struct gnli_spin *spin);
-void gnli_spin_in_vain(struct gnli_spin *spin);
+/* The wait has ended, after sleeping so long; 0: it was over while spinning. */
+void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns);
 
 /* A wait begins: the run has ended. Lags if that is what pays. */
 void gnli_spin_lag(struct gnli_spin *spin);
 
 static inline void gnli_spin_count(struct gnli_spin *spin)
 {
-    uint32_t run = atomic_load_explicit(&spin->run, memory_order_relaxed);      /* A */
-    atomic_store_explicit(&spin->run, run + 1, memory_order_relaxed);           /* A */
+    uint32_t run = atomic_load_explicit(&spin->run, memory_order_relaxed); /* A */
+    atomic_store_explicit(&spin->run, run + 1, memory_order_relaxed);      /* A */
 }
 
 /* Are so many more to be expected in this run, as in the one before? */
 static inline int gnli_spin_expects(struct gnli_spin *spin, uint32_t more)
 {
-    return atomic_load_explicit(&spin->run, memory_order_relaxed) + more <      /* A */
-           atomic_load_explicit(&spin->last_run, memory_order_relaxed);         /* A */
+    return atomic_load_explicit(&spin->run, memory_order_relaxed) + more < /* A */
+           atomic_load_explicit(&spin->last_run, memory_order_relaxed);    /* A */
 }
 
 #endif

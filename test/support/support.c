@@ -61,8 +61,9 @@ static void tear_down(void)
 {
     ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "the test leaves a child");
     ck_assert_msg(count_mappings() == 0, "the test leaves %d mappings", count_mappings());
-    ck_assert_msg(count_entries("/proc/self/fd") == descriptors_before, "the test leaves descriptors: %d, not %d",
-                  count_entries("/proc/self/fd"), descriptors_before);
+    ck_assert_msg(count_entries("/proc/self/fd") == descriptors_before,
+                  "the test leaves descriptors: %d, not %d", count_entries("/proc/self/fd"),
+                  descriptors_before);
     ck_assert_msg(count_entries(directory) == 2, "the test leaves files in its runtime directory");
 }
 

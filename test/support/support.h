@@ -33,19 +33,19 @@ int support_run(Suite *suite);
 const char *support_directory(void);
 
 /* In a child of a test: says what failed and exits with 1. */
-#define require(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: child: %s; %s\n", __FILE__, __LINE__, #condition, gnl_error_detail());   \
-            _exit(1);                                                                                        \
-        }                                                                                                    \
+#define require(condition)                                                                                 \
+    do {                                                                                                   \
+        if (!(condition)) {                                                                                \
+            fprintf(stderr, "%s:%d: child: %s; %s\n", __FILE__, __LINE__, #condition, gnl_error_detail()); \
+            _exit(1);                                                                                      \
+        }                                                                                                  \
     } while (0)
 
 /* The call succeeded (0 or more); says why not. */
-#define assert_ok(call)                                                                                      \
-    do {                                                                                                     \
-        long long result_ = (long long)(call);                                                               \
-        ck_assert_msg(result_ >= 0, "%s = %lld: %s", #call, result_, gnl_error_detail());                    \
+#define assert_ok(call)                                                                   \
+    do {                                                                                  \
+        long long result_ = (long long)(call);                                            \
+        ck_assert_msg(result_ >= 0, "%s = %lld: %s", #call, result_, gnl_error_detail()); \
     } while (0)
 
 /* Runs run(context) in a child, which exits with what that returns and dies with this process. */

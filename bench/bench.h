@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `ginnel bench`: measures the library on this machine, beside what the machine itself can do. The
+ * command's entry point; everything else in this folder is its inside. It uses public headers only.
+ *
+ *   run      the rounds, the private runtime directory    rows     what is measured, and the aims
+ *   crew     processes that do one thing, in step         machine  cores, names
+ *   limits   the machine's own                            report   the table, JSON
+ *   latency, throughput   mailboxes
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <stdbool.h>
+
+#define BENCH_ROUNDS_MAX 99
+
+struct bench_request {
+    unsigned rounds; /* at most BENCH_ROUNDS_MAX; 0: the default */
+    bool quick;      /* less precise, in less than 10 seconds */
+    bool json;
+    const char *only; /* what rows' names have in them; NULL: all rows */
+};
+
+/*
+ * Measures mailboxes and prints a table or JSON to standard output. Returns the exit status: 0
+ * measured, whether or not the aims were reached; 1 it could not; 2 no row has such a name. Ends the
+ * process by the signal that interrupts it.
+ */
+int bench_mailbox(const struct bench_request *request);
+
+#endif

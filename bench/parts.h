@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts that crews are made of (crew.h): limits.c, latency.c and throughput.c have them, rows.c
+ * puts them together.
+ */
+#ifndef BENCH_PARTS_H
+#define BENCH_PARTS_H
+
+#include "bench/crew.h"
+
+/* ---- limits.c: what the machine can do ---- */
+
+/* One cache line to and fro between two processes that do nothing else; samples are one way. */
+extern const struct crew_part limit_line[2];
+
+/* A process asleep in FUTEX_WAIT is woken; samples are from before the store to being awake. */
+extern const struct crew_part limit_wake[2];
+
+/* The cheapest system call. */
+extern const struct crew_part limit_call[1];
+
+/* memcpy from one buffer to task->capacity others, in turn: what a sender's copy does to the caches. */
+extern const struct crew_part limit_copy[1];
+
+/* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
+extern const struct crew_part limit_relay[2];
+
+/* ---- latency.c: mailboxes ---- */
+
+/* A message to and fro over two mailboxes, both sides in blocking calls and never idle; one way. */
+extern const struct crew_part latency_spinning[2];
+
+/* To a receiver that sleeps; from before gnl_send to after gnl_recv. */
+extern const struct crew_part latency_sleeping[2];
+
+/* ---- throughput.c: mailboxes; senders first ---- */
+
+enum throughput_way { COPYING, IN_PLACE, BATCHES, THROUGHPUT_WAYS };
+
+/* 1:1, 2:1, 1:2 */
+enum throughput_ratio { ONE_TO_ONE, TWO_TO_ONE, ONE_TO_TWO, THROUGHPUT_RATIOS };
+
+/* Writes the parts and returns how many there are. */
+unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
+                          struct crew_part parts[CREW_MAX]);
+
+/* The mailboxes that parts use; a row's are made before its crew and removed after it. */
+#define MAILBOX_THERE "mailbox:there"
+#define MAILBOX_BACK  "mailbox:back"
+
+/* How long a call waits before its caller asks whether to stop. */
+#define CALL_TIMEOUT (gnl_ms(5))
+
+#endif

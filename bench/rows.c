@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Capacities: large enough that neither side waits for a hiccup of the other; small enough that what
+ * is in flight fits into a container's /dev/shm of 64 MiB.
+ */
+#define CAPACITY_SMALL 1024
+#define CAPACITY_64K   64
+#define CAPACITY_1M    16
+
+struct table {
+    struct row *rows;
+    unsigned count;
+};
+
+static int find(const struct table *table, const char *name)
+{
+    for (unsigned i = 0; name && i < table->count; i++)
+        if (strcmp(table->rows[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static struct row *add(struct table *table, enum row_section section, const char *name, const char *title,
+                       struct crew_task task)
+{
+    struct row *row = &table->rows[table->count++];
+
+    *row = (struct row){ .section = section, .task = task, .limit = -1 };
+    row->task.lap = section != SECTION_LATENCY && task.capacity > 0 ? 8 * (uint64_t)task.capacity : 16;
+    snprintf(row->name, sizeof row->name, "%s", name);
+    snprintf(row->title, sizeof row->title, "%s", title);
+    return row;
+}
+
+static void play(struct row *row, const struct crew_part *parts, unsigned count)
+{
+    memcpy(row->parts, parts, count * sizeof parts[0]);
+    row->count = count;
+}
+
+static void hold_against(struct table *table, struct row *row, const char *limit, enum row_compare compare,
+                         double aim)
+{
+    row->limit = find(table, limit);
+    row->compare = compare;
+    row->aim = aim;
+}
+
+static void add_limit(struct table *table, const char *name, const char *title, const struct crew_part *parts,
+                      unsigned count, size_t size, int64_t capacity)
+{
+    struct row *row = add(table, SECTION_LIMITS, name, title,
+                          (struct crew_task){ .size = size, .capacity = capacity, .moves = size > 0 });
+
+    play(row, parts, count);
+    row->tail = parts == limit_wake;
+}
+
+static void add_latency(struct table *table, const char *name, const char *title,
+                        const struct crew_part parts[2], const char *limit, double aim)
+{
+    struct row *row = add(table, SECTION_LATENCY, name, title,
+                          (struct crew_task){ .size = 64, .capacity = CAPACITY_SMALL });
+
+    play(row, parts, 2);
+    row->mailboxes = 2;
+    row->tail = parts == latency_sleeping;
+    hold_against(table, row, limit, COMPARE_TIME, aim);
+}
+
+static void add_rendezvous(struct table *table)
+{
+    struct crew_task task = { .size = 64, .capacity = GNL_RENDEZVOUS };
+    struct row *row = add(table, SECTION_LATENCY, "rendezvous", "64 B, capacity zero, there and back", task);
+
+    row->count = throughput_parts(COPYING, ONE_TO_ONE, row->parts);
+    row->mailboxes = 1;
+    hold_against(table, row, "line_pass", COMPARE_TIME, 0);
+}
+
+/* The three ratios of a way and size. Limit and aim are for the first, the others have the same limit. */
+static void add_throughput(struct table *table, const char *name, const char *title, enum throughput_way way,
+                           struct crew_task task, const char *limit, double aim)
+{
+    static const char *const suffixes[] = { "", "_2to1", "_1to2" };
+    static const char *const ratios[] = { "1:1", "2:1", "1:2" };
+    char full_name[ROW_NAME_MAX], full_title[ROW_TITLE_MAX];
+
+    for (unsigned ratio = 0; ratio < THROUGHPUT_RATIOS; ratio++) {
+        snprintf(full_name, sizeof full_name, "%s%s", name, suffixes[ratio]);
+        snprintf(full_title, sizeof full_title, "%s, %s", title, ratios[ratio]);
+        struct row *row = add(table, SECTION_THROUGHPUT, full_name, full_title, task);
+        row->count = throughput_parts(way, ratio, row->parts);
+        row->mailboxes = 1;
+        hold_against(table, row, limit, COMPARE_RATE, ratio == ONE_TO_ONE ? aim : 0);
+    }
+}
+
+static struct crew_task still(struct crew_task task)
+{
+    task.moves = false;
+    return task;
+}
+
+unsigned rows_make(struct row rows[ROWS_MAX])
+{
+    const struct crew_task b64 = { .size = 64, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k1 = { .size = 1024, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k64 = { .size = 65536, .capacity = CAPACITY_64K, .moves = true };
+    const struct crew_task m1 = { .size = 1048576, .capacity = CAPACITY_1M, .moves = true };
+    struct table table = { .rows = rows };
+
+    add_limit(&table, "line_pass", "a cache line, core to core", limit_line, 2, 0, 0);
+    add_latency(&table, "latency_spin", "64 B, both sides busy", latency_spinning, "line_pass", 1.3);
+    add_rendezvous(&table);
+    add_limit(&table, "futex_wake", "a sleeper woken through a futex", limit_wake, 2, 0, 0);
+    add_latency(&table, "latency_sleep", "64 B, receiver asleep", latency_sleeping, "futex_wake", 1.2);
+    add_limit(&table, "system_call", "a system call", limit_call, 1, 0, 0);
+    add_throughput(&table, "copy_64", "64 B, copied", COPYING, b64, "line_pass", 0);
+    add_throughput(&table, "batch_64", "64 B, batches of 64", BATCHES, b64, "line_pass", 0);
+    add_throughput(&table, "copy_1k", "1 KiB, copied", COPYING, k1, "line_pass", 0);
+    add_limit(&table, "memcpy_64k", "memcpy, 64 KiB", limit_copy, 1, k64.size, k64.capacity);
+    add_throughput(&table, "copy_64k", "64 KiB, copied", COPYING, k64, "memcpy_64k", 0.8);
+    add_limit(&table, "relay_64k", "two memcpys and a flag, 64 KiB", limit_relay, 2, k64.size, k64.capacity);
+    add_limit(&table, "memcpy_1m", "memcpy, 1 MiB", limit_copy, 1, m1.size, m1.capacity);
+    add_throughput(&table, "copy_1m", "1 MiB, copied", COPYING, m1, "memcpy_1m", 0);
+    add_limit(&table, "relay_1m", "two memcpys and a flag, 1 MiB", limit_relay, 2, m1.size, m1.capacity);
+    add_throughput(&table, "zero_64", "64 B, in place, untouched", IN_PLACE, still(b64), "line_pass", 0);
+    add_throughput(&table, "zero_1m", "1 MiB, in place, untouched", IN_PLACE, still(m1), "zero_64", 1 / 1.2);
+    add_throughput(&table, "zero_1k", "1 KiB, in place, untouched", IN_PLACE, still(k1), "zero_64", 0);
+    add_throughput(&table, "zero_64k", "64 KiB, in place, untouched", IN_PLACE, still(k64), "zero_64", 0);
+    add_throughput(&table, "zero_1m_touched", "1 MiB, in place, written and read", IN_PLACE, m1, "memcpy_1m",
+                   0);
+    return table.count;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may use what: the kernel's permissions on mailboxes and directories, seen by another user. Each
+ * test is a child in a mount namespace of its own with a new /dev/shm. Needs root.
+ */
+#include "helpers.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define STRANGER 65534
+#define MACHINE  "mailbox:/m"
+#define SHM      "/dev/shm"
+#define NOT_HERE 77 /* exit status: not permitted */
+
+static void in_new_shm(int (*run)(void *context))
+{
+    pid_t child = support_fork(run, NULL);
+    int status = 0;
+
+    for (int64_t start = now_ms(); waitpid(child, &status, WNOHANG) == 0; pause_us(1000))
+        ck_assert_msg(now_ms() - start < PATIENCE_MS, "the child hangs");
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_HERE)
+        skip("needs root, to mount and to be somebody else");
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+
+#define enter_new_shm()                                       \
+    do {                                                      \
+        if (geteuid() != 0 || !mount_tmpfs(SHM, "mode=1777")) \
+            return NOT_HERE;                                  \
+        unsetenv("GINNEL_DIR");                               \
+    } while (0)
+
+static void become_stranger(void)
+{
+    require(setgroups(0, NULL) == 0 && setgid(STRANGER) == 0 && setuid(STRANGER) == 0);
+}
+
+/* Runs it as another user, in a child. */
+static int as_stranger(int (*run)(void *context))
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        become_stranger();
+        _exit(run(NULL));
+    }
+    require(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static int refused_by_mode(void *context)
+{
+    struct gnl_port_info info;
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, NULL) == -EACCES);
+    require(strstr(gnl_error_detail(), "mailbox '/m': owned by uid 0, mode 0600"));
+    require(gnl_inspect(MACHINE, &info, NULL, 0) == -EACCES);
+    int result = gnl_remove(MACHINE);
+    require(result == -EPERM || result == -EACCES);
+    return 0;
+}
+
+static int private_machine_wide(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    enter_new_shm();
+    require(gnl_open(&port, MACHINE, NULL) == 0);
+    require(gnl_close(port) == 0); /* else the child inherits it open */
+    require(as_stranger(refused_by_mode) == 0);
+    return gnl_remove(MACHINE);
+}
+
+START_TEST(mailbox_of_mode_0600_is_closed_to_other_users)
+{
+    in_new_shm(private_machine_wide);
+}
+END_TEST
+
+static int use_public(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, &(struct gnl_options){ .owner_uid = STRANGER }) == -EPERM);
+    require(gnl_open(&port, MACHINE, &(struct gnl_options){ .owner_uid = GNL_OWNER_ROOT }) == 0);
+    require(receive_number(port) == 1);
+    send_large(port, 2, 5000);
+    require(gnl_close(port) == 0);
+    int result = gnl_remove(MACHINE);
+    require(result == -EPERM || result == -EACCES); /* the directory is sticky */
+    require(gnl_open(&port, MACHINE, NULL) == 0);
+    take_number(port, 2);
+    return 0; /* holding it */
+}
+
+static int public_machine_wide(void *context)
+{
+    struct stat status;
+    gnl_port *port;
+
+    (void)context;
+    enter_new_shm();
+    umask(077);
+    require(gnl_open(&port, MACHINE, &(struct gnl_options){ .mode = 0666 }) == 0);
+    require(stat(SHM "/ginnel", &status) == 0 && (status.st_mode & 07777) == 01777 && status.st_uid == 0);
+    send_number(port, 1);
+    require(gnl_close(port) == 0); /* else the child inherits it open */
+    require(as_stranger(use_public) == 0);
+    require(gnl_open(&port, MACHINE, NULL) == 0);
+    gnl_message message = take_number(port, 2);
+    require(message.deliveries == 2 && message.sender.uid == STRANGER);
+    require(gnl_done(&message) == 0);
+    require(gnl_close(port) == 0);
+    return gnl_remove(MACHINE);
+}
+
+START_TEST(mailbox_of_mode_0666_is_shared_with_other_users_who_cannot_remove_it)
+{
+    in_new_shm(public_machine_wide);
+}
+END_TEST
+
+static int find_none(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, NULL) == -ENOENT);
+    require(strstr(gnl_error_detail(), SHM "/ginnel"));
+    return 0;
+}
+
+static int no_machine_wide(void *context)
+{
+    (void)context;
+    enter_new_shm();
+    return as_stranger(find_none);
+}
+
+START_TEST(absent_machine_wide_directory_is_enoent_in_a_sentence_that_names_it)
+{
+    in_new_shm(no_machine_wide);
+}
+END_TEST
+
+static int not_sticky(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, NULL) == -EPERM);
+    return 0;
+}
+
+static int unsafe_machine_wide(void *context)
+{
+    (void)context;
+    enter_new_shm();
+    require(mkdir(SHM "/ginnel", 0777) == 0 && chmod(SHM "/ginnel", 0777) == 0);
+    require(as_stranger(not_sticky) == 0);
+    require(chmod(SHM "/ginnel", 01777) == 0 && chown(SHM "/ginnel", 1000, 0) == 0);
+    return as_stranger(not_sticky);
+}
+
+START_TEST(machine_wide_directory_that_is_not_roots_and_sticky_is_refused)
+{
+    in_new_shm(unsafe_machine_wide);
+}
+END_TEST
+
+/* ---- a user's own directory ---- */
+
+static int make_own(void *context)
+{
+    struct stat status;
+    gnl_port *port;
+
+    (void)context;
+    umask(0);
+    require(gnl_open(&port, "mailbox:own", NULL) == 0);
+    require(stat(SHM "/ginnel-65534", &status) == 0);
+    require((status.st_mode & 07777) == 0700 && status.st_uid == STRANGER);
+    require(stat(SHM "/ginnel-65534/mailbox:own", &status) == 0 && (status.st_mode & 07777) == 0600);
+    require(gnl_close(port) == 0);
+    return gnl_remove("mailbox:own");
+}
+
+static int own_directory(void *context)
+{
+    (void)context;
+    enter_new_shm();
+    return as_stranger(make_own);
+}
+
+START_TEST(users_own_directory_is_made_for_them_alone)
+{
+    in_new_shm(own_directory);
+}
+END_TEST
+
+static int open_own_is_refused(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, "mailbox:own", NULL) == -EPERM);
+    require(strstr(gnl_error_detail(), SHM "/ginnel-65534"));
+    return 0;
+}
+
+static int planted_directory(void *context)
+{
+    (void)context;
+    enter_new_shm();
+    /* Somebody else's. */
+    require(mkdir(SHM "/ginnel-65534", 0755) == 0);
+    require(as_stranger(open_own_is_refused) == 0);
+    require(chmod(SHM "/ginnel-65534", 0777) == 0);
+    require(as_stranger(open_own_is_refused) == 0);
+    /* One's own, open to others. */
+    require(chown(SHM "/ginnel-65534", STRANGER, STRANGER) == 0);
+    require(as_stranger(open_own_is_refused) == 0);
+    require(chmod(SHM "/ginnel-65534", 0770) == 0);
+    require(as_stranger(open_own_is_refused) == 0);
+    /* A link to one that would do. */
+    require(chmod(SHM "/ginnel-65534", 0700) == 0);
+    require(rename(SHM "/ginnel-65534", SHM "/elsewhere") == 0);
+    require(symlink(SHM "/elsewhere", SHM "/ginnel-65534") == 0);
+    return as_stranger(open_own_is_refused);
+}
+
+START_TEST(directory_that_is_somebody_elses_or_open_to_others_or_a_link_is_refused)
+{
+    in_new_shm(planted_directory);
+}
+END_TEST
+
+static int open_linked(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, NULL) == -EBADMSG);
+    require(strstr(gnl_error_detail(), "symbolic link"));
+    return 0;
+}
+
+static int planted_name(void *context)
+{
+    gnl_port *port;
+
+    (void)context;
+    enter_new_shm();
+    require(gnl_open(&port, "mailbox:/real", &(struct gnl_options){ .mode = 0666 }) == 0);
+    require(gnl_close(port) == 0);
+    require(symlink("mailbox:real", SHM "/ginnel/mailbox:m") == 0);
+    require(as_stranger(open_linked) == 0);
+    require(gnl_open(&port, MACHINE, NULL) == -EBADMSG);
+    return 0;
+}
+
+START_TEST(link_planted_as_a_mailbox_is_not_followed)
+{
+    in_new_shm(planted_name);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("permissions");
+    TCase *machine_wide = support_case(suite, "machine-wide");
+    TCase *own = support_case(suite, "own");
+
+    tcase_add_test(machine_wide, mailbox_of_mode_0600_is_closed_to_other_users);
+    tcase_add_test(machine_wide, mailbox_of_mode_0666_is_shared_with_other_users_who_cannot_remove_it);
+    tcase_add_test(machine_wide, absent_machine_wide_directory_is_enoent_in_a_sentence_that_names_it);
+    tcase_add_test(machine_wide, machine_wide_directory_that_is_not_roots_and_sticky_is_refused);
+    tcase_add_test(machine_wide, link_planted_as_a_mailbox_is_not_followed);
+    tcase_add_test(own, users_own_directory_is_made_for_them_alone);
+    tcase_add_test(own, directory_that_is_somebody_elses_or_open_to_others_or_a_link_is_refused);
+    return support_run(suite);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looks into a mailbox's memory for what was left behind. This, and seeing whether memory has changed,
+ * is all that the torture knows of the library's insides; what it tortures are the public calls.
+ */
+#ifndef TORTURE_AUDIT_H
+#define TORTURE_AUDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Looks at the mailbox of this run without joining it, and ends that. Opening what is not there is fine. */
+void audit_open(void);
+void audit_close(void);
+
+/* Is a participant in use besides the two (0: none)? A dead one is until it was swept. */
+bool audit_others(pid_t one, pid_t other);
+
+/*
+ * Of a mailbox that is empty and that nobody is inside of: reports every slot, cell and chunk that is
+ * not free, every participant besides the two, and memory that the counts know nothing of.
+ * *bytes: of memory that it occupies.
+ */
+void audit(pid_t one, pid_t other, uint64_t *bytes);
+
+/*
+ * Seeing changes: from audit_watch on, audit_changed says whether the part of the mailbox that governs
+ * the rest has changed since the last time.
+ */
+void audit_watch(void);
+bool audit_changed(bool after_system_call);
+
+#endif

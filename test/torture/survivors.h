@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What those who live on must be able to do: while the victim is stopped, and after it was killed.
+ */
+#ifndef TORTURE_SURVIVORS_H
+#define TORTURE_SURVIVORS_H
+
+#include <stdint.h>
+
+#include "operations.h"
+#include "scene.h"
+
+/* The mate falls asleep in the call that the operation's row names. */
+void survivors_begin(const struct operation *operation, const struct cast *cast);
+
+/* While the victim is stopped in the operation, `inside` of it or past its end. */
+void survivors_go_on(const struct operation *operation, const struct cast *cast);
+
+/* After it was killed; at the end nothing may be left. *bytes: memory that the mailbox then occupies. */
+void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ginnel bench: measures here, beside the machine's own limits. The measuring is in bench/.
+ */
+#include <string.h>
+
+#include "arguments.h"
+#include "bench/bench.h"
+#include "commands.h"
+#include "quantities.h"
+
+static struct bench_request request;
+
+static bool parse_rounds(const char *text, void *value)
+{
+    uint64_t rounds;
+
+    if (!read_number(text, BENCH_ROUNDS_MAX, &rounds) || rounds == 0)
+        return false;
+    *(unsigned *)value = (unsigned)rounds;
+    return true;
+}
+
+static const struct option options[] = {
+    { "json", NULL, &request.json, NULL, NULL, "all figures, as JSON" },
+    { "only", "NAME", &request.only, parse_text, "part of a name",
+      "what has NAME in its name, and the limits it is held against" },
+    { "quick", NULL, &request.quick, NULL, NULL, "less precise, in less than 10 seconds" },
+    { "rounds", "N", &request.rounds, parse_rounds, "a number from 1 to 99",
+      "how often everything is measured (5, quick 3)" },
+    { 0 },
+};
+
+static const struct usage usage = {
+    .command = "bench",
+    .operands = "[mailbox]",
+    .text = "Measures latency and throughput on this machine, beside what the machine itself can do.\n"
+            "Exit status: 0 measured, whether or not the aims were reached.\n",
+    .options = options,
+};
+
+int run_bench(int argc, char **argv)
+{
+    struct arguments arguments;
+    enum exit_status status;
+
+    if (!arguments_parse(&arguments, &usage, argc, argv, &status))
+        return status;
+    if (arguments.count > 1)
+        return usage_error("bench", "one KIND at a time, not %d", arguments.count);
+    if (arguments.count == 1 && strcmp(arguments.operands[0], "mailbox") != 0)
+        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox",
+                           arguments.operands[0]);
+    return finish_output((enum exit_status)bench_mailbox(&request));
+}

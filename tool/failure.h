@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Failures: one line on standard error, "ginnel send: …", and an exit status.
+ */
+#ifndef TOOL_FAILURE_H
+#define TOOL_FAILURE_H
+
+enum exit_status {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_WOULD_BLOCK = 3, /* or timed out */
+    EXIT_GONE = 4,        /* the other side, or the mailbox under us */
+};
+
+/* Who complains: "ginnel", or "ginnel send" once the subcommand is known. */
+void failure_speaker(const char *subcommand);
+
+/* One line, however many threads complain. */
+__attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+
+/* The exit status for a code of the library. */
+enum exit_status status_of(int code);
+
+/* Complains in the words of the library's last failure; returns the exit status for it. */
+enum exit_status failed(int code);
+
+/* The end of a command that printed: what could not be written is a failure. */
+enum exit_status finish_output(enum exit_status status);
+
+#endif

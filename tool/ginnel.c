@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command `ginnel`: the table of subcommands, and what stands before one of them. A new
+ * subcommand is a file, a prototype in commands.h and a row here.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "commands.h"
+#include "failure.h"
+
+static const struct command commands[] = {
+    { "send", "send the lines of files, or files, as messages", run_send },
+    { "recv", "write messages to standard output", run_recv },
+    { "work", "run a command for each message", run_work },
+    { "ls", "list what there is", run_ls },
+    { "stat", "show one in full, and who uses it", run_stat },
+    { "rm", "remove", run_rm },
+    { "bench", "measure here, beside the machine's own limits", run_bench },
+};
+
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static enum exit_status print_help(void)
+{
+    puts("Usage: ginnel COMMAND [ARGUMENT...]\n\n"
+         "Messages between processes, through mailboxes in shared memory.\n"
+         "An ADDRESS is mailbox:NAME, one of your own, or mailbox:/NAME, machine-wide.\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+    puts("\n'ginnel help COMMAND' tells more; 'ginnel --version' prints the version.\n"
+         "Exit status: 0 ok, 1 failed, 2 usage, 3 would block or timed out, 4 the other side is gone.");
+    return finish_output(EXIT_OK);
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static enum exit_status run(const char *name, int argc, char **argv)
+{
+    const struct command *command = find(name);
+
+    if (!command)
+        return usage_error(NULL, "no command '%s'", name);
+    failure_speaker(command->name);
+    return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    static char help[] = "--help";
+
+    if (argc < 2)
+        return usage_error(NULL, "which command?");
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0) {
+        puts("ginnel " GINNEL_VERSION);
+        return finish_output(EXIT_OK);
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (strcmp(word, "help") == 0 && argc == 2))
+        return print_help();
+    if (strcmp(word, "help") == 0)
+        return run(argv[2], 1, (char *[]){ help, NULL });
+    if (word[0] == '-')
+        return usage_error(NULL, "unknown option '%s'", word);
+    return run(word, argc - 2, argv + 2);
+}

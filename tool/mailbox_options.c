@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mailbox_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <ginnel/options.h>
+
+bool parse_capacity(const char *text, void *value)
+{
+    int64_t *capacity = value;
+    uint64_t number;
+
+    if (strcmp(text, "rendezvous") == 0)
+        *capacity = GNL_RENDEZVOUS;
+    else if (strcmp(text, "unbounded") == 0)
+        *capacity = GNL_UNBOUNDED;
+    else if (read_number(text, GNL_CAPACITY_MAX, &number) && number > 0)
+        *capacity = (int64_t)number;
+    else
+        return false;
+    return true;
+}
+
+bool parse_message_max(const char *text, void *value)
+{
+    size_t size;
+
+    if (!parse_size(text, &size) || size > GNL_MESSAGE_MAX_LIMIT)
+        return false;
+    *(size_t *)value = size;
+    return true;
+}
+
+bool parse_mode(const char *text, void *value)
+{
+    size_t length = strlen(text);
+
+    if (length < 3 || length > 4 || strspn(text, "01234567") != length)
+        return false;
+    unsigned long mode = strtoul(text, NULL, 8);
+    if (mode == 0 || mode > 0777)
+        return false;
+    *(mode_t *)value = (mode_t)mode;
+    return true;
+}
+
+bool parse_max_deliveries(const char *text, void *value)
+{
+    uint64_t number;
+
+    if (!read_number(text, UINT32_MAX, &number) || number == 0)
+        return false;
+    *(uint32_t *)value = (uint32_t)number;
+    return true;
+}
+
+bool parse_side(const char *text, void *value)
+{
+    enum gnl_side *side = value;
+
+    if (strcmp(text, "a") == 0)
+        *side = GNL_SIDE_A;
+    else if (strcmp(text, "b") == 0)
+        *side = GNL_SIDE_B;
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of send, recv and work that say what the mailbox is like: they make it if it is not
+ * there, and what is there must agree. Rows for a table of options (arguments.h).
+ */
+#ifndef TOOL_MAILBOX_OPTIONS_H
+#define TOOL_MAILBOX_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "quantities.h"
+
+bool parse_capacity(const char *text, void *value);       /* int64_t */
+bool parse_message_max(const char *text, void *value);    /* size_t */
+bool parse_mode(const char *text, void *value);           /* mode_t */
+bool parse_max_deliveries(const char *text, void *value); /* uint32_t */
+bool parse_side(const char *text, void *value);           /* enum gnl_side */
+
+/* clang-format off */
+/* `options` is a struct gnl_options. */
+#define MAILBOX_OPTIONS(options)                                                                             \
+    { "capacity", "N", &(options).capacity, parse_capacity,                                                  \
+      "a number of messages up to 16777216, 'rendezvous' or 'unbounded'",                                    \
+      "messages that queue: a number (1024), rendezvous, unbounded" },                                       \
+    { "message-max", "BYTES", &(options).message_max, parse_message_max, "a number of bytes up to 2G",       \
+      "bytes of the largest message (1M)" },                                                                 \
+    { "max-deliveries", "N", &(options).max_deliveries, parse_max_deliveries, A_COUNT,                       \
+      "a message that was given back so often is given up" },                                                \
+    { "dead-letters", "MAILBOX", &(options).dead_letters, parse_text, "a mailbox",                           \
+      "where messages go that were given up" },                                                              \
+    { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
+      "who may open it, as of a file (0600)" },                                                              \
+    { "side", "a|b", &(options).side, parse_side, "a or b",                                                  \
+      "a two-way mailbox: what one side sends, the other receives" }
+/* clang-format on */
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ginnel send: what files hold becomes messages. Each is sent before the next is read, so whatever
+ * goes wrong, a message was sent whole or not at all, and the complaint says where it stopped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ginnel/ginnel.h>
+
+#include "arguments.h"
+#include "clock.h"
+#include "commands.h"
+#include "framing.h"
+#include "mailbox_options.h"
+#include "progress.h"
+
+static struct gnl_options opening = { .direction = GNL_SEND_ONLY };
+static bool null, whole;
+static size_t size;
+static uint64_t rate;
+static int64_t timeout = GNL_FOREVER;
+
+static const struct option options[] = {
+    { "null", NULL, &null, NULL, NULL, "messages end in a zero byte, not in a newline" },
+    { "whole", NULL, &whole, NULL, NULL, "each file is one message" },
+    { "size", "BYTES", &size, parse_size, A_SIZE, "each message is of so many bytes" },
+    { "rate", "N", &rate, parse_count, A_COUNT, "at most so many messages a second" },
+    { "timeout", "T", &timeout, parse_duration, A_DURATION,
+      "give up (exit 3) when one waits longer than this" },
+    MAILBOX_OPTIONS(opening),
+    { 0 },
+};
+
+static const struct usage usage = {
+    .command = "send",
+    .operands = "ADDRESS [FILE...]",
+    .text = "Sends each line of the files as a message; without a file, or for '-', of\n"
+            "standard input. Makes the mailbox if it is not there.\n",
+    .options = options,
+};
+
+struct sending {
+    gnl_port *port;
+    const char *file; /* as complaints call it */
+    struct framing_reader reader;
+    struct progress progress;
+    int64_t start_ns;
+    uint64_t sent;
+};
+
+static enum framing chosen_framing(void)
+{
+    if (null)
+        return FRAMING_NULL;
+    if (whole)
+        return FRAMING_WHOLE;
+    return size > 0 ? FRAMING_SIZE : FRAMING_LINES;
+}
+
+/* Ends the line of progress, so that the complaint which follows has one of its own. */
+static void stopped(struct sending *sending, char *where, size_t where_size)
+{
+    const char *what = chosen_framing() == FRAMING_LINES ? "line" : "message";
+
+    progress_end(&sending->progress, sending->sent);
+    if (chosen_framing() == FRAMING_WHOLE)
+        snprintf(where, where_size, "%s", sending->file);
+    else
+        snprintf(where, where_size, "%s: %s %" PRIu64, sending->file, what, sending->reader.number);
+}
+
+static enum exit_status not_sent(struct sending *sending, int code)
+{
+    char detail[512], where[512];
+
+    snprintf(detail, sizeof detail, "%s", gnl_error_detail());
+    stopped(sending, where, sizeof where);
+    complain("%s; sent %" PRIu64 ", stopped at %s", detail, sending->sent, where);
+    return status_of(code);
+}
+
+static enum exit_status not_read(struct sending *sending, int code)
+{
+    char where[512];
+
+    stopped(sending, where, sizeof where);
+    if (code == -EMSGSIZE)
+        complain("%s is longer than the mailbox's message_max of %zu bytes; sent %" PRIu64, where,
+                 sending->reader.message_max, sending->sent);
+    else
+        complain("%s: %s; sent %" PRIu64, sending->file, strerror(-code), sending->sent);
+    return EXIT_FAILED;
+}
+
+/* Waits until it is the next message's turn. */
+static void keep_to_rate(struct sending *sending)
+{
+    uint64_t seconds = sending->sent / rate, rest = sending->sent % rate;
+    int64_t due = sending->start_ns + (int64_t)(seconds * 1000000000 + rest * UINT64_C(1000000000) / rate);
+
+    for (int64_t now = now_ns(); now < due; now = now_ns()) {
+        int64_t pause = due - now < PROGRESS_NS ? due - now : PROGRESS_NS;
+        nanosleep(&(struct timespec){ .tv_nsec = (long)pause }, NULL);
+        progress_tick(&sending->progress, sending->port, sending->sent);
+    }
+}
+
+/* gnl_send; where a terminal is watching, it goes on telling how full the mailbox is. */
+static int send_watched(struct sending *sending, const char *data, size_t bytes)
+{
+    int64_t start = now_ns();
+
+    for (;;) {
+        int64_t left = timeout == GNL_FOREVER ? PROGRESS_NS : timeout - (now_ns() - start);
+        if (left < 0)
+            left = 0;
+        bool last = timeout != GNL_FOREVER && left <= PROGRESS_NS;
+        int result = gnl_send(sending->port, data, bytes, last ? left : PROGRESS_NS);
+        if (last || result != -ETIMEDOUT)
+            return result;
+        progress_tick(&sending->progress, sending->port, sending->sent);
+    }
+}
+
+static enum exit_status send_messages(struct sending *sending)
+{
+    const char *data;
+    size_t bytes;
+    int result;
+
+    while ((result = framing_read(&sending->reader, &data, &bytes)) > 0) {
+        if (rate > 0)
+            keep_to_rate(sending);
+        if (sending->progress.on)
+            result = send_watched(sending, data, bytes);
+        else
+            result = gnl_send(sending->port, data, bytes, timeout);
+        if (result < 0)
+            return not_sent(sending, result);
+        sending->sent++;
+        progress_tick(&sending->progress, sending->port, sending->sent);
+    }
+    return result == 0 ? EXIT_OK : not_read(sending, result);
+}
+
+static enum exit_status send_file(struct sending *sending, const char *path, size_t message_max)
+{
+    bool standard = strcmp(path, "-") == 0;
+
+    sending->file = standard ? "standard input" : path;
+    int descriptor = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return not_read(sending, -errno);
+    framing_reader_init(&sending->reader, descriptor, chosen_framing(), size > 0 ? size : message_max);
+    enum exit_status status = send_messages(sending);
+    framing_reader_fini(&sending->reader);
+    if (!standard)
+        close(descriptor);
+    return status;
+}
+
+static enum exit_status send_files(gnl_port *port, char **files, int count)
+{
+    struct sending sending = { .port = port, .start_ns = now_ns() };
+    struct gnl_port_info info;
+    enum exit_status status = EXIT_OK;
+
+    int result = gnl_port_info(port, &info);
+    if (result < 0)
+        return failed(result);
+    if (size > info.message_max) {
+        complain("--size %zu is more than the mailbox's message_max of %" PRIu64 " bytes", size,
+                 info.message_max);
+        return EXIT_FAILED;
+    }
+    /* Who types the messages sees what goes. */
+    progress_begin(&sending.progress, count > 0 || !isatty(STDIN_FILENO));
+    if (count == 0)
+        status = send_file(&sending, "-", info.message_max);
+    for (int i = 0; i < count && status == EXIT_OK; i++)
+        status = send_file(&sending, files[i], info.message_max);
+    progress_end(&sending.progress, sending.sent);
+    return status;
+}
+
+int run_send(int argc, char **argv)
+{
+    struct arguments arguments;
+    enum exit_status status;
+    gnl_port *port;
+
+    if (!arguments_parse(&arguments, &usage, argc, argv, &status))
+        return status;
+    if (arguments.count < 1)
+        return usage_error("send", "no ADDRESS given");
+    if (null + whole + (size > 0) > 1)
+        return usage_error("send", "--null, --whole and --size exclude each other");
+    int result = gnl_open(&port, arguments.operands[0], &opening);
+    if (result < 0)
+        return failed(result);
+    status = send_files(port, arguments.operands + 1, arguments.count - 1);
+    gnl_close(port);
+    return status;
+}
