@@ -127,12 +127,12 @@ static void let_it_record(const struct operation *operation, pid_t victim)
         check_result(operation, false);
 }
 
-static void settle(struct plan *plan, struct cast *cast, uint64_t *bytes)
+static void settle(struct plan *plan, struct cast *cast, uint64_t step, uint64_t *bytes)
 {
     step_kill(cast->victim);
     cast->victim = 0;
     release_remains(cast);
-    survivors_settle(plan->operation, cast, bytes);
+    survivors_settle(plan->operation, cast, step, bytes);
 }
 
 /* ---- the first run ---- */
@@ -165,7 +165,7 @@ void run_scout(struct plan *plan, const struct operation *operation)
         enum stepped stepped = trace_record(&plan->victim, cast.victim, look_for_changes);
         if (at_mark(stepped, "victim")) {
             let_it_record(operation, cast.victim);
-            settle(plan, &cast, &plan->bytes);
+            settle(plan, &cast, 1, &plan->bytes);
         }
     }
     scene_clear(&cast);
@@ -209,7 +209,7 @@ void run_once(const struct plan *given, enum mode mode, uint64_t step, uintptr_t
             stop_for_a_while(&plan, &cast);
         else if (stepped != STEPPED && at_mark(stepped, "victim"))
             let_it_record(plan.operation, cast.victim);
-        settle(&plan, &cast, &bytes);
+        settle(&plan, &cast, step, &bytes);
         /* Two that need chunks at the same time may both make a block. */
         uint64_t most = plan.bytes + (mode == STOP ? BLOCK_BYTES : 0);
         if (plan.operation->capacity ==

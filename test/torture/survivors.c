@@ -2,6 +2,7 @@
 #include "survivors.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #define SHORT_NS      gnl_ms(20)
 #define ROUNDS_ENOUGH 40 /* of an unbounded mailbox */
 #define DRAIN_MOST    20000
+#define LOANS_MOST    40 /* more than a block has chunks */
+#define LOANS_HUGE    4
 
 static bool late(int64_t start)
 {
@@ -150,6 +153,22 @@ static unsigned fill(const struct operation *operation, size_t size)
     return count;
 }
 
+/*
+ * Borrows as many chunks as there may be free, and writes something else into them: who still needs one
+ * that was freed too early finds a torn message.
+ */
+static void scribble(const struct operation *operation)
+{
+    gnl_message loans[LOANS_MOST];
+    size_t size = operation->huge ? HUGE_BYTES : LARGE_BYTES;
+    unsigned count = 0, most = operation->huge ? LOANS_HUGE : LOANS_MOST;
+
+    while (count < most && went(gnl_loan(me.port, &loans[count], size, GNL_NOWAIT), "borrow memory"))
+        memset(loans[count++].data, 0xee, size);
+    while (count > 0)
+        went(gnl_done(&loans[--count]), "give borrowed memory back");
+}
+
 /* ---- while the victim is stopped ---- */
 
 static bool stolen(void)
@@ -232,6 +251,7 @@ void survivors_go_on(const struct operation *operation, const struct cast *cast)
         return;
     if (mate_pending())
         relieve_mate(operation);
+    scribble(operation);
     drain();
     if (operation->mends)
         inherit();
@@ -301,7 +321,17 @@ static void expect_nothing_left(const struct operation *operation)
               (unsigned long long)info.queued, (unsigned long long)info.held);
 }
 
-void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t *bytes)
+/* Opening sweeps: everything that the dead have left is mended at once, and nothing of it received yet. */
+static void sweep_now(void)
+{
+    gnl_port *second;
+
+    if (went(gnl_open(&second, ADDRESS, &(struct gnl_options){ .create = GNL_OPEN_ONLY }), "open once more"))
+        gnl_close(second);
+}
+
+void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t step,
+                      uint64_t *bytes)
 {
     open_if_absent(operation);
     if (!me.port)
@@ -311,6 +341,10 @@ void survivors_settle(const struct operation *operation, const struct cast *cast
     if (mate_pending())
         relieve_mate(operation);
     end_held();
+    if (step % 2 == 1) {
+        sweep_now();
+        scribble(operation);
+    }
     mourn(cast);
     if (operation->capacity == GNL_RENDEZVOUS) {
         meet_at_rendezvous();
