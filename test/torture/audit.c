@@ -51,6 +51,11 @@ static void audit_slots(void)
     uint64_t reserved = atomic_load(&ring->queue->reserved);
     uint64_t first = ring->unbounded ? atomic_load(&ring->queue->floor) : 0;
     uint64_t end = reserved < ring->count ? reserved : ring->count;
+    off_t at = (off_t)view.layout.slots_at[0];
+    off_t kept = at + (off_t)(first * sizeof(struct gnli_slot));
+    off_t data = lseek(view.file->descriptor, at, SEEK_DATA);
+    if (data >= 0 && data < kept)
+        found(LEAK, "slots that are gone still have memory");
     for (uint64_t i = first; i < end; i++) {
         uint64_t word = atomic_load(&ring->slots[i].word);
         if (gnli_word_phase(word) != GNLI_FREE)

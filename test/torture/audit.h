@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Looks at the mailbox of this run without joining it, and ends that. Opening what is not there is fine. */
+/* Opens the mailbox of this run to look at it, without joining, if there is one; and closes it. */
 void audit_open(void);
 void audit_close(void);
 

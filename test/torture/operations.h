@@ -38,6 +38,8 @@ struct operation {
     bool costs_a_place; /* stopped inside, it may cost one place of the capacity */
     bool gives_back;    /* the victim gives back itself: redelivery is no theft */
     bool receives;      /* and has to find something when it goes on */
+    bool heir;          /* the mate is to wake up by what the victim leaves alone */
+    bool mends;         /* the remains' messages; stopped in that, others must get them all the same */
     bool huge;          /* chunks with a block of their own are used */
     bool absent;        /* the mailbox is not there before: it is the victim who makes it */
     bool removes;       /* the mailbox is not there afterwards */

@@ -71,7 +71,7 @@ static void relieve_mate(const struct operation *operation)
 {
     int64_t start = now_ns();
 
-    if (operation->coarser > 1) /* by nobody, if the victim has left something */
+    if (operation->heir) /* by nobody, if the victim has left something */
         while (mate_busy() && now_ns() - start < gnl_ms(400))
             nap();
     while (mate_busy() && !late(start)) {
@@ -161,6 +161,28 @@ static bool stolen(void)
     return false;
 }
 
+static unsigned outstanding(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < atomic_load(&scene->ledger.count[SURVIVOR]); i++)
+        count += atomic_load(&scene->ledger.letters[SURVIVOR][i].ended) == 0;
+    return count;
+}
+
+/* What a dead receiver held comes to the survivors though its mender is stopped, perhaps with one of them. */
+static void inherit(void)
+{
+    int64_t start = now_ns();
+
+    for (; outstanding() > 1; nap(), drain())
+        if (late(start)) {
+            found(HANG, "a process that is stopped keeps others from what a dead one held");
+            return;
+        }
+    took_since(start);
+}
+
 /* Has the victim come so far as to remove the mailbox? Whoever uses it finds that out in time. */
 static bool removed(void)
 {
@@ -211,6 +233,8 @@ void survivors_go_on(const struct operation *operation, const struct cast *cast)
     if (mate_pending())
         relieve_mate(operation);
     drain();
+    if (operation->mends)
+        inherit();
     if (operation->capacity == GNL_RENDEZVOUS) {
         meet_at_rendezvous();
     } else {
