@@ -239,7 +239,7 @@ again:
 #else
     if
     :: last ->
-        assert(RECEIVERS > 1 || !EXISTS_READY); /* no message is out of a receiver's sight */
+        assert(RECEIVERS > 1 || NEWCOMERS > 0 || !EXISTS_READY); /* no message is out of a receiver's sight */
         goto leave
     :: else
     fi;
@@ -296,18 +296,18 @@ inline judging()
     :: i > KINDS -> break
     :: else ->
         assert(!(withdrawn[i] && (done[i] || delivered[i])));
-        ok = done[i] || !sent[i];
+        not_lost = done[i] || !sent[i];
 #ifdef TAKE
         c = 1;
         do
         :: c > CELLS -> break
         :: else ->
-            ok = ok || (cell_body[c] == i && PHASE(cell[c]) == HELD && stopped[OWNER(cell[c])]);
+            not_lost = not_lost || (cell_body[c] == i && PHASE(cell[c]) == HELD && stopped[OWNER(cell[c])]);
             c++
         od;
         c = 0;
 #endif
-        assert(ok); /* lost? */
+        assert(not_lost);
         i++
     od;
     i = 0;
@@ -341,6 +341,7 @@ inline judging()
 proctype Survivor()
 {
     byte me = SURVIVOR, rounds, stage, sweep_next = 1;
+    bool not_lost;
     LOCALS
     LOCALS_SEND
     LOCALS_RECEIVE

@@ -48,7 +48,9 @@ S1: STEP
 room: /* S7: is one of the next N-1 free? */
     STEP
         if
-        :: i == SLOTS || !MAY_PUSH -> i = 0; goto send_full
+        :: i == SLOTS || !MAY_PUSH -> /* that holds for this lap only: others may have gone on meanwhile */
+            i = 0;
+            if :: slot[AT(t)] == w -> goto send_full :: else -> goto S1 fi
         :: else ->
             w2 = slot[AT(t + i)];
             if

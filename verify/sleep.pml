@@ -56,9 +56,10 @@ L4: STEP
     END;
     if
     KILLED STOPPED
-    :: atomic { !asleep[me] -> goto L1 }
+    :: atomic { !asleep[me] -> armed = false; seen = 0; goto again } /* before the flag is up again */
 #ifndef FLAW_8 /* nobody looks around */
-    :: atomic { asleep[me] && (deaths > 0 || stops > 0) -> asleep[me] = false; goto L1 } /* 100 ms */
+    :: atomic { asleep[me] && (deaths > 0 || stops > 0) ->
+        asleep[me] = false; armed = false; seen = 0; goto again } /* 100 ms */
 #endif
     :: atomic { in_vain -> asleep[me] = false; armed = false; seen = 0; goto leave }
     fi
