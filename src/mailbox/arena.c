@@ -539,7 +539,7 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned number, 
     }
 }
 
-/* The dead may have changed a block and not counted that yet: the class is counted anew. */
+/* The dead may have changed a block and not counted it, or the reverse: the class is counted anew. */
 static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
 {
     _Atomic uint64_t *shared = &arena->classes[class].backed;

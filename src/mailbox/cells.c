@@ -175,7 +175,7 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
         uint64_t depth = gnli_mailbox_depth(mailbox);
         gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, depth);
-        /* Among messages of many sizes that looked at this one's only: once all are gone, at the others' too. */
+        /* Of messages of many sizes that looked at this one's only: once all are gone, at the others' too. */
         if (depth == 0 && mailbox->view.layout.capacity == GNL_UNBOUNDED)
             gnli_mailbox_tidy(mailbox);
     }

@@ -489,10 +489,13 @@ int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
 
 bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position)
 {
+    uint64_t floor = from;
+
     /* U4 */
-    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position,
-                                                 memory_order_seq_cst,  /* E */
-                                                 memory_order_relaxed)) /* F */
+    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &floor, position,
+                                                 memory_order_seq_cst,    /* E */
+                                                 memory_order_seq_cst) && /* E */
+        floor != position) /* moved already by one who died at it */
         return false;
     for (uint64_t p = from; p != position; p = gnli_slots_after(ring, p)) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_seq_cst); /* E */

@@ -35,6 +35,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "ring/word.h"
@@ -71,11 +72,14 @@ struct gnli_queue {
     _Alignas(128) _Atomic uint64_t head;
     _Alignas(128) _Atomic uint64_t floor; /* positions before it are gone (unbounded rings) */
     _Atomic uint64_t reserved;            /* positions from here on have no memory yet */
+    _Atomic uint64_t
+        release; /* unbounded: which block of consumed slots is next to be given back, and by whom */
     _Atomic uint64_t returned; /* odd: some held cell may have been given back; grows each time one is */
     struct gnli_sleepers receivers;
     struct gnli_sleepers senders;
 };
 _Static_assert(sizeof(struct gnli_queue) == 640, "layout");
+_Static_assert(offsetof(struct gnli_queue, returned) == 280, "layout");
 
 #define GNLI_ALL_RESERVED ((uint64_t)1 << 62)
 

@@ -271,8 +271,8 @@ START_TEST(held_messages_block_nobody)
     gnl_message held = pass(&pair, 40, 999);
     struct feed feed;
 
-    feed_start(&feed, pair.sender, 0, 3000, 40);
-    for (uint64_t i = 0; i < 3000; i++)
+    feed_start(&feed, pair.sender, 0, 1500, 40);
+    for (uint64_t i = 0; i < 1500; i++)
         expect_message(pair.receiver, 40, i);
     feed_end(&feed);
     message_expect(held.data, held.size, 999); /* laps later it is as it was */

@@ -131,7 +131,7 @@ END_TEST
 
 START_TEST(one_sender_and_one_receiver_are_first_in_first_out)
 {
-    enum { COUNT = 2000 };
+    enum { COUNT = 1500 };
     struct pair pair = pair_open(_i);
     struct feed feed;
 

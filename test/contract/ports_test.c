@@ -91,7 +91,7 @@ START_TEST(opening_and_closing_for_ever_leaks_nothing)
     uint64_t bytes = 0;
     unsigned before = descriptors();
 
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 100; i++) {
         gnl_port *port = pair_receiver(&pair);
         gnl_message message, loan;
         struct feed feed;
@@ -105,7 +105,7 @@ START_TEST(opening_and_closing_for_ever_leaks_nothing)
         gnl_port *sender = pair_sender(&pair);
         must(gnl_loan(sender, &loan, pair.kind->message_max, GNL_NOWAIT) == 0);
         must(gnl_close(sender) == 0);
-        if (i == 100)
+        if (i == 30)
             bytes = info_of(pair.sender).bytes;
     }
     ck_assert_uint_eq(descriptors(), before);
@@ -119,7 +119,7 @@ START_TEST(making_and_removing_for_ever_leaks_nothing)
 {
     unsigned before = descriptors();
 
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 50; i++) {
         struct pair pair = pair_open(_i);
         if (pair_room(&pair, 1) > 0)
             send_message(pair.sender, pair.kind->message_max / 2, i);

@@ -124,7 +124,7 @@ static void *echo(void *context)
     struct pair *pair = context;
     static char data[1 << 20];
 
-    for (uint64_t i = 0; i < 2000; i++) {
+    for (uint64_t i = 0; i < 600; i++) {
         ssize_t size = gnl_recv(pair->receiver, data, sizeof data, PATIENCE);
         must(size >= 0);
         message_expect(data, (size_t)size, i);
@@ -142,7 +142,7 @@ START_TEST(interrupted_sender_loses_nothing)
     block_interruptions();
     ck_assert_int_eq(pthread_create(&thread, NULL, echo, &pair), 0);
     start_interrupting();
-    for (uint64_t i = 0; i < 2000; i++) {
+    for (uint64_t i = 0; i < 600; i++) {
         size_t size = sizes[i % 6];
         send_message(pair.sender, size > pair.kind->message_max ? pair.kind->message_max : size, i);
     }
@@ -159,9 +159,9 @@ START_TEST(interrupted_receiver_loses_nothing)
     struct feed feed;
 
     block_interruptions();
-    feed_start(&feed, pair.sender, 0, 2000, pair.kind->message_max > 3000 ? 3000 : 90);
+    feed_start(&feed, pair.sender, 0, 600, pair.kind->message_max > 3000 ? 3000 : 90);
     start_interrupting();
-    for (uint64_t i = 0; i < 2000; i++)
+    for (uint64_t i = 0; i < 600; i++)
         expect_message(pair.receiver, feed.size, i);
     stop_interrupting();
     feed_end(&feed);

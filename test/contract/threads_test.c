@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SENDERS = 4, RECEIVERS = 3, EACH = 1500 };
+enum { SENDERS = 4, RECEIVERS = 3, EACH = 600 };
 
 /* What is sent: who, and which of theirs; the rest of the message is made from both. */
 struct letter {
@@ -231,7 +231,7 @@ END_TEST
 
 /* ---- handles that come and go ---- */
 
-enum { COMERS = 4, ROUNDS = 150 };
+enum { COMERS = 4, ROUNDS = 100 };
 
 static bool fine(ssize_t result, int also)
 {
