@@ -42,6 +42,51 @@ bool audit_others(pid_t one, pid_t other)
     return false;
 }
 
+static bool number_is_free(unsigned number)
+{
+    return number == 0 || number >= gnli_view_participants(&view) ||
+           atomic_load(&view.participants[number].state) == GNLI_PARTICIPANT_FREE;
+}
+
+static uint64_t slot_word(uint64_t index)
+{
+    struct gnli_slots rings[2];
+
+    gnli_view_rings(&view, rings, NULL, NULL);
+    return atomic_load(&rings[0].slots[index].word);
+}
+
+static uint64_t slots_at_hand(void)
+{
+    return view.layout.capacity == GNL_UNBOUNDED ? 0 : view.layout.slots;
+}
+
+bool audit_taken(void)
+{
+    for (uint64_t i = 0; i < slots_at_hand(); i++)
+        if (gnli_word_phase(slot_word(i)) == GNLI_TAKEN)
+            return true;
+    return false;
+}
+
+void audit_numbers(void)
+{
+    for (uint64_t i = 0; i < slots_at_hand(); i++) {
+        uint64_t word = slot_word(i);
+        enum gnli_phase phase = gnli_word_phase(word);
+        if ((phase == GNLI_CLAIMED || phase == GNLI_TAKEN) && number_is_free(gnli_word_owner(word)))
+            found(LEAK, "slot %llu names participant %u, whose number is free again", (unsigned long long)i,
+                  gnli_word_owner(word));
+    }
+    for (unsigned cell = 1; cell < gnli_view_cells(&view); cell++) {
+        uint64_t word = atomic_load(&view.cells[cell].word);
+        enum gnli_cell_phase phase = gnli_cell_phase(word);
+        if ((phase == GNLI_CELL_PENDING || phase == GNLI_CELL_HELD) && number_is_free(gnli_cell_owner(word)))
+            found(LEAK, "cell %u names participant %u, whose number is free again", cell,
+                  gnli_cell_owner(word));
+    }
+}
+
 static void audit_slots(void)
 {
     struct gnli_slots rings[2];

@@ -17,6 +17,12 @@ void audit_close(void);
 /* Is a participant in use besides the two (0: none)? A dead one is until it was swept. */
 bool audit_others(pid_t one, pid_t other);
 
+/* After a sweep: reports words that name a participant whose number may be given out again. */
+void audit_numbers(void);
+
+/* Is a slot taken and not yet free: is somebody between T3 and F6? */
+bool audit_taken(void);
+
 /*
  * Of a mailbox that is empty and that nobody is inside of: reports every slot, cell and chunk that is
  * not free, every participant besides the two, and memory that the counts know nothing of.

@@ -393,6 +393,21 @@ static void leave_ready_huge(void)
 }
 static void leave_run_nothing(void) {}
 
+static void went_on(const char *what)
+{
+    if (me.result != 0)
+        found(WRONG, "a %s that was stopped while others went past it returned %zd", what, me.result);
+}
+
+static void leave_after_send(void)
+{
+    after_send(), went_on("send");
+}
+static void leave_after_take(void)
+{
+    after_take(), went_on("take");
+}
+
 /* ---- the table ---- */
 
 const struct operation operations[] = {
@@ -483,7 +498,8 @@ const struct operation operations[] = {
       .set = set_three_gone,
       .leave_ready = leave_ready_send,
       .leave_run = leave_run_send,
-      .leave = LEFT_STOPPED,
+      .leave = LEFT_STOPPED_CLAIMING,
+      .leave_after = leave_after_send,
       .again = again_three_less_two,
       .ready = ready_send_small,
       .run = run_send_small,
@@ -677,6 +693,18 @@ const struct operation operations[] = {
       .ready = ready_recv,
       .run = run_recv,
       .after = after_adopting_recv,
+      .gives_back = true,
+      .receives = true },
+    { .name = "finish",
+      .what = "gnl_take that finishes what a stopped taker has begun",
+      .capacity = 4,
+      .set = set_three,
+      .leave_ready = ready_open,
+      .leave_run = run_take,
+      .leave = LEFT_STOPPED_TAKING,
+      .leave_after = leave_after_take,
+      .run = run_take,
+      .after = after_take,
       .gives_back = true,
       .receives = true },
     { .name = "sweep-send",

@@ -26,11 +26,13 @@ struct operation {
     /* Remains: another process, that is stepped into leave_run before the operation begins. */
     void (*leave_ready)(void);
     void (*leave_run)(void);
+    void (*leave_after)(void); /* those that go on: enters the outcome in the ledger */
     enum {
-        LEFT_ANYWHERE, /* and killed at a step that is another one in each run */
-        LEFT_CLAIMING, /* and killed with a place of the queue claimed */
-        LEFT_STOPPED,  /* and left stopped there, alive; it goes on afterwards */
-        LEFT_AT_END,   /* and killed when it is over */
+        LEFT_ANYWHERE,         /* and killed at a step that is another one in each run */
+        LEFT_CLAIMING,         /* and killed with a place of the queue claimed */
+        LEFT_STOPPED_CLAIMING, /* and left stopped there, alive; it goes on afterwards */
+        LEFT_STOPPED_TAKING,   /* the same with a slot that is taken and not yet free */
+        LEFT_AT_END,           /* and killed when it is over */
     } leave;
     void (*again)(void); /* survivor: after the remains */
 

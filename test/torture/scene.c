@@ -112,8 +112,8 @@ static void play_remains(const struct operation *operation)
     step_mark();
     operation->leave_run();
     step_mark();
-    if (operation->leave == LEFT_STOPPED)
-        atomic_store(&ledger_letter(me.sending[0])->fate, me.result == 0 ? SENT : REFUSED);
+    if (operation->leave_after)
+        operation->leave_after();
     step_mark();
 }
 

@@ -343,6 +343,8 @@ void survivors_settle(const struct operation *operation, const struct cast *cast
     end_held();
     if (step % 2 == 1) {
         sweep_now();
+        audit_open();
+        audit_numbers();
         scribble(operation);
     }
     mourn(cast);
