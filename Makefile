@@ -18,13 +18,10 @@ deps:
 
 # The main job, on a file of many lines: make demo FILE=…
 demo: all
-	@sh examples/demo/demo $(FILE)
+	@BUILD=$(BUILD) sh examples/demo/demo $(if $(FILE),'$(FILE)')
 
 test: all
 	@meson test -C $(BUILD) --print-errorlogs
-
-demo: all
-	@BUILD=$(BUILD) sh examples/demo/demo $(if $(FILE),'$(FILE)')
 
 # What can be said of the sources without running them.
 check: all

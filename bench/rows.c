@@ -31,7 +31,7 @@ static struct row *add(struct table *table, enum row_section section, const char
     struct row *row = &table->rows[table->count++];
 
     *row = (struct row){ .section = section, .task = task, .limit = -1 };
-    row->task.lap = section != SECTION_LATENCY && task.capacity > 0 ? 2 * (uint64_t)task.capacity : 16;
+    row->task.lap = section != SECTION_LATENCY && task.capacity > 0 ? 8 * (uint64_t)task.capacity : 16;
     snprintf(row->name, sizeof row->name, "%s", name);
     snprintf(row->title, sizeof row->title, "%s", title);
     return row;

@@ -156,7 +156,15 @@ static bool deliver(struct receiving *receiving, gnl_message *messages, size_t t
 
 /* ---- receiving ---- */
 
-/* Waits for messages, up to the timeout. 0: told to stop. */
+/* Has whoever read the output gone? A write would tell, but there may be nothing to write for long. */
+static bool nobody_reads(void)
+{
+    struct pollfd output = { .fd = STDOUT_FILENO };
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}
+
+/* Waits for messages, up to the timeout. 0: told to stop; -EPIPE nobody reads any more. */
 static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
 {
     int64_t start = now_ns();
@@ -172,11 +180,12 @@ static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
             return taken;
         if (timeout != GNL_FOREVER && now_ns() - start >= timeout)
             return -ETIMEDOUT;
+        if (nobody_reads())
+            return -EPIPE;
     }
 }
 
-/* Until enough came, none came for too long, or something else ends it. What is held then is given back by
- * gnl_close. */
+/* Until enough came, none came for too long, or something else ends it; gnl_close gives back what is held. */
 static void receive(struct receiving *receiving)
 {
     gnl_message messages[BATCH];
@@ -186,6 +195,8 @@ static void receive(struct receiving *receiving)
             take(receiving->port, messages, receiving->left < BATCH ? (size_t)receiving->left : BATCH);
         if (taken == -ETIMEDOUT)
             receiving->status = EXIT_WOULD_BLOCK;
+        else if (taken == -EPIPE)
+            receiving->signo = SIGPIPE;
         else if (taken < 0)
             receiving->status = failed((int)taken);
         if (taken <= 0 || !deliver(receiving, messages, (size_t)taken))

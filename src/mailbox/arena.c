@@ -3,9 +3,11 @@
 
 #include <errno.h>
 
-#define PAGE        ((uint64_t)4096)
-#define TRIES       64 /* chunks looked at before the class grows */
-#define SERIAL_MASK (((uint64_t)1 << 33) - 1)
+#define PAGE         ((uint64_t)4096)
+#define TRIES        64 /* chunks looked at before the class grows */
+#define RECENT_TRIES 4
+#define RECOUNTS_MAX 4
+#define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
 #define KEEP_BOUNDED   ((uint64_t)64 << 20)
@@ -152,6 +154,16 @@ static uint64_t lent(uint64_t word, unsigned me)
     return gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(word));
 }
 
+/* The word with which a free chunk becomes ours. One never used, or whose word vanished, has no serial. */
+static uint64_t loan_of(struct gnli_arena *arena, unsigned class, uint64_t word, unsigned me)
+{
+    if (word != 0)
+        return lent(word, me);
+    uint64_t serial =
+        atomic_fetch_add_explicit(&arena->classes[class].serial, 1, memory_order_relaxed); /* C */
+    return gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
+}
+
 static void count_backed(struct gnli_arena *arena, unsigned class, int64_t bytes)
 {
     atomic_fetch_add_explicit(&arena->classes[class].backed, (uint64_t)bytes, memory_order_relaxed); /* C */
@@ -218,12 +230,7 @@ static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struc
     uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
     if (gnli_chunk_state(was) != GNLI_CHUNK_FREE)
         return -EAGAIN;
-    uint64_t loan = lent(was, me);
-    if (was == 0) {
-        uint64_t serial =
-            atomic_fetch_add_explicit(&arena->classes[place.class].serial, 1, memory_order_relaxed); /* C */
-        loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, (serial + 1) & SERIAL_MASK);
-    }
+    uint64_t loan = loan_of(arena, place.class, was, me);
     if (!change(word, was, loan))
         return -EAGAIN;
     int result = 0;
@@ -295,13 +302,43 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
     return result;
 }
 
-int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word)
+/* One of those that the port had last, if it is free again: 0, or -EAGAIN. */
+static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                       unsigned class, gnli_chunk *chunk, uint64_t *word)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    for (uint32_t i = 0; i < RECENT_TRIES; i++) {
+        uint32_t which = (next + i) % GNLI_RECENT;
+        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+        struct place place = place_of(named - 1);
+        if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
+            atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
+            *chunk = named - 1;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+static void note_recent(struct gnli_recent *recent, gnli_chunk chunk)
+{
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    atomic_store_explicit(&recent->chunk[next % GNLI_RECENT], chunk + 1, memory_order_relaxed); /* C */
+    atomic_store_explicit(&recent->next, next + 1, memory_order_relaxed);                       /* C */
+}
+
+int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                    gnli_chunk *chunk, uint64_t *word)
 {
     unsigned class = gnli_layout_class(size);
     struct place place;
 
     if (class >= arena->layout->classes || !map_class(arena, class))
         return -ENOMEM;
+    if (take_recent(arena, recent, me, size, class, chunk, word) == 0)
+        return 0;
     int result = search(arena, me, size, class, TRIES, &place, word);
     for (unsigned attempt = 0; result == -EAGAIN && attempt < TRIES; attempt++) {
         int64_t block = grow(arena, class, blocks_in_use(arena, class));
@@ -317,8 +354,10 @@ int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_c
         gnli_arena_trim(arena, me, true);
         result = search(arena, me, size, class, UINT64_MAX, &place, word);
     }
-    if (result == 0)
+    if (result == 0) {
         *chunk = name_of(place);
+        note_recent(recent, *chunk);
+    }
     return result == -EAGAIN ? -ENOSPC : result;
 }
 
@@ -350,6 +389,23 @@ static void return_small(struct gnli_arena *arena, unsigned class, uint64_t bloc
     change(&block_of(arena, class, block)->backed, mark, BACKED_NOT);
 }
 
+/* Their words will vanish: new serials are from beyond theirs, so that no word comes twice. */
+static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *words, uint32_t count)
+{
+    _Atomic uint64_t *serial = &arena->classes[class].serial;
+    uint64_t was = atomic_load_explicit(serial, memory_order_relaxed); /* C */
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
+        most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
+    }
+    while (was < most &&
+           !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                  memory_order_relaxed))                    /* C */
+        ;
+}
+
 /* Takes the memory of a block of small chunks away if all of them are free. */
 static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
@@ -368,10 +424,13 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
-        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE || !change(&words[have], word, lent(word, me)))
+        if (gnli_chunk_state(word) != GNLI_CHUNK_FREE ||
+            !change(&words[have], word, loan_of(arena, class, word, me)))
             break;
         have++;
     }
+    if (have == per_block)
+        outgrow(arena, class, words, per_block);
     uint64_t mark = TRIMMING | (uint64_t)me << 8;
     if (have == per_block && change(&entry->backed, BACKED, mark)) {
         return_small(arena, class, block, mark);
@@ -451,11 +510,12 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 
 /* ---- mending ---- */
 
+typedef bool dead_function(void *context, unsigned number);
 typedef bool orphan_function(void *context, gnli_chunk chunk, uint64_t word);
 
-/* W4 for one chunk. */
-static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, struct place place,
-                        orphan_function *orphan, void *context)
+/* W4 for one chunk. Whether the number's owner is dead is asked after the word was read. */
+static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned number, struct place place,
+                        dead_function *dead, orphan_function *orphan, void *context)
 {
     _Atomic uint64_t *at = word_at(arena, place);
     uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* A */
@@ -464,7 +524,7 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     case GNLI_CHUNK_FREE:
         break;
     case GNLI_CHUNK_LOAN:
-        if (gnli_chunk_who(word) != dead && gnli_chunk_who(word) != 0)
+        if (gnli_chunk_who(word) != 0 && (gnli_chunk_who(word) != number || !dead(context, number)))
             break;
         if (small(layout_of(arena, place.class)))
             change(at, word, freed(word));
@@ -479,8 +539,27 @@ static void sweep_chunk(struct gnli_arena *arena, unsigned me, unsigned dead, st
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orphan_function *orphan,
-                      void *context)
+/* The dead may have changed a block and not counted it, or the reverse: the class is counted anew. */
+static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
+{
+    _Atomic uint64_t *shared = &arena->classes[class].backed;
+    bool is_small = small(layout_of(arena, class));
+
+    for (unsigned attempt = 0; attempt < RECOUNTS_MAX; attempt++) {            /* others count on meanwhile */
+        uint64_t counted = atomic_load_explicit(shared, memory_order_relaxed); /* C */
+        uint64_t backed = 0;
+        for (uint64_t block = 0; block < blocks; block++) {
+            uint64_t its =
+                atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed); /* C */
+            backed += !is_small ? its : its == BACKED ? GNLI_BLOCK : 0;
+        }
+        if (counted == backed || change(shared, counted, backed))
+            return;
+    }
+}
+
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
+                      orphan_function *orphan, void *context)
 {
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
@@ -492,13 +571,15 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead, orph
             if (small(layout)) {
                 uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
                 uint64_t mark = TRIMMING | (uint64_t)me << 8;
-                if (backed == (TRIMMING | (uint64_t)dead << 8) && change(&entry->backed, backed, mark))
+                if (backed == (TRIMMING | (uint64_t)number << 8) && dead(context, number) &&
+                    change(&entry->backed, backed, mark))
                     return_small(arena, class, block, mark);
                 if (backed != BACKED)
                     continue;
             }
             for (unsigned i = 0; i < layout->per_block; i++)
-                sweep_chunk(arena, me, dead, (struct place){ class, block, i }, orphan, context);
+                sweep_chunk(arena, me, number, (struct place){ class, block, i }, dead, orphan, context);
         }
+        recount(arena, class, blocks);
     }
 }

@@ -20,7 +20,8 @@
  *
  * Crash story: killed with a chunk on loan: the sweep frees it. Killed between reserving memory and
  * noting it in `backed`: of a large chunk the sweep returns it all; a small block is reserved again.
- * Killed while trimming: the mark names the dead; the sweep finishes.
+ * Killed while trimming: the mark names the dead; the sweep finishes. Killed between changing a block's
+ * `backed` and the class's: the sweep counts the class anew.
  */
 #ifndef GNLI_MAILBOX_ARENA_H
 #define GNLI_MAILBOX_ARENA_H
@@ -90,8 +91,20 @@ int gnli_arena_reach(struct gnli_arena *arena, gnli_chunk chunk, uint64_t size);
 char *gnli_arena_data(struct gnli_arena *arena, gnli_chunk chunk);
 _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 
+/*
+ * The chunks that a port had last, oldest first: while its messages are received as fast as it sends, it goes
+ * around these. So they stay in the caches, several senders keep off each other's, and the shared hint's line
+ * stays where it is.
+ */
+#define GNLI_RECENT 32
+struct gnli_recent {
+    _Atomic uint64_t chunk[GNLI_RECENT]; /* name + 1; 0: none */
+    _Atomic uint32_t next;
+};
+
 /* Lends a chunk for `size` bytes, with memory behind it. -ENOSPC, -ENOMEM. */
-int gnli_arena_loan(struct gnli_arena *arena, unsigned me, uint64_t size, gnli_chunk *chunk, uint64_t *word);
+int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
+                    gnli_chunk *chunk, uint64_t *word);
 
 /*
  * Frees a chunk whose word is still `word`; in an unbounded mailbox it gives memory back to the system if
@@ -107,10 +120,11 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all);
 bool gnli_arena_bloated(struct gnli_arena *arena);
 
 /*
- * Sweep (W4): frees what `dead` had on loan, and queued and held chunks that are orphans: that no
- * slot or cell names.
+ * Sweep (W4): frees what participant `number`, who is `dead`, had on loan, and queued and held chunks
+ * that are orphans: that no slot or cell names.
  */
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned dead,
+void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number,
+                      bool (*dead)(void *context, unsigned number),
                       bool (*orphan)(void *context, gnli_chunk chunk, uint64_t word), void *context);
 
 #endif

@@ -44,11 +44,13 @@ struct loan {
     uint64_t word;
 };
 
+static struct gnli_recent recent;
+
 static struct loan borrow(unsigned me, uint64_t size)
 {
     struct loan loan;
 
-    assert_ok(gnli_arena_loan(&arena, me, size, &loan.chunk, &loan.word));
+    assert_ok(gnli_arena_loan(&arena, &recent, me, size, &loan.chunk, &loan.word));
     ck_assert_int_eq(gnli_arena_reach(&arena, loan.chunk, size), 0);
     ck_assert_int_eq(gnli_chunk_state(loan.word), GNLI_CHUNK_LOAN);
     ck_assert_uint_eq(gnli_chunk_who(loan.word), me);
@@ -140,7 +142,7 @@ START_TEST(too_large_a_loan_is_refused)
     struct loan loan = { 1, 2 };
 
     open_arena(10, 4096);
-    ck_assert_int_lt(gnli_arena_loan(&arena, ME, 4097, &loan.chunk, &loan.word), 0);
+    ck_assert_int_lt(gnli_arena_loan(&arena, &recent, ME, 4097, &loan.chunk, &loan.word), 0);
     ck_assert_uint_eq(loan.chunk, 1);
     ck_assert_uint_eq(loan.word, 2);
     close_arena();
@@ -155,7 +157,7 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
     int result;
 
     open_arena(1, 200);
-    while ((result = gnli_arena_loan(&arena, ME, 200, &loan.chunk, &loan.word)) == 0) {
+    while ((result = gnli_arena_loan(&arena, &recent, ME, 200, &loan.chunk, &loan.word)) == 0) {
         last = loan;
         lent++;
     }
@@ -163,7 +165,7 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
     ck_assert_uint_eq(lent, layout.class[0].blocks * layout.class[0].per_block);
     gnli_arena_free(&arena, ME, last.chunk, last.word, 0);
     borrow(ME, 200);
-    ck_assert_int_eq(gnli_arena_loan(&arena, ME, 200, &loan.chunk, &loan.word), -ENOSPC);
+    ck_assert_int_eq(gnli_arena_loan(&arena, &recent, ME, 200, &loan.chunk, &loan.word), -ENOSPC);
     close_arena();
 }
 END_TEST
@@ -218,6 +220,13 @@ static bool no_orphan(void *context, gnli_chunk chunk, uint64_t word)
     return false;
 }
 
+/* The dead one's number: nobody else is. */
+static bool is_dead(void *context, unsigned number)
+{
+    (void)context;
+    return number == OTHER;
+}
+
 static bool is_orphan(void *context, gnli_chunk chunk, uint64_t word)
 {
     (void)word;
@@ -228,7 +237,7 @@ START_TEST(sweep_frees_the_dead_one_s_loans_and_nobody_else_s)
 {
     open_arena(100, MIB);
     struct loan mine = borrow(ME, sizes[_i]), theirs = borrow(OTHER, sizes[_i]);
-    gnli_arena_sweep(&arena, ME, OTHER, no_orphan, NULL);
+    gnli_arena_sweep(&arena, ME, OTHER, is_dead, no_orphan, NULL);
     ck_assert_uint_eq(word_of(mine), mine.word);
     ck_assert_int_eq(gnli_chunk_state(word_of(theirs)), GNLI_CHUNK_FREE);
     ck_assert_uint_ne(gnli_chunk_serial(word_of(theirs)), gnli_chunk_serial(theirs.word));
@@ -245,7 +254,7 @@ START_TEST(sweep_frees_orphans_and_leaves_what_is_queued)
     uint64_t held_word = gnli_chunk_word(GNLI_CHUNK_HELD, 3, gnli_chunk_serial(orphan.word));
     atomic_store(gnli_arena_word(&arena, queued.chunk), queued_word);
     atomic_store(gnli_arena_word(&arena, orphan.chunk), held_word);
-    gnli_arena_sweep(&arena, ME, OTHER, is_orphan, &orphan.chunk);
+    gnli_arena_sweep(&arena, ME, OTHER, is_dead, is_orphan, &orphan.chunk);
     ck_assert_uint_eq(word_of(queued), queued_word);
     ck_assert_int_eq(gnli_chunk_state(word_of(orphan)), GNLI_CHUNK_FREE);
     close_arena();

@@ -3,8 +3,8 @@
  * Held messages: the cells of a mailbox, from pending to empty again. docs/protocol.md, T F D G A.
  *
  *   A: relaxed: hints, and words that a compare-and-swap checks again.
- *   B: a cell is returned, then the flag is raised (seq_cst); the flag is lowered (seq_cst), then the
- *      cells are looked at once more.
+ *   B: a cell is returned, then `returned` is raised to a new value (seq_cst); a receiver reads that
+ *      value (seq_cst), looks at the cells, and lowers it if it is the same still: receive.c, B.
  *   C: the body is in the cell before the slot says taken (release); F and A1 acquire the words first.
  *   D: a cell's memory is reserved before `cells` counts it (release); acquire in gnli_view_cells.
  *   E: relaxed: the body; C orders it.
@@ -172,9 +172,13 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     if (!change(&cell->word, hold->word,
                 gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
         return -EBADMSG;
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) /* D2 */
-        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word,
-                        gnli_mailbox_depth(mailbox));
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
+        uint64_t depth = gnli_mailbox_depth(mailbox);
+        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, depth);
+        /* Of messages of many sizes that looked at this one's only: once all are gone, at the others' too. */
+        if (depth == 0 && mailbox->view.layout.capacity == GNL_UNBOUNDED)
+            gnli_mailbox_tidy(mailbox);
+    }
     return 0;
 }
 
@@ -190,9 +194,19 @@ int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
     if (quietly)
         return 0;
     struct gnli_queue *shared = mailbox->rings[queue].queue;
-    atomic_store_explicit(&shared->returned, 1, memory_order_seq_cst); /* B */
+    gnli_raise_returned(shared);
     gnli_wake(&shared->receivers);
     return 0;
+}
+
+void gnli_raise_returned(struct gnli_queue *queue)
+{
+    uint64_t was = atomic_load_explicit(&queue->returned, memory_order_relaxed); /* A */
+
+    while (!atomic_compare_exchange_weak_explicit(&queue->returned, &was, (was + 2) | 1,
+                                                  memory_order_seq_cst,  /* B */
+                                                  memory_order_relaxed)) /* A */
+        ;
 }
 
 bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold)

@@ -5,7 +5,7 @@
 
 #define PAGE            ((uint64_t)4096)
 #define ARENA_MIN       ((uint64_t)1 << 30)
-#define ARENA_MAX       ((uint64_t)1 << 40)
+#define ARENA_MAX       ((uint64_t)1 << 39) /* all classes together: less than the 16 TiB of a file on ext4 */
 #define SLOTS_UNBOUNDED ((uint64_t)1 << 28) /* at most: a queued chunk's word names one of them */
 #define CHUNKS_BESIDE   ((uint64_t)GNLI_CELLS_MAX + 1024) /* held and loaned ones, beside those queued */
 

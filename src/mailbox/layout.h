@@ -42,7 +42,7 @@ struct gnli_cell {
 struct gnli_class {
     _Alignas(64) _Atomic uint64_t blocks; /* entries of its table in use so far */
     _Atomic uint64_t next;                /* hint: block and chunk to try first */
-    _Atomic uint64_t serial;              /* for chunks that were never used */
+    _Atomic uint64_t serial;              /* for chunks without one: never used, or their word vanished */
     _Atomic uint64_t backed;              /* bytes of memory in its blocks; a hint */
 };
 

@@ -217,6 +217,26 @@ static uid_t wanted_owner(const struct gnl_options *options)
     return options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
 }
 
+/* As people say it: a number, or a word. */
+static const char *capacity_text(char *text, size_t size, int64_t capacity)
+{
+    if (capacity == GNL_RENDEZVOUS)
+        return "rendezvous";
+    if (capacity == GNL_UNBOUNDED)
+        return "unbounded";
+    snprintf(text, size, "%lld", (long long)capacity);
+    return text;
+}
+
+static int capacity_differs(const char *subject, int64_t has, int64_t asked)
+{
+    char has_text[24], asked_text[24];
+
+    return gnli_fail(-EINVAL, "%s: exists with capacity %s, asked for %s", subject,
+                     capacity_text(has_text, sizeof has_text, has),
+                     capacity_text(asked_text, sizeof asked_text, asked));
+}
+
 /* Does what exists agree with what was asked for? */
 static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_options *options,
                            const char *subject)
@@ -229,7 +249,7 @@ static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_option
         return gnli_fail(-EPERM, "%s: made by uid %u, not by uid %u", subject, (unsigned)view->uid,
                          (unsigned)owner);
     if (options->capacity != 0 && options->capacity != view->layout.capacity)
-        return differs(subject, "capacity", view->layout.capacity, options->capacity);
+        return capacity_differs(subject, view->layout.capacity, options->capacity);
     if (options->message_max != 0 && options->message_max != view->layout.message_max)
         return differs(subject, "message_max", (long long)view->layout.message_max,
                        (long long)options->message_max);

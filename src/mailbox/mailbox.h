@@ -190,6 +190,14 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold);
  */
 int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly);
 
+/* Some cell of the queue may be returned: said after it is. Never the same value twice, see receive.c, B. */
+void gnli_raise_returned(struct gnli_queue *queue);
+
+static inline bool gnli_any_returned(uint64_t returned)
+{
+    return returned & 1;
+}
+
 /* A1 */
 bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold);
 
@@ -229,6 +237,7 @@ struct gnli_mailbox_port {
     struct gnli_spin in_spin;
     _Atomic int64_t looked_ns;  /* when it last looked around */
     _Atomic uint32_t recv_cell; /* cell that gnl_recv tries first */
+    struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
     atomic_bool unburied; /* the dead letters could not be reached: try again at the next look around */
     struct gnli_poll *_Atomic poll;

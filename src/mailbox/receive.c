@@ -3,8 +3,9 @@
  * Receiving: docs/protocol.md, R, T, D, G and A.
  *
  *   A: relaxed: hints, and what a compare-and-swap checks again.
- *   B: the flag is lowered (seq_cst), then the cells are looked at once more; a giver-back returns the
- *      cell, then raises the flag (seq_cst).
+ *   B: a giver-back returns the cell, then raises `returned` to a value that it never had (seq_cst); a
+ *      receiver reads it (seq_cst), looks at the cells, and lowers it only if it has not changed: so it
+ *      either saw the cell or leaves the mark.
  *   C: acquire of a cell's word, which T3, F4 and G1 release: carries its body; and of the dead letters'
  *      port, whose maker releases it.
  *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
@@ -146,9 +147,9 @@ static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 
 void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
 {
-    if (atomic_load_explicit(&port->unburied, memory_order_relaxed) &&              /* A */
-        atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed))     /* A */
-        atomic_store_explicit(&port->in->queue->returned, 1, memory_order_seq_cst); /* B */
+    if (atomic_load_explicit(&port->unburied, memory_order_relaxed) &&          /* A */
+        atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed)) /* A */
+        gnli_raise_returned(port->in->queue);
 }
 
 /* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
@@ -183,17 +184,16 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 
 static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
-    _Atomic uint32_t *flag = &port->in->queue->returned;
+    _Atomic uint64_t *returned = &port->in->queue->returned;
+    uint64_t seen = atomic_load_explicit(returned, memory_order_seq_cst); /* B */
 
-    if (!atomic_load_explicit(flag, memory_order_seq_cst)) /* B */
+    if (!gnli_any_returned(seen))
         return -EAGAIN;
     int result = adopt_some(port, receiving);
-    if (result != -EAGAIN)
-        return result;
-    atomic_store_explicit(flag, 0, memory_order_seq_cst); /* B */
-    result = adopt_some(port, receiving);
-    if (result != -EAGAIN)
-        atomic_store_explicit(flag, 1, memory_order_seq_cst); /* B */
+    if (result ==
+        -EAGAIN) /* none: lowered, unless one came since. Nothing is hidden from the others meanwhile. */
+        atomic_compare_exchange_strong_explicit(returned, &seen, seen - 1, memory_order_seq_cst, /* B */
+                                                memory_order_relaxed);                           /* A */
     return result;
 }
 
@@ -235,7 +235,8 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
         return -EAGAIN;
     received(port, position);
     gnli_wake_senders(port->in, position); /* R6 */
-    memcpy(receiving->data, letter.data, letter.size);
+    if (letter.size > 0)                   /* then the buffer may be NULL */
+        memcpy(receiving->data, letter.data, letter.size);
     receiving->received = letter.size;
     receiving->hold.cell = 0;
     return 0;
@@ -317,7 +318,8 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
     uint64_t position, word;
 
     return gnli_mailbox_port_usable(port) < 0 ||
-           atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst) || /* B */
+           gnli_any_returned(
+               atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst)) || /* B */
            gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 

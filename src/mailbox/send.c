@@ -164,9 +164,13 @@ static int await_receiver(struct gnli_mailbox_port *port, struct sending *sendin
                                    sending);
     if (result == 0 || !gnli_slots_retract(ring, me, sending->position)) /* Z2 */
         return 0;
-    if (sending->size > GNLI_INLINE_MAX)
-        change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), sending->loan); /* Z3 */
-    gnli_slots_abandon(ring, me, sending->position);                                            /* Z4 */
+    if (sending->size > GNLI_INLINE_MAX) {
+        /* With a new serial: sent again through this slot it must not look the same to a stopped sweep. */
+        uint64_t loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(sending->loan) + 1);
+        change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), loan); /* Z3 */
+        sending->loan = loan;
+    }
+    gnli_slots_abandon(ring, me, sending->position); /* Z4 */
     gnli_wake(&ring->queue->senders);
     return timeout == GNL_NOWAIT && result == -ETIMEDOUT ? -EAGAIN : result;
 }
@@ -211,7 +215,8 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
 
     int result = gnli_mailbox_usable(mailbox);
     if (result == 0)
-        result = gnli_arena_loan(&mailbox->view.arena, gnli_mailbox_me(mailbox), size, chunk, word);
+        result =
+            gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
     return result;
 }
 
@@ -323,6 +328,7 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
         .data = message->data, .size = message->size, .chunk = loan->name, .loan = loan->word
     };
     int result = send_and_wait(port, &sending, timeout);
+    loan->word = sending.loan;
     if (result == 0) {
         end_loan(port, ticket, message->size > GNLI_INLINE_MAX);
         message->port_ = NULL;

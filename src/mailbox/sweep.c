@@ -3,9 +3,10 @@
  * What the dead left, and memory that lies idle. docs/protocol.md, Mending and Unbounded.
  *
  *   A: relaxed: advice, and words that a compare-and-swap checks again.
- *   B: what a sweep returned is visible (release in the cell's word) before the flag that says so is
- *      raised (seq_cst); a receiver lowers the flag (seq_cst), then looks at the cells once more.
- *   C: acquire of a word or state, which whoever changed it released: carries what belongs to it.
+ *   B: what a sweep returned is visible (release in the cell's word) before `returned`, which says so, is
+ *      raised (seq_cst): receive.c, B.
+ *   C: acquire of a word or state, which whoever changed it released: carries what belongs to it. So a block
+ *      is reserved again only after the hole that was made of it.
  *   D: moving `reserved` on (seq_cst) after its memory is there; readers acquire (ring/slots.h, D).
  */
 #include "mailbox/mailbox.h"
@@ -14,8 +15,10 @@
 
 #include "base/errors.h"
 
-#define SLOTS_A_BLOCK  2048 /* of an unbounded ring, that get and lose their memory together */
-#define BLOCKS_AT_ONCE 64
+#define SLOTS_A_BLOCK      2048 /* of an unbounded ring, that get and lose their memory together */
+#define BLOCKS_AT_ONCE     64
+#define RELEASE_OWNER_BITS 12
+#define CELL_TRIES         8 /* a dead one's word changes three times: pending, held, returned or empty */
 
 static bool before(uint64_t a, uint64_t b)
 {
@@ -50,6 +53,17 @@ static void undo(void *context, unsigned queue, uint64_t index, uint64_t word)
     gnli_cell_undo_claim(&mailbox->view, &mailbox->rings[queue], index, word);
 }
 
+/* queue->release: the number of a block of positions, and the participant that gives it back; 0: nobody. */
+static uint64_t release_block(uint64_t release)
+{
+    return release >> RELEASE_OWNER_BITS;
+}
+
+static unsigned release_owner(uint64_t release)
+{
+    return release & ((1u << RELEASE_OWNER_BITS) - 1);
+}
+
 /* U1: the block at `reserved` gets its memory; `position` lies beyond that. */
 static int reserve(void *context, unsigned queue, uint64_t position)
 {
@@ -64,12 +78,9 @@ static int reserve(void *context, unsigned queue, uint64_t position)
         return 0;
     if (index >= ring->count || index % SLOTS_A_BLOCK != 0)
         return -EBADMSG;
-    if (ring->unbounded &&
-        gnli_slots_distance(ring, atomic_load_explicit(&ring->queue->floor, memory_order_relaxed), /* A */
-                            reserved) +
-                SLOTS_A_BLOCK >
-            (int64_t)ring->count)
-        return -ENOSPC; /* all slots there are */
+    uint64_t release = atomic_load_explicit(&ring->queue->release, memory_order_acquire); /* C */
+    if (ring->unbounded && reserved / SLOTS_A_BLOCK - release_block(release) >= ring->count / SLOTS_A_BLOCK)
+        return -ENOSPC; /* all slots there are, but for those that are yet to be given back */
     int result = gnli_file_reserve(mailbox->view.file, offset, slots * sizeof(struct gnli_slot));
     if (result < 0)
         return result;
@@ -92,20 +103,38 @@ const struct gnli_slots_owner gnli_mailbox_slots_owner = {
 
 /* ---- memory of consumed slots ---- */
 
+/* U4 for a block that is ours to give back: floor first, then the words, then the hole. */
+static void release_block_of(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64_t block)
+{
+    uint64_t position = block * SLOTS_A_BLOCK;
+
+    if (gnli_slots_raise_floor(ring, position, position + SLOTS_A_BLOCK))
+        gnli_file_punch(mailbox->view.file,
+                        mailbox->view.layout.slots_at[ring->number] +
+                            gnli_slots_index(ring, position) * sizeof(struct gnli_slot),
+                        SLOTS_A_BLOCK * sizeof(struct gnli_slot));
+}
+
 void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
 {
+    _Atomic uint64_t *release = &ring->queue->release;
     uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* A */
+    unsigned me = gnli_mailbox_me(mailbox);
 
-    for (unsigned i = 0; i < BLOCKS_AT_ONCE; i++) {
-        uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
-        uint64_t index = gnli_slots_index(ring, floor);
-        if (index % SLOTS_A_BLOCK != 0 || before(head, floor + SLOTS_A_BLOCK))
+    for (unsigned i = 0; i < BLOCKS_AT_ONCE && ring->unbounded; i++) {
+        uint64_t word = atomic_load_explicit(release, memory_order_acquire); /* C */
+        uint64_t block = release_block(word);
+        unsigned owner = release_owner(word);
+        if (owner == 0 ? before(head, (block + 1) * SLOTS_A_BLOCK) : !dead(mailbox, owner))
             return;
-        /* U4: floor first, then the words, then the hole. */
-        if (gnli_slots_raise_floor(ring, floor, floor + SLOTS_A_BLOCK))
-            gnli_file_punch(mailbox->view.file,
-                            mailbox->view.layout.slots_at[ring->number] + index * sizeof(struct gnli_slot),
-                            SLOTS_A_BLOCK * sizeof(struct gnli_slot));
+        uint64_t ours = block << RELEASE_OWNER_BITS | me;
+        if (!atomic_compare_exchange_strong_explicit(release, &word, ours, memory_order_acquire, /* C */
+                                                     memory_order_relaxed))                      /* A */
+            return;
+        release_block_of(mailbox, ring, block);
+        atomic_compare_exchange_strong_explicit(release, &ours, (block + 1) << RELEASE_OWNER_BITS,
+                                                memory_order_release,  /* C */
+                                                memory_order_relaxed); /* A */
     }
 }
 
@@ -125,6 +154,8 @@ uint64_t gnli_mailbox_depth(struct gnli_mailbox *mailbox)
 
 void gnli_mailbox_tidy(struct gnli_mailbox *mailbox)
 {
+    for (unsigned i = 0; i < mailbox->view.layout.queues; i++)
+        gnli_mailbox_release_slots(mailbox, &mailbox->rings[i]);
     if (gnli_arena_bloated(&mailbox->view.arena) && gnli_mailbox_depth(mailbox) == 0)
         gnli_arena_trim(&mailbox->view.arena, gnli_mailbox_me(mailbox), false);
 }
@@ -150,29 +181,34 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
 }
 
-/* W1, W2 */
+/* W1, W2: until the cell's word no longer names the dead one; others may finish its slot meanwhile (F4). */
 static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
 {
     _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
-    uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
 
-    if (gnli_cell_owner(word) != number)
-        return;
-    if (gnli_cell_phase(word) != GNLI_CELL_PENDING && gnli_cell_phase(word) != GNLI_CELL_HELD)
-        return;
-    if (finish_origin(mailbox, cell))
-        word = atomic_load_explicit(at, memory_order_acquire); /* C */
-    if (gnli_cell_owner(word) != number)
-        return;
-    uint64_t next;
-    if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
-        next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
-    else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
-        next = gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
-    else
-        return;
-    atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
-                                            memory_order_relaxed);                 /* A */
+    for (unsigned tries = 0; tries < CELL_TRIES; tries++) {
+        uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
+        uint64_t next;
+        if (gnli_cell_owner(word) != number)
+            return;
+        if (gnli_cell_phase(word) == GNLI_CELL_PENDING)
+            next = gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(word) + 1);
+        else if (gnli_cell_phase(word) == GNLI_CELL_HELD)
+            next =
+                gnli_cell_word(GNLI_CELL_RETURNED, 0, gnli_cell_deliveries(word), gnli_cell_serial(word) + 1);
+        else
+            return;
+        /*
+         * Asked after the word was read, lest the number be another's; and before the slot is, lest it be
+         * taken yet.
+         */
+        if (!dead(mailbox, number))
+            return;
+        if (finish_origin(mailbox, cell))
+            continue;
+        atomic_compare_exchange_strong_explicit(at, &word, next, memory_order_release, /* B */
+                                                memory_order_relaxed);                 /* A */
+    }
 }
 
 /* W3 */
@@ -197,30 +233,50 @@ static void sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, un
     }
 }
 
+/* W1 to W4; any number of processes may be at it. */
+static void mend(struct gnli_mailbox *mailbox, unsigned number)
+{
+    struct gnli_view *view = &mailbox->view;
+    bool returned = false;
+
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        sweep_cell(mailbox, number, cell);
+        uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* D */
+        returned |= gnli_cell_phase(word) ==
+                    GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
+    }
+    for (unsigned i = 0; i < view->layout.queues; i++) {
+        sweep_ring(mailbox, &mailbox->rings[i], number);
+        gnli_mailbox_release_slots(mailbox, &mailbox->rings[i]);
+    }
+    gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, dead, gnli_cell_orphan, mailbox);
+    for (unsigned i = 0; i < view->layout.queues; i++) {
+        struct gnli_queue *queue = mailbox->rings[i].queue;
+        if (returned)
+            gnli_raise_returned(queue); /* before W5: killed in between, the next sweep does it */
+        gnli_wake(&queue->receivers);
+        gnli_wake(&queue->senders);
+    }
+}
+
 bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
 {
     struct gnli_view *view = &mailbox->view;
     struct gnli_participant *record = &view->participants[number];
+    bool swept = false;
 
+    if (!dead(mailbox, number))
+        return false;
+    /* Without the lock first: who is stopped with it holds up the number, not the messages. */
+    mend(mailbox, number);
     if (!gnli_participant_admit(view->file, number))
         return false;
-    bool swept = false;
     if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number)) {
-        for (unsigned cell = 1; cell < gnli_view_cells(view); cell++)
-            sweep_cell(mailbox, number, cell);
-        for (unsigned i = 0; i < view->layout.queues; i++)
-            sweep_ring(mailbox, &mailbox->rings[i], number);
-        gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, gnli_cell_orphan, mailbox);
+        mend(mailbox, number); /* once more: it may have been another process's number since */
         gnli_participant_add_up(record, &view->header->sent);
         gnli_participant_leave(view->file, view->participants, number); /* W5 */
         swept = true;
-        for (unsigned i = 0; i < view->layout.queues; i++) {
-            struct gnli_queue *queue = mailbox->rings[i].queue;
-            atomic_store_explicit(&queue->returned, 1, memory_order_seq_cst); /* B */
-            gnli_wake(&queue->receivers);
-            gnli_wake(&queue->senders);
-        }
     }
     gnli_participant_admit_end(view->file, number);
     return swept;

@@ -51,11 +51,10 @@ static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *pati
             gnli_pause();
             int result = attempt(port, context);
             if (result != -EAGAIN) {
-                gnli_spin_paid(patience->spin);
+                gnli_spin_waited(patience->spin, 0);
                 return result;
             }
         }
-    gnli_spin_in_vain(patience->spin);
     return -EAGAIN;
 }
 
@@ -108,8 +107,11 @@ int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience
     unsigned me = gnli_mailbox_me(port->mailbox);
     atomic_fetch_add_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     result = spin(port, patience, deadline, attempt, context);
-    if (result == -EAGAIN)
+    if (result == -EAGAIN) {
+        int64_t start = gnli_now_ns();
         result = sleep_on(port, patience, deadline, attempt, context);
+        gnli_spin_waited(patience->spin, gnli_now_ns() - start);
+    }
     if (gnli_mailbox_me(port->mailbox) == me) /* else that record is not ours any more */
         atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
     return result;

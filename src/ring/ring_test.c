@@ -563,7 +563,7 @@ START_TEST(floor_over_a_living_claim_keeps_its_page)
     for (uint32_t i = 1; i < 16; i++)
         ck_assert_int_eq(receive(), i);
     ck_assert(!gnli_slots_raise_floor(&ring, 0, 16));
-    ck_assert(!gnli_slots_raise_floor(&ring, 0, 16)); /* it is raised already */
+    ck_assert(!gnli_slots_raise_floor(&ring, 0, 16)); /* it is raised already, and the claim is there still */
     ck_assert_uint_eq(atomic_load(&queue.floor), 16);
     ck_assert_uint_eq(gnli_slots_index(&ring, held_up), 0);
 }

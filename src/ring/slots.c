@@ -8,8 +8,9 @@
 #include "wait/futex.h"
 
 #define PREFETCH_AHEAD ((uint64_t)16)
-#define CLAIM_LOOKS    7  /* at a claim in the making before looking past it, each after twice the pauses */
-#define RESERVES_MAX   16 /* more of them in one call is nonsense in the hints */
+#define CLAIM_LOOKS    7    /* at a claim in the making before looking past it, each after twice the pauses */
+#define MEND_TRIES     8192 /* more than there can be participants */
+#define RESERVES_MAX   16   /* more of them in one call is nonsense in the hints */
 #define COUNT_EXACTLY  ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
@@ -108,8 +109,8 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
-    if (!room_after(ring, t))
-        return -EAGAIN;
+    if (!room_after(ring, t)) /* that holds for this lap only: others may have gone on meanwhile */
+        return atomic_load_explicit(&slot->word, memory_order_relaxed) == word ? -EAGAIN : 0; /* F */
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
     bool done =
@@ -208,8 +209,8 @@ int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
     /* Soon ours to write: have the lines here by then. */
     if (ring->count > 2 * PREFETCH_AHEAD) {
         index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
-        __builtin_prefetch(&ring->slots[index], 1);
-        __builtin_prefetch((char *)&ring->slots[index] + 64, 1);
+        gnli_prefetch_write(&ring->slots[index]);
+        gnli_prefetch_write((char *)&ring->slots[index] + 64);
     }
     return 0;
 }
@@ -247,7 +248,10 @@ enum look { LOOK_AGAIN, LOOK_CONSUMED, LOOK_EMPTY, LOOK_CLAIMED, LOOK_READY };
 /* R1 at one place; what can be mended without asking the kernel is mended. */
 static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, enum look *look)
 {
-    *word = atomic_load_explicit(&gnli_slots_at(ring, position)->word, memory_order_seq_cst); /* A C */
+    struct gnli_slot *slot = gnli_slots_at(ring, position);
+
+    *word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* A C */
+    __builtin_prefetch((char *)slot + 64);                           /* on its way together with the word */
     int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, position));
 
     if (ahead > 0) {
@@ -352,7 +356,7 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
                 continue;
             }
             if (cursor->skipped_count == GNLI_SKIPPED_MAX)
-                return -EAGAIN; /* so many stopped at once: wait for one of them */
+                break; /* so many at once; but is there something for us among them, or to forget? */
             cursor->skipped[cursor->skipped_count++] = p;
             cursor->resume = gnli_slots_after(ring, p);
             continue;
@@ -369,6 +373,8 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
             *word = earlier;
             return 0;
         }
+        if (look == LOOK_CLAIMED && cursor->skipped_count < GNLI_SKIPPED_MAX)
+            continue;
         *position = p;
         return look == LOOK_READY ? 0 : -EAGAIN;
     }
@@ -456,26 +462,40 @@ void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uin
 int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
 {
     struct gnli_slot *slot = gnli_slots_at(ring, position);
-    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* A */
-    enum gnli_phase phase = gnli_word_phase(word);
 
-    if (phase != GNLI_CLAIMED && phase != GNLI_TAKEN)
-        return 0;
-    if (dead != 0 && gnli_word_owner(word) != dead)
-        return 0;
-    if (phase == GNLI_TAKEN)
-        return finish(ring, position, word);
-    if (owner_dead(ring, word))
-        free_claim(ring, position, word); /* M1 */
-    return 0;
+    /*
+     * Until the word does not name it any more: S7 by those who asked before the death makes M1 fail, at
+     * most once for each of them.
+     */
+    for (unsigned tries = 0; tries < MEND_TRIES; tries++) {
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* A */
+        enum gnli_phase phase = gnli_word_phase(word);
+        if (phase != GNLI_CLAIMED && phase != GNLI_TAKEN)
+            return 0;
+        if (dead != 0 && gnli_word_owner(word) != dead)
+            return 0;
+        if (phase == GNLI_CLAIMED && !owner_dead(ring, word))
+            return 0;
+        if (phase == GNLI_CLAIMED) {
+            free_claim(ring, position, word); /* M1 */
+        } else {
+            int result = finish(ring, position, word);
+            if (result < 0)
+                return result;
+        }
+    }
+    return -EAGAIN;
 }
 
 bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t position)
 {
+    uint64_t floor = from;
+
     /* U4 */
-    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &from, position,
-                                                 memory_order_seq_cst,  /* E */
-                                                 memory_order_relaxed)) /* F */
+    if (!atomic_compare_exchange_strong_explicit(&ring->queue->floor, &floor, position,
+                                                 memory_order_seq_cst,    /* E */
+                                                 memory_order_seq_cst) && /* E */
+        floor != position) /* moved already by one who died at it */
         return false;
     for (uint64_t p = from; p != position; p = gnli_slots_after(ring, p)) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_seq_cst); /* E */

@@ -35,9 +35,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "ring/word.h"
+#include "wait/futex.h"
 
 #define GNLI_INLINE_MAX 96 /* bytes of a message that a slot itself holds */
 
@@ -70,11 +72,14 @@ struct gnli_queue {
     _Alignas(128) _Atomic uint64_t head;
     _Alignas(128) _Atomic uint64_t floor; /* positions before it are gone (unbounded rings) */
     _Atomic uint64_t reserved;            /* positions from here on have no memory yet */
-    _Atomic uint32_t returned;            /* some held cell may have been given back */
+    _Atomic uint64_t
+        release; /* unbounded: which block of consumed slots is next to be given back, and by whom */
+    _Atomic uint64_t returned; /* odd: some held cell may have been given back; grows each time one is */
     struct gnli_sleepers receivers;
     struct gnli_sleepers senders;
 };
 _Static_assert(sizeof(struct gnli_queue) == 640, "layout");
+_Static_assert(offsetof(struct gnli_queue, returned) == 280, "layout");
 
 #define GNLI_ALL_RESERVED ((uint64_t)1 << 62)
 
@@ -183,11 +188,14 @@ static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t p
     uint64_t index = gnli_slots_index(ring, position) + GNLI_BACKLOG_AHEAD;
     const char *slot = (const char *)&ring->slots[index < ring->count ? index : index % ring->count];
 
-    __builtin_prefetch(slot, 1); /* its word is ours to change */
+    gnli_prefetch_write(slot); /* its word is ours to change */
     __builtin_prefetch(slot + 64);
 }
 
-/* M1 and F for one slot, if its word names `dead` (0: any dead owner). For sweeps. */
+/*
+ * M1 and F for one slot, until its word does not name `dead` (0: any dead owner) any more. For sweeps.
+ * -EAGAIN it does still, -EBADMSG.
+ */
 int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead);
 
 /* U4: moves the floor to `position`; true if all words before it since `from` are free of owners. */

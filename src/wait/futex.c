@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 
+#define SPIN_MIN_NS 1000
 #define LAG_FIRST   16 /* pauses */
 #define LAG_MAX     64
 #define RUN_PAYS    4
@@ -102,19 +103,12 @@ int32_t gnli_spin_budget_ns(struct gnli_spin *spin)
     return atomic_load_explicit(&spin->budget_ns, memory_order_relaxed); /* A */
 }
 
-void gnli_spin_paid(struct gnli_spin *spin)
+void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns)
 {
-    int32_t budget = gnli_spin_budget_ns(spin);
+    int32_t budget = gnli_spin_budget_ns(spin), next = GNLI_SPIN_MAX_NS;
 
-    if (budget < GNLI_SPIN_MAX_NS)
-        atomic_store_explicit(&spin->budget_ns, budget * 2 > GNLI_SPIN_MAX_NS ? GNLI_SPIN_MAX_NS : budget * 2,
-                              memory_order_relaxed); /* A */
-}
-
-void gnli_spin_in_vain(struct gnli_spin *spin)
-{
-    int32_t budget = gnli_spin_budget_ns(spin);
-
-    if (budget > 1000)
-        atomic_store_explicit(&spin->budget_ns, budget / 2, memory_order_relaxed); /* A */
+    if (slept_ns > 2 * GNLI_SPIN_MAX_NS)
+        next = budget > 2 * SPIN_MIN_NS ? budget / 2 : SPIN_MIN_NS;
+    if (budget > 0 && next != budget)
+        atomic_store_explicit(&spin->budget_ns, next, memory_order_relaxed); /* A */
 }

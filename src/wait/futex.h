@@ -24,6 +24,16 @@ void gnli_futex_wait_many(const struct gnli_futex_one *words, unsigned count, in
 /* Wakes all who sleep on the word. */
 void gnli_futex_wake(_Atomic uint32_t *word);
 
+/* Asks for a cache line that is to be written. For plain x86-64 the compiler would only ask to read it. */
+static inline void gnli_prefetch_write(const void *line)
+{
+#if defined __x86_64__
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
+}
+
 static inline void gnli_pause(void)
 {
 #if defined __x86_64__
@@ -37,8 +47,8 @@ static inline void gnli_pause(void)
  * How a waiter spins before it sleeps. One of these a port and direction; threads may share it, since
  * it only advises.
  *
- * How long: it pays where another core can bring what is awaited in less time than sleeping and
- * waking take; a waiter that spun in vain spins less the next time, and more again when it paid.
+ * How long: as long as sleeping and waking would take, if that may be enough. A sleep that was over soon
+ * tells that spinning would have done; a long one, that the next wait had better spin less.
  *
  * How closely: who looks all the time at the very place that the other side writes next takes its
  * cache line away again and again, and both go at the pace of the line. In a stream of messages it is
@@ -55,12 +65,12 @@ struct gnli_spin {
     _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
 
-#define GNLI_SPIN_MAX_NS 20000
+#define GNLI_SPIN_MAX_NS 50000
 
 void gnli_spin_init(struct gnli_spin *spin);
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin);
-void gnli_spin_paid(struct gnli_spin *spin);
-void gnli_spin_in_vain(struct gnli_spin *spin);
+/* The wait has ended, after sleeping so long; 0: it was over while spinning. */
+void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns);
 
 /* A wait begins: the run has ended. Lags if that is what pays. */
 void gnli_spin_lag(struct gnli_spin *spin);

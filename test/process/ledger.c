@@ -285,6 +285,8 @@ struct gnl_port_info ledger_finish(struct ledger *ledger)
     check_capacity(scenario, first, second);
     if (scenario->two_way)
         check_capacity(scenario, second, first);
+    gnl_message message;
+    ck_assert_int_eq(gnl_take(second, &message, GNL_NOWAIT), -EAGAIN);
     ck_assert_uint_eq(count_participants(true), 1);
     ck_assert_uint_eq(count_participants(false), 0);
     struct gnl_port_info info = inspect_mailbox();

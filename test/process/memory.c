@@ -183,6 +183,33 @@ START_TEST(holding_many_messages_when_memory_is_full_loses_none)
 }
 END_TEST
 
+/* ---- memory given back ---- */
+
+static size_t mixed_size(uint64_t number)
+{
+    return number % 4 == 3 ? 9000 : number % 4 == 2 ? 300 : 64;
+}
+
+START_TEST(unbounded_mailbox_that_is_drained_by_count_has_given_its_memory_back)
+{
+    enum { MESSAGES = 8000 };
+    gnl_port *port = open_port(&(struct gnl_options){ .capacity = GNL_UNBOUNDED });
+    uint64_t empty = inspect_mailbox().bytes;
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < MESSAGES; i++)
+            send_large(port, i, mixed_size(i));
+        ck_assert_uint_gt(inspect_mailbox().bytes, 18 << 20);
+        for (uint64_t i = 0; i < MESSAGES; i++)
+            ck_assert_uint_eq(receive_number(port), i);
+        uint64_t bytes = inspect_mailbox().bytes;
+        ck_assert_msg(bytes < empty + (4 << 20), "%lu bytes stay, %lu when it was new", bytes, empty);
+    }
+    close_port(port);
+    remove_mailbox();
+}
+END_TEST
+
 /* ---- a disk ---- */
 
 START_TEST(mailbox_on_a_disk_works_and_survives_kills)
@@ -356,6 +383,7 @@ int main(void)
     tcase_add_test(full, unbounded_mailbox_is_full_when_memory_is_and_what_was_accepted_arrives);
     tcase_add_test(full, small_chunks_are_refused_when_memory_is_full_and_what_was_accepted_arrives);
     tcase_add_test(full, holding_many_messages_when_memory_is_full_loses_none);
+    tcase_add_test(full, unbounded_mailbox_that_is_drained_by_count_has_given_its_memory_back);
     tcase_add_test(disk, mailbox_on_a_disk_works_and_survives_kills);
     tcase_add_test(limits, file_size_limit_is_an_error_and_no_signal);
     tcase_add_test(limits, running_out_of_descriptors_is_emfile_and_leaks_none);

@@ -45,7 +45,7 @@ static int in_post(gnl_port *port)
 
     require(gnl_loan(port, &message, 5000, PATIENCE) == 0);
     int result = gnl_post(port, &message, GNL_FOREVER);
-    require(result < 0 && gnl_done(&message) == 0);
+    require(result < 0 && gnl_done(&message) == -EIDRM);
     return result;
 }
 

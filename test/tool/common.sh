@@ -9,6 +9,7 @@ export GINNEL_DIR="$room/names"
 mkdir -m 0700 "$GINNEL_DIR"
 started=
 cleanup() {
+    trap '' INT TERM HUP # a second signal must not end this
     for pid in $started; do
         # The commands of a worker are process groups of their own.
         commands=$(cat "/proc/$pid/task/"*/children 2>/dev/null) || :

@@ -26,3 +26,5 @@ status 3 ginnel recv mailbox:meet --timeout 0
 # What exists and what is asked for must agree.
 status 1 ginnel send mailbox:full --capacity 4 "$room/five"
 said "mailbox 'full': exists with capacity 3, asked for 4"
+status 1 ginnel send mailbox:meet --capacity unbounded "$room/five"
+said "mailbox 'meet': exists with capacity rendezvous, asked for unbounded"

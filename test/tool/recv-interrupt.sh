@@ -26,7 +26,7 @@ exec 3<&-
 left=$(field mailbox:i 's["queued"]')
 [ "$left" -gt 0 ] || fail "nothing was left: the pipe took it all"
 ginnel recv mailbox:i --count "$left" >"$room/rest"
-{ grep -x '[0-9]\{100\}' "$room/piped"; cat "$room/rest"; } | sort | cmp - "$room/numbers"
+{ awk 'length($0) == 100 && !/[^0-9]/' "$room/piped"; cat "$room/rest"; } | sort | cmp - "$room/numbers"
 
 # Waiting for a message.
 start_into "$room/nothing" recv mailbox:i

@@ -26,8 +26,8 @@ ginnel recv mailbox:k --info --timeout 300ms >"$room/rest" || :
 same "redelivered, by --info" "$(grep -c 'deliveries=2 redelivered=yes' "$room/rest")" "$held"
 same "redelivered, by stat" "$(field mailbox:k 's["redelivered"]')" "$held"
 # All are there; twice only what is flagged.
-{ grep -x '[0-9]\{100\}' "$room/piped"; grep -x '[0-9]\{100\}' "$room/rest"; } | sort >"$room/all"
+{ awk 'length($0) == 100 && !/[^0-9]/' "$room/piped"; awk 'length($0) == 100 && !/[^0-9]/' "$room/rest"; } | sort >"$room/all"
 uniq "$room/all" | cmp - "$room/numbers"
-grep -A 1 'redelivered=yes' "$room/rest" | grep -x '[0-9]\{100\}' | sort >"$room/flagged"
+grep -A 1 'redelivered=yes' "$room/rest" | awk 'length($0) == 100 && !/[^0-9]/' | sort >"$room/flagged"
 uniq -d "$room/all" | comm -23 - "$room/flagged" >"$room/unflagged"
 same "twice, but not flagged" "$(wc -l <"$room/unflagged")" 0

@@ -10,19 +10,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Opens the mailbox of this run to look at it, without joining, if there is one; and closes it. */
+void audit_open(void);
+void audit_close(void);
+
+/* Is a participant in use besides the two (0: none)? A dead one is until it was swept. */
+bool audit_others(pid_t one, pid_t other);
+
+/* After a sweep: reports words that name a participant whose number may be given out again. */
+void audit_numbers(void);
+
+/* Is a slot taken and not yet free: is somebody between T3 and F6? */
+bool audit_taken(void);
+
 /*
  * Of a mailbox that is empty and that nobody is inside of: reports every slot, cell and chunk that is
- * not free, every participant besides the two (0: none), and memory that the counts know nothing of.
+ * not free, every participant besides the two, and memory that the counts know nothing of.
  * *bytes: of memory that it occupies.
  */
 void audit(pid_t one, pid_t other, uint64_t *bytes);
 
 /*
- * Seeing changes: watch_begin opens the mailbox that is tortured (or waits for it to appear),
- * watch_changed says whether the part of it that governs the rest has changed since the last time.
+ * Seeing changes: from audit_watch on, audit_changed says whether the part of the mailbox that governs
+ * the rest has changed since the last time.
  */
-void watch_begin(void);
-bool watch_changed(bool after_system_call);
-void watch_end(void);
+void audit_watch(void);
+bool audit_changed(bool after_system_call);
 
 #endif

@@ -393,6 +393,21 @@ static void leave_ready_huge(void)
 }
 static void leave_run_nothing(void) {}
 
+static void went_on(const char *what)
+{
+    if (me.result != 0)
+        found(WRONG, "a %s that was stopped while others went past it returned %zd", what, me.result);
+}
+
+static void leave_after_send(void)
+{
+    after_send(), went_on("send");
+}
+static void leave_after_take(void)
+{
+    after_take(), went_on("take");
+}
+
 /* ---- the table ---- */
 
 const struct operation operations[] = {
@@ -442,7 +457,9 @@ const struct operation operations[] = {
     { .name = "send-huge",
       .what = "gnl_send of 9000 bytes",
       .capacity = 4,
+      .huge = true,
       .ready = ready_send_huge,
+      .coarser = 3,
       .run = run_send_huge,
       .after = after_send,
       .costs_a_place = true },
@@ -481,14 +498,19 @@ const struct operation operations[] = {
       .set = set_three_gone,
       .leave_ready = leave_ready_send,
       .leave_run = leave_run_send,
-      .leave = LEFT_STOPPED,
+      .leave = LEFT_STOPPED_CLAIMING,
+      .leave_after = leave_after_send,
       .again = again_three_less_two,
       .ready = ready_send_small,
       .run = run_send_small,
       .after = after_send,
       .costs_a_place = true },
     { .name = "loan-large", .what = "gnl_loan of 1500 bytes", .capacity = 4, .run = run_loan_large },
-    { .name = "loan-huge", .what = "gnl_loan of 9000 bytes", .capacity = 4, .run = run_loan_huge },
+    { .name = "loan-huge",
+      .what = "gnl_loan of 9000 bytes",
+      .capacity = 4,
+      .huge = true,
+      .run = run_loan_huge },
     { .name = "post",
       .what = "gnl_post of a loan",
       .capacity = 4,
@@ -504,6 +526,7 @@ const struct operation operations[] = {
     { .name = "drop-huge",
       .what = "gnl_done of a loan of 9000 bytes",
       .capacity = 4,
+      .huge = true,
       .ready = ready_drop_huge,
       .run = run_drop },
 
@@ -600,6 +623,7 @@ const struct operation operations[] = {
     { .name = "done-huge",
       .what = "gnl_done of 9000 bytes",
       .capacity = 4,
+      .huge = true,
       .set = set_huge,
       .ready = ready_done,
       .run = run_done,
@@ -643,6 +667,7 @@ const struct operation operations[] = {
       .run = run_done,
       .after = after_done,
       .mate = MATE_RECEIVES,
+      .heir = true,
       .coarser = 8 },
 
     { .name = "adopt",
@@ -670,6 +695,18 @@ const struct operation operations[] = {
       .after = after_adopting_recv,
       .gives_back = true,
       .receives = true },
+    { .name = "finish",
+      .what = "gnl_take that finishes what a stopped taker has begun",
+      .capacity = 4,
+      .set = set_three,
+      .leave_ready = ready_open,
+      .leave_run = run_take,
+      .leave = LEFT_STOPPED_TAKING,
+      .leave_after = leave_after_take,
+      .run = run_take,
+      .after = after_take,
+      .gives_back = true,
+      .receives = true },
     { .name = "sweep-send",
       .what = "gnl_take that mends what a sender, killed anywhere, left",
       .capacity = 4,
@@ -680,6 +717,7 @@ const struct operation operations[] = {
       .again = again_one_at_rest,
       .run = run_take,
       .after = after_take,
+      .mends = true,
       .gives_back = true,
       .receives = true },
     { .name = "sweep-take",
@@ -691,18 +729,22 @@ const struct operation operations[] = {
       .leave = LEFT_ANYWHERE,
       .run = run_take,
       .after = after_take,
+      .mends = true,
       .gives_back = true,
       .receives = true },
     { .name = "sweep-huge",
       .what = "gnl_take that mends large chunks of a dead sender",
       .capacity = 4,
+      .huge = true,
       .set = set_huge,
       .leave_ready = leave_ready_huge,
       .leave_run = run_send_huge,
       .leave = LEFT_ANYWHERE,
       .again = again_one_at_rest,
+      .coarser = 2,
       .run = run_take,
       .after = after_take,
+      .mends = true,
       .gives_back = true,
       .receives = true },
 
@@ -718,6 +760,7 @@ const struct operation operations[] = {
       .capacity = GNL_UNBOUNDED,
       .set = set_block_and_receive,
       .ready = ready_recv,
+      .coarser = 4,
       .run = run_recv,
       .after = after_recv,
       .receives = true },

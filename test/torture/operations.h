@@ -26,11 +26,13 @@ struct operation {
     /* Remains: another process, that is stepped into leave_run before the operation begins. */
     void (*leave_ready)(void);
     void (*leave_run)(void);
+    void (*leave_after)(void); /* those that go on: enters the outcome in the ledger */
     enum {
-        LEFT_ANYWHERE, /* and killed at a step that is another one in each run */
-        LEFT_CLAIMING, /* and killed with a place of the queue claimed */
-        LEFT_STOPPED,  /* and left stopped there, alive; it goes on afterwards */
-        LEFT_AT_END,   /* and killed when it is over */
+        LEFT_ANYWHERE,         /* and killed at a step that is another one in each run */
+        LEFT_CLAIMING,         /* and killed with a place of the queue claimed */
+        LEFT_STOPPED_CLAIMING, /* and left stopped there, alive; it goes on afterwards */
+        LEFT_STOPPED_TAKING,   /* the same with a slot that is taken and not yet free */
+        LEFT_AT_END,           /* and killed when it is over */
     } leave;
     void (*again)(void); /* survivor: after the remains */
 
@@ -38,6 +40,9 @@ struct operation {
     bool costs_a_place; /* stopped inside, it may cost one place of the capacity */
     bool gives_back;    /* the victim gives back itself: redelivery is no theft */
     bool receives;      /* and has to find something when it goes on */
+    bool heir;          /* the mate is to wake up by what the victim leaves alone */
+    bool mends;         /* the remains' messages; stopped in that, others must get them all the same */
+    bool huge;          /* chunks with a block of their own are used */
     bool absent;        /* the mailbox is not there before: it is the victim who makes it */
     bool removes;       /* the mailbox is not there afterwards */
     int64_t result;     /* that the operation has when nobody disturbs it */

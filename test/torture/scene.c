@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "operations.h"
 #include "step.h"
 
@@ -41,24 +43,34 @@ int64_t took_since(int64_t start)
     return took;
 }
 
-const char *scene_directory(void)
+void scene_directory_make(void)
 {
-    return directory;
-}
-
-void scene_prepare(void)
-{
-    scene = mmap(NULL, sizeof *scene, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (scene == MAP_FAILED || !mkdtemp(directory) || setenv("GINNEL_DIR", directory, 1) != 0) {
-        perror("torture: cannot prepare");
+    if (!mkdtemp(directory)) {
+        perror("torture: cannot make a directory");
         exit(2);
     }
-    memset(scene, 0, sizeof *scene);
 }
 
-void scene_end(void)
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
 {
-    rmdir(directory);
+    return remove(path);
+}
+
+void scene_directory_remove(void)
+{
+    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void scene_prepare(unsigned worker)
+{
+    signal(SIGINT, SIG_DFL);
+    size_t length = strlen(directory);
+    snprintf(directory + length, sizeof directory - length, "/%u", worker);
+    scene = mmap(NULL, sizeof *scene, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (scene == MAP_FAILED || setenv("GINNEL_DIR", directory, 1) != 0) {
+        perror("torture: cannot prepare");
+        _exit(2);
+    }
 }
 
 /* ---- the other processes ---- */
@@ -100,8 +112,8 @@ static void play_remains(const struct operation *operation)
     step_mark();
     operation->leave_run();
     step_mark();
-    if (operation->leave == LEFT_STOPPED)
-        atomic_store(&ledger_letter(me.sending[0])->fate, me.result == 0 ? SENT : REFUSED);
+    if (operation->leave_after)
+        operation->leave_after();
     step_mark();
 }
 
@@ -179,6 +191,7 @@ void scene_clear(struct cast *cast)
         step_kill(cast->mate);
     if (cast->remains > 0)
         step_kill(cast->remains);
+    audit_close();
     gnl_close(me.port);
     me.port = NULL;
     gnl_remove(ADDRESS);

@@ -63,10 +63,10 @@ extern struct actor me;
 
 struct operation;
 
-/* Once: the shared memory, a private runtime directory. */
-void scene_prepare(void);
-void scene_end(void);
-const char *scene_directory(void);
+/* Once: a directory for all workers; in each worker: the shared memory, a runtime directory of its own. */
+void scene_directory_make(void);
+void scene_directory_remove(void);
+void scene_prepare(unsigned worker);
 
 /* Forks the processes that the operation needs. They wait until they are told to go. */
 struct cast {

@@ -2,6 +2,7 @@
 #include "survivors.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #define SHORT_NS      gnl_ms(20)
 #define ROUNDS_ENOUGH 40 /* of an unbounded mailbox */
 #define DRAIN_MOST    20000
+#define LOANS_MOST    40 /* more than a block has chunks */
+#define LOANS_HUGE    4
 
 static bool late(int64_t start)
 {
@@ -71,7 +74,7 @@ static void relieve_mate(const struct operation *operation)
 {
     int64_t start = now_ns();
 
-    if (operation->coarser > 1) /* by nobody, if the victim has left something */
+    if (operation->heir) /* by nobody, if the victim has left something */
         while (mate_busy() && now_ns() - start < gnl_ms(400))
             nap();
     while (mate_busy() && !late(start)) {
@@ -150,6 +153,22 @@ static unsigned fill(const struct operation *operation, size_t size)
     return count;
 }
 
+/*
+ * Borrows as many chunks as there may be free, and writes something else into them: who still needs one
+ * that was freed too early finds a torn message.
+ */
+static void scribble(const struct operation *operation)
+{
+    gnl_message loans[LOANS_MOST];
+    size_t size = operation->huge ? HUGE_BYTES : LARGE_BYTES;
+    unsigned count = 0, most = operation->huge ? LOANS_HUGE : LOANS_MOST;
+
+    while (count < most && went(gnl_loan(me.port, &loans[count], size, GNL_NOWAIT), "borrow memory"))
+        memset(loans[count++].data, 0xee, size);
+    while (count > 0)
+        went(gnl_done(&loans[--count]), "give borrowed memory back");
+}
+
 /* ---- while the victim is stopped ---- */
 
 static bool stolen(void)
@@ -159,6 +178,28 @@ static bool stolen(void)
             if (atomic_load(&scene->ledger.letters[role][i].again) > 0)
                 return true;
     return false;
+}
+
+static unsigned outstanding(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < atomic_load(&scene->ledger.count[SURVIVOR]); i++)
+        count += atomic_load(&scene->ledger.letters[SURVIVOR][i].ended) == 0;
+    return count;
+}
+
+/* What a dead receiver held comes to the survivors though its mender is stopped, perhaps with one of them. */
+static void inherit(void)
+{
+    int64_t start = now_ns();
+
+    for (; outstanding() > 1; nap(), drain())
+        if (late(start)) {
+            found(HANG, "a process that is stopped keeps others from what a dead one held");
+            return;
+        }
+    took_since(start);
 }
 
 /* Has the victim come so far as to remove the mailbox? Whoever uses it finds that out in time. */
@@ -210,7 +251,10 @@ void survivors_go_on(const struct operation *operation, const struct cast *cast)
         return;
     if (mate_pending())
         relieve_mate(operation);
+    scribble(operation);
     drain();
+    if (operation->mends)
+        inherit();
     if (operation->capacity == GNL_RENDEZVOUS) {
         meet_at_rendezvous();
     } else {
@@ -230,26 +274,15 @@ void survivors_go_on(const struct operation *operation, const struct cast *cast)
 
 /* ---- after the victim was killed ---- */
 
-static bool anybody_dead(void)
-{
-    struct gnl_participant all[16];
-    struct gnl_port_info info;
-    ssize_t count = gnl_inspect(ADDRESS, &info, all, 16);
-
-    for (ssize_t i = 0; i < count && i < 16; i++)
-        if (!all[i].alive)
-            return true;
-    return false;
-}
-
 /* Receives, as a busy receiver does, until everything that the dead have left was met. */
-static void mourn(void)
+static void mourn(const struct cast *cast)
 {
     int64_t start = now_ns();
 
+    audit_open();
     for (;;) {
         drain();
-        if (!anybody_dead())
+        if (!audit_others(getpid(), cast->mate))
             break;
         if (late(start)) {
             found(HANG, "what a dead process left is not mended");
@@ -288,7 +321,17 @@ static void expect_nothing_left(const struct operation *operation)
               (unsigned long long)info.queued, (unsigned long long)info.held);
 }
 
-void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t *bytes)
+/* Opening sweeps: everything that the dead have left is mended at once, and nothing of it received yet. */
+static void sweep_now(void)
+{
+    gnl_port *second;
+
+    if (went(gnl_open(&second, ADDRESS, &(struct gnl_options){ .create = GNL_OPEN_ONLY }), "open once more"))
+        gnl_close(second);
+}
+
+void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t step,
+                      uint64_t *bytes)
 {
     open_if_absent(operation);
     if (!me.port)
@@ -298,14 +341,20 @@ void survivors_settle(const struct operation *operation, const struct cast *cast
     if (mate_pending())
         relieve_mate(operation);
     end_held();
-    mourn();
+    if (step % 2 == 1) {
+        sweep_now();
+        audit_open();
+        audit_numbers();
+        scribble(operation);
+    }
+    mourn(cast);
     if (operation->capacity == GNL_RENDEZVOUS) {
         meet_at_rendezvous();
     } else {
         lap(operation);
         expect_capacity(operation, SMALL_BYTES);
         expect_capacity(operation, LARGE_BYTES);
-        if (operation->capacity > 0)
+        if (operation->huge)
             expect_capacity(operation, HUGE_BYTES);
     }
     drain();

@@ -16,7 +16,11 @@ void survivors_begin(const struct operation *operation, const struct cast *cast)
 /* While the victim is stopped in the operation, `inside` of it or past its end. */
 void survivors_go_on(const struct operation *operation, const struct cast *cast);
 
-/* After it was killed; at the end nothing may be left. *bytes: memory that the mailbox then occupies. */
-void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t *bytes);
+/*
+ * After it was killed; at the end nothing may be left. After every other step the dead are met by opening,
+ * after the others by receiving. *bytes: memory that the mailbox occupies at the end.
+ */
+void survivors_settle(const struct operation *operation, const struct cast *cast, uint64_t step,
+                      uint64_t *bytes);
 
 #endif

@@ -7,18 +7,24 @@
  *
  * Run by `make torture` with --full, and by the tests with --every 7.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "operations.h"
+#include "report.h"
 #include "run.h"
 #include "scene.h"
-#include "symbol.h"
 
-#define SAID_MOST 8 /* findings of an operation that are described */
+#define WORKERS_MOST 8
 
 static struct choice {
     const char *operation; /* NULL: all */
@@ -27,120 +33,90 @@ static struct choice {
     long at; /* -1: all */
 } choice = { .every = 1, .mode = { true, true }, .at = -1 };
 
-struct tally {
-    uint64_t steps;
-    unsigned points[MODES];
-    unsigned findings[FINDINGS];
-    unsigned runs_with_findings;
-};
-
-static const char *const mode_names[MODES] = { "kill", "stop" };
-
-/* ---- telling ---- */
-
-static void progress(const struct operation *operation, enum mode mode, size_t done, size_t count)
-{
-    static int64_t said;
-    int64_t now = now_ns();
-
-    if (!isatty(STDERR_FILENO) || (now - said < 100000000 && done < count))
-        return;
-    said = now;
-    fprintf(stderr, "\r%-18s %s %zu of %zu \033[K", operation->name, mode_names[mode], done, count);
-}
-
-static void clear_progress(void)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
-}
-
-static void tell(const struct operation *operation, const char *when, uint64_t step, uintptr_t address)
-{
-    const struct findings *findings = &scene->findings;
-    char where[128];
-
-    clear_progress();
-    symbol_of(address, where, sizeof where);
-    printf("%s: %s after step %llu, at %s:\n", operation->name, when, (unsigned long long)step, where);
-    unsigned said = atomic_load(&findings->said);
-    for (unsigned i = 0; i < said && i < FINDING_WORDS_MAX; i++)
-        printf("    %s\n", findings->words[i]);
-    if (said > FINDING_WORDS_MAX)
-        printf("    and %u more\n", said - FINDING_WORDS_MAX);
-    fflush(stdout);
-}
-
-static void count_findings(struct tally *tally, const struct operation *operation, const char *when,
-                           uint64_t step, uintptr_t address)
-{
-    if (findings_total(&scene->findings) == 0)
-        return;
-    if (tally->runs_with_findings++ < SAID_MOST)
-        tell(operation, when, step, address);
-    for (unsigned i = 0; i < FINDINGS; i++)
-        tally->findings[i] += atomic_load(&scene->findings.count[i]);
-}
-
-static void print_head(void)
-{
-    printf("%-18s %12s %8s %8s %6s %6s %6s %6s %6s\n", "operation", "instructions", "killed", "stopped",
-           "hangs", "losses", "twice", "leaks", "wrong");
-}
-
-static void print_row(const char *name, const struct tally *tally)
-{
-    printf("%-18s %12llu %8u %8u %6u %6u %6u %6u %6u\n", name, (unsigned long long)tally->steps,
-           tally->points[KILL], tally->points[STOP], tally->findings[HANG], tally->findings[LOSS],
-           tally->findings[DUPLICATE], tally->findings[LEAK], tally->findings[WRONG]);
-    fflush(stdout);
-}
+static struct report *report; /* shared */
 
 /* ---- running ---- */
 
-static void run_at(const struct plan *plan, struct tally *tally, enum mode mode, uint64_t step)
+static bool chosen(const struct operation *operation)
+{
+    return !choice.operation || strcmp(choice.operation, operation->name) == 0;
+}
+
+static void run_at(const struct plan *plan, enum mode mode, uint64_t step)
 {
     uintptr_t address;
 
     run_once(plan, mode, step, &address);
-    tally->points[mode]++;
-    count_findings(tally, plan->operation, mode == KILL ? "killed" : "stopped", step, address);
+    atomic_fetch_add(&report->tallies[plan->operation - operations].points[mode], 1);
+    report_run(report, plan->operation, mode == KILL ? "killed" : "stopped", step, address);
 }
 
-static void torture(const struct operation *operation, struct tally *tally)
+static void torture(const struct operation *operation)
 {
     struct plan plan;
     size_t every = (size_t)choice.every * (operation->coarser > 1 ? operation->coarser : 1);
 
     run_scout(&plan, operation);
-    tally->steps = plan.victim.steps;
-    count_findings(tally, operation, "only stepped through", plan.victim.steps, 0);
+    atomic_store(&report->tallies[operation - operations].steps, plan.victim.steps);
+    report_run(report, operation, "only stepped through", plan.victim.steps, 0);
     for (unsigned mode = 0; mode < MODES; mode++) {
         if (!choice.mode[mode])
             continue;
         if (choice.at >= 0) {
-            run_at(&plan, tally, (enum mode)mode, (uint64_t)choice.at);
+            run_at(&plan, (enum mode)mode, (uint64_t)choice.at);
             continue;
         }
         for (size_t i = 0; i < plan.count; i++)
-            if (i % every == 0 || i + 1 == plan.count) {
-                progress(operation, (enum mode)mode, i + 1, plan.count);
-                run_at(&plan, tally, (enum mode)mode, plan.points[i]);
-            }
+            if (i % every == 0 || i + 1 == plan.count)
+                run_at(&plan, (enum mode)mode, plan.points[i]);
     }
     plan_free(&plan);
-    clear_progress();
-    print_row(operation->name, tally);
 }
 
-static void add(struct tally *total, const struct tally *tally)
+/* ---- workers ---- */
+
+/* Each has a runtime directory of its own; they share the work, an operation at a time. */
+static void work(unsigned number)
 {
-    total->steps += tally->steps;
-    for (unsigned i = 0; i < MODES; i++)
-        total->points[i] += tally->points[i];
-    for (unsigned i = 0; i < FINDINGS; i++)
-        total->findings[i] += tally->findings[i];
-    total->runs_with_findings += tally->runs_with_findings;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    scene_prepare(number);
+    for (unsigned i; (i = atomic_fetch_add(&report->next, 1)) < operations_count;)
+        if (chosen(&operations[i])) {
+            torture(&operations[i]);
+            atomic_fetch_add(&report->ended, 1);
+        }
+    _exit(0);
+}
+
+static unsigned start_workers(pid_t *workers, unsigned operations_chosen)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = cores < 1 ? 1 : cores > WORKERS_MOST ? WORKERS_MOST : (unsigned)cores;
+
+    if (count > operations_chosen)
+        count = operations_chosen;
+    for (unsigned i = 0; i < count; i++) {
+        workers[i] = fork();
+        if (workers[i] == 0)
+            work(i);
+    }
+    return count;
+}
+
+/* Waits for the workers. False: one of them ended by something else than the end of its work. */
+static bool await_workers(const pid_t *workers, unsigned count, unsigned operations_chosen)
+{
+    bool well = true;
+
+    for (unsigned i = 0; i < count; i++) {
+        int status;
+        while (waitpid(workers[i], &status, WNOHANG) == 0) {
+            report_progress(report, operations_chosen);
+            nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+        }
+        well = well && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+    return well;
 }
 
 /* ---- the command line ---- */
@@ -211,34 +187,34 @@ static bool parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct tally total = { 0 };
-    unsigned ran = 0;
+    pid_t workers[WORKERS_MOST];
+    unsigned operations_chosen = 0;
 
     if (!parse(argc, argv)) {
         usage(stderr);
         return 2;
     }
-    int64_t start = now_ns();
-    scene_prepare();
-    print_head();
-    for (size_t i = 0; i < operations_count; i++) {
-        struct tally tally = { 0 };
-        if (choice.operation && strcmp(choice.operation, operations[i].name) != 0)
-            continue;
-        torture(&operations[i], &tally);
-        add(&total, &tally);
-        ran++;
-    }
-    scene_end();
-    if (ran == 0) {
+    for (size_t i = 0; i < operations_count; i++)
+        operations_chosen += chosen(&operations[i]);
+    if (operations_chosen == 0) {
         fprintf(stderr, "torture: there is no operation '%s'; see --list\n", choice.operation);
         return 2;
     }
-    print_row("total", &total);
-    printf(
-        "%u kill points, %u stop points tried in %.0f s; the longest that a survivor had to wait: %.0f ms\n",
-        total.points[KILL], total.points[STOP], (double)(now_ns() - start) / 1e9, (double)longest_ns / 1e6);
-    printf("%s\n",
-           total.runs_with_findings == 0 ? "nothing was lost, doubled or leaked, and nobody hung" : "FAILED");
-    return total.runs_with_findings == 0 ? 0 : 1;
+    report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (report == MAP_FAILED || operations_count > OPERATIONS_MOST) {
+        perror("torture: cannot prepare");
+        return 2;
+    }
+    signal(SIGINT, SIG_IGN); /* the workers end by it; what they leave is removed here */
+    scene_directory_make();
+    int64_t start = now_ns();
+    unsigned count = start_workers(workers, operations_chosen);
+    bool well = await_workers(workers, count, operations_chosen);
+    scene_directory_remove();
+    unsigned failed = report_table(report, (double)(now_ns() - start) / 1e9);
+    if (!well)
+        printf("INTERRUPTED: a worker did not come to its end\n");
+    else
+        printf("%s\n", failed == 0 ? "nothing was lost, doubled or leaked, and nobody hung" : "FAILED");
+    return well && failed == 0 ? 0 : 1;
 }

@@ -33,7 +33,7 @@ enum seen { SEEN_NOTHING, SEEN_CHANGE /* in shared memory */, SEEN_ENOUGH /* rec
  */
 enum stepped trace_record(struct trace *trace, pid_t pid, enum seen (*look)(pid_t pid, bool system_call));
 
-/* Brings a process that stands at the mark to that step; *arrived: where. STEPPED_TO_END: it ends before. */
+/* Brings a process that stands at the mark to that step, *arrived. STEPPED_TO_END if it ends before. */
 enum stepped trace_follow(const struct trace *trace, pid_t pid, uint64_t step, uintptr_t *arrived);
 
 void trace_free(struct trace *trace);

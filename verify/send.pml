@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sending: S and Z of docs/protocol.md, as src/ring/slots.c and src/mailbox/send.c have them.
+ * Included by mailbox.pml. A process sends `m`; it goes on at send_done, send_full or send_withdrawn.
+ */
+
+#ifdef FLAW_4 /* nothing pushes a living claim on */
+#define MAY_PUSH false
+#else
+#define MAY_PUSH true
+#endif
+
+inline sending()
+{
+    skip;
+send_begin:
+    t = HINT;
+S1: STEP
+        if
+        :: t == HINT && next_out >= tail -> t = next_out
+        :: t == HINT && next_out < tail -> t = tail
+        :: t == HINT && next_out < tail -> t = next_out /* an old hint */
+        :: t != HINT
+        fi;
+        w = slot[AT(t)];
+        BOUNDED;
+        if
+        :: LAP(w) > LAP_OF(t) + 1 -> t = (LAP(w) - 1) * SLOTS + AT(t) + 1; goto S1
+        :: LAP(w) == LAP_OF(t) + 1 || (LAP(w) == LAP_OF(t) && PHASE(w) != FREE) -> t++; goto S1
+        :: LAP(w) == LAP_OF(t) && PHASE(w) == FREE -> goto S2
+        :: LAP(w) < LAP_OF(t) ->
+            assert(LAP(w) + 1 == LAP_OF(t) && PHASE(w) != FREE); /* else the library says -EBADMSG */
+            if
+            :: PHASE(w) == READY -> goto send_full
+#ifdef TAKE
+            :: PHASE(w) == TAKEN -> f_slot = AT(t); f_word = w; f_back = 1; goto F1
+#endif
+            :: PHASE(w) == CLAIMED -> skip
+            fi
+        fi
+    END;
+    STEP /* asked after the word was read */
+        if
+        :: dead[OWNER(w)] -> m_slot = AT(t); m_back = 1; goto M1
+        :: else -> i = 1
+        fi
+    END;
+room: /* S7: is one of the next N-1 free? */
+    STEP
+        if
+        :: i == SLOTS || !MAY_PUSH -> /* that holds for this lap only: others may have gone on meanwhile */
+            i = 0;
+            if :: slot[AT(t)] == w -> goto send_full :: else -> goto S1 fi
+        :: else ->
+            w2 = slot[AT(t + i)];
+            if
+            :: PHASE(w2) == FREE && LAP(w2) <= LAP_OF(t + i) -> i = 0; w2 = 0
+            :: else -> i++; w2 = 0; goto room
+            fi
+        fi
+    END;
+S7: STEP
+        CAS(slot[AT(t)], w, WORD(CLAIMED, OWNER(w), 0, LAP_OF(t)));
+        if :: ok -> t++ :: else fi;
+        goto S1
+    END;
+
+S2: STEP
+        CAS(slot[AT(t)], w, WORD(CLAIMED, me, 0, LAP_OF(t)));
+        w = 0;
+        if
+        :: !ok -> goto S1
+        :: else ->
+            next_out = t + 1;
+            if :: tail < t + 1 -> tail = t + 1 :: else fi
+        fi
+    END;
+S3: STEP
+        body[AT(t)] = m;
+#ifdef LARGE
+        body_chunk[AT(t)] = k; body_serial[AT(t)] = s;
+#endif
+    END;
+#if defined LARGE && !defined FLAW_9
+S4: STEP
+        CAS(chunk[k], WORD(LOAN, me, 0, s), WORD(QUEUED, AT(t), 0, s));
+        assert(ok)
+    END;
+#endif
+#ifdef FLAW_7 /* a plain store: the flag is looked at before the others see *ready* */
+    STEP seen_flag = flag[OF_RECEIVERS] END;
+#endif
+S5: STEP /* one read-modify-write: it keeps the position that others have pushed the claim to */
+        w = slot[AT(t)];
+        assert(PHASE(w) == CLAIMED && OWNER(w) == me);
+        t = LAP(w) * SLOTS + AT(t);
+        slot[AT(t)] = WORD(READY, me, 0, LAP(w));
+        w = 0;
+#ifndef RENDEZVOUS
+        sent[m] = true
+#endif
+    END;
+#if defined LARGE && defined FLAW_9
+    STEP
+        CAS(chunk[k], WORD(LOAN, me, 0, s), WORD(QUEUED, AT(t), 0, s))
+    END;
+#endif
+#ifdef SLEEP
+S6: atomic { k_back = 1; k_whom = OF_RECEIVERS; goto K1 }
+S6_back:
+#endif
+#ifndef RENDEZVOUS
+    goto send_done;
+#else
+Z1: if /* waits; there is no telling how long */
+    KILLED STOPPED
+    :: atomic { slot[AT(t)] != WORD(READY, me, 0, LAP_OF(t)) -> sent[m] = true; goto send_done }
+    :: atomic { true -> skip } /* timed out */
+    fi;
+Z2: STEP
+        CAS(slot[AT(t)], WORD(READY, me, 0, LAP_OF(t)), WORD(CLAIMED, me, 0, LAP_OF(t)));
+        if
+        :: !ok -> sent[m] = true; goto send_done
+        :: else -> withdrawn[m] = true
+        fi
+    END;
+#ifdef LARGE
+Z3: STEP
+#ifdef FLAW_10 /* the chunk comes back under the serial that it went out with */
+        CAS(chunk[k], WORD(QUEUED, AT(t), 0, s), WORD(LOAN, me, 0, s));
+#else
+        CAS(chunk[k], WORD(QUEUED, AT(t), 0, s), WORD(LOAN, me, 0, s + 1));
+        s++;
+#endif
+        assert(ok)
+    END;
+#endif
+Z4: STEP
+        w = slot[AT(t)];
+        assert(PHASE(w) == CLAIMED && OWNER(w) == me);
+        slot[AT(t)] = WORD(FREE, 0, 0, LAP(w) + 1);
+        w = 0
+    END;
+#ifdef SLEEP
+    atomic { k_back = 2; k_whom = OF_SENDERS; goto K1 }
+#else
+    goto send_withdrawn
+#endif
+#endif
+}
+
+/* M1: of a dead owner's claim `w` in slot `m_slot`; goes on at m1_over. */
+inline undoing()
+{
+    skip;
+M1:
+#ifdef LARGE
+    STEP
+        m_chunk = body_chunk[m_slot]; m_serial = body_serial[m_slot]
+    END;
+    STEP
+        if :: slot[m_slot] != w -> goto m1_end :: else fi
+    END;
+    STEP /* no chunk is 0: nothing was ever written there */
+        if
+        :: m_chunk != 0 -> CAS(chunk[m_chunk], WORD(QUEUED, m_slot, 0, m_serial), WORD(FREE, 0, 0, m_serial + 1))
+        :: else
+        fi
+    END;
+#endif
+    STEP
+#ifdef FLAW_1
+        CAS(slot[m_slot], w, WORD(FREE, 0, 0, LAP(w)));
+#else
+        CAS(slot[m_slot], w, WORD(FREE, 0, 0, LAP(w) + 1));
+#endif
+    END;
+m1_end:
+    atomic {
+        w = 0; m_slot = 0;
+#ifdef LARGE
+        m_chunk = 0; m_serial = 0;
+#endif
+        goto m1_over
+    }
+}
+
+#ifdef LARGE
+/* A chunk for message m: goes on at loan_done, or loan_none. */
+inline lending()
+{
+    k = 1;
+loan_look:
+    STEP
+        if
+        :: k > CHUNKS -> k = 0; goto loan_none
+        :: k <= CHUNKS && PHASE(chunk[k]) != FREE -> k++; goto loan_look
+        :: else -> s = SERIAL(chunk[k])
+        fi
+    END;
+    STEP
+        CAS(chunk[k], WORD(FREE, 0, 0, s), WORD(LOAN, me, 0, s));
+        if
+        :: !ok -> k++; goto loan_look
+        :: else -> chunk_bytes[k] = m
+        fi
+    END;
+    goto loan_done
+}
+
+/* What was not sent is not needed any more. */
+inline dropping()
+{
+    STEP
+        CAS(chunk[k], WORD(LOAN, me, 0, s), WORD(FREE, 0, 0, s + 1));
+        assert(ok);
+        k = 0; s = 0
+    END
+}
+#endif
