@@ -204,6 +204,9 @@ static int check_options(const struct gnl_options *options, const char *subject)
         return gnli_fail(-EINVAL, "%s: max_deliveries is at most %u", subject, GNLI_CELL_DELIVERIES_MAX - 1);
     if (options->mode & ~(mode_t)0777)
         return gnli_fail(-EINVAL, "%s: mode is made of 0777", subject);
+    if (options->mode != 0 && (options->mode & 0600) != 0600)
+        return gnli_fail(-EINVAL, "%s: mode %04o would keep its owner out: it needs 0600 at least", subject,
+                         options->mode);
     return 0;
 }
 
