@@ -46,7 +46,7 @@ typedef struct gnl_identity gnl_identity;
 struct gnl_options {
     int64_t capacity;   /* messages that queue; 0: GNL_CAPACITY_DEFAULT; or GNL_RENDEZVOUS, GNL_UNBOUNDED */
     size_t message_max; /* bytes; 0: GNL_MESSAGE_MAX_DEFAULT; up to GNL_MESSAGE_MAX_LIMIT */
-    mode_t mode;        /* who may open it, as of a file; 0: 0600. The umask does not apply. */
+    mode_t mode;        /* who may open it, as of a file, 0600 at least; 0: 0600. The umask does not apply. */
     enum gnl_create create;
     enum gnl_direction direction;
     enum gnl_side side;
