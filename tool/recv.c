@@ -126,6 +126,7 @@ static size_t write_parts(struct iovec *parts, size_t parts_count, int *error)
 
 struct receiving {
     gnl_port *port;
+    size_t batch;            /* messages to take together */
     uint64_t left;           /* messages still wanted */
     enum exit_status status; /* how it ends */
     int signo;               /* and of which signal; 0: none */
@@ -191,8 +192,8 @@ static void receive(struct receiving *receiving)
     gnl_message messages[BATCH];
 
     while (receiving->left > 0) {
-        ssize_t taken =
-            take(receiving->port, messages, receiving->left < BATCH ? (size_t)receiving->left : BATCH);
+        ssize_t taken = take(receiving->port, messages,
+                             receiving->left < receiving->batch ? (size_t)receiving->left : receiving->batch);
         if (taken == -ETIMEDOUT)
             receiving->status = EXIT_WOULD_BLOCK;
         else if (taken == -EPIPE)
@@ -222,6 +223,10 @@ int run_recv(int argc, char **argv)
     int result = gnl_open(&receiving.port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
+    /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */
+    struct gnl_port_info known;
+    result = gnl_port_info(receiving.port, &known);
+    receiving.batch = result == 0 && known.max_deliveries == 0 ? BATCH : 1;
     receive(&receiving);
     gnl_close(receiving.port);
     return receiving.signo != 0 ? interrupt_die(receiving.signo) : receiving.status;

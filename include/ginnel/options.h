@@ -50,12 +50,19 @@ struct gnl_options {
     enum gnl_create create;
     enum gnl_direction direction;
     enum gnl_side side;
-    uint32_t max_deliveries;  /* 0: no limit; else a message that was delivered so often without */
-    const char *dead_letters; /* gnl_done goes to this mailbox (address or name), NULL: is discarded */
-    uid_t owner_uid;          /* -EPERM if another user made it; 0: anybody; GNL_OWNER_ROOT: root */
-    gnl_identity *identity;   /* direct links only: who I am; NULL elsewhere */
-    int stream;               /* byte mode, for named pipes and sockets; 0 elsewhere */
-    uint64_t reserved[4];     /* zero, else -EINVAL */
+    /*
+     * 0: no limit; else a message that was delivered so often without gnl_done goes to the mailbox
+     * dead_letters (address or name; NULL: it is discarded): when it is given back, or, if its last
+     * receiver died, at the next receive. That mailbox has the same owner, and a machine-wide one has
+     * machine-wide dead letters: the owner's processes make them when first needed; for other users'
+     * the owner makes them before.
+     */
+    uint32_t max_deliveries;
+    const char *dead_letters;
+    uid_t owner_uid;        /* -EPERM if another user made it; 0: anybody; GNL_OWNER_ROOT: root */
+    gnl_identity *identity; /* direct links only: who I am; NULL elsewhere */
+    int stream;             /* byte mode, for named pipes and sockets; 0 elsewhere */
+    uint64_t reserved[4];   /* zero, else -EINVAL */
 };
 
 #endif

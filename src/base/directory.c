@@ -74,6 +74,8 @@ int gnli_directory_open(bool machine_wide, bool create)
     if (directory < 0) {
         if (errno == ENOENT && machine_wide)
             return gnli_fail(-ENOENT, "%s is absent: installing Ginnel makes it, or root's first use", path);
+        if (errno == ENOENT)
+            return gnli_fail(-ENOENT, "%s is not there: nothing has been made in it yet", path);
         if (errno == ELOOP || errno == ENOTDIR)
             return gnli_fail(-EPERM, "%s is not a directory, or a symbolic link: not used", path);
         return gnli_fail_errno(errno, "%s", path);

@@ -38,7 +38,10 @@ static int ticket_of(gnl_port *base, const gnl_message *message)
     if (message->private_[GNLI_MESSAGE_STAMP] !=
         atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this message is held by the parent process", base->subject);
-    if (ticket >= GNL_HELD_MAX || !gnli_ticket_used(tickets, (unsigned)ticket))
+    /* A copy of a message that has ended must not end the one that has its place now. */
+    if (ticket >= GNL_HELD_MAX || !gnli_ticket_used(tickets, (unsigned)ticket) ||
+        (!message->private_[GNLI_MESSAGE_LOAN] &&
+         message->private_[GNLI_MESSAGE_WORD] != tickets->ticket[ticket].word))
         return gnli_fail(-EINVAL, "%s: this message has ended", base->subject);
     return (int)ticket;
 }
@@ -119,7 +122,6 @@ static void close_port(gnl_port *base)
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
 
     gnli_poll_close(port);
-    gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed));      /* A */
     if (gnli_process_is(atomic_load_explicit(&base->stamp, memory_order_relaxed))) { /* A */
         for (unsigned i = 0; i < GNL_HELD_MAX; i++) {
             if (gnli_ticket_used(&port->held, i))
@@ -129,6 +131,7 @@ static void close_port(gnl_port *base)
         }
         count_port(port, -1);
     }
+    gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed)); /* A */
     gnli_mailbox_detach(port->mailbox);
     free(port);
 }
@@ -174,16 +177,25 @@ static void file_name(char *name, size_t size, const struct gnli_address *addres
     snprintf(name, size, "mailbox:%s", address->name);
 }
 
-/* A name or an address becomes an address. */
-static int normalize_dead_letters(char *normal, size_t size, const char *given, const char *subject)
+/* A name or an address becomes an address; a name is of the same kind as the mailbox's own. */
+static int normalize_dead_letters(char *normal, size_t size, const char *given, const char *subject,
+                                  const struct gnli_address *mailbox)
 {
     struct gnli_address address;
 
-    int length = snprintf(normal, size, "%s%s", strchr(given, ':') ? "" : "mailbox:", given);
+    const char *kind = strchr(given, ':')                         ? ""
+                       : mailbox->machine_wide && given[0] != '/' ? "mailbox:/"
+                                                                  : "mailbox:";
+    int length = snprintf(normal, size, "%s%s", kind, given);
     if (length < 0 || (size_t)length >= size || gnli_address_parse(&address, normal) < 0 ||
         strcmp(address.kind, "mailbox") != 0)
         return gnli_fail(-EINVAL, "%s: dead_letters '%.100s' is not a mailbox's name or address", subject,
                          given);
+    if (mailbox->machine_wide && !address.machine_wide)
+        return gnli_fail(-EINVAL, "%s: is machine-wide: its dead_letters are, too: not '%.100s'", subject,
+                         given);
+    if (mailbox->machine_wide == address.machine_wide && strcmp(mailbox->name, address.name) == 0)
+        return gnli_fail(-EINVAL, "%s: cannot be its own dead_letters", subject);
     return 0;
 }
 
@@ -242,7 +254,7 @@ static int capacity_differs(const char *subject, int64_t has, int64_t asked)
 
 /* Does what exists agree with what was asked for? */
 static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_options *options,
-                           const char *subject)
+                           const char *subject, const struct gnli_address *address)
 {
     struct gnli_view *view = &mailbox->view;
     uid_t owner = wanted_owner(options);
@@ -262,7 +274,7 @@ static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_option
     if (options->max_deliveries != 0 && options->max_deliveries != view->max_deliveries)
         return differs(subject, "max_deliveries", view->max_deliveries, options->max_deliveries);
     if (options->dead_letters) {
-        int result = normalize_dead_letters(letters, sizeof letters, options->dead_letters, subject);
+        int result = normalize_dead_letters(letters, sizeof letters, options->dead_letters, subject, address);
         if (result < 0)
             return result;
         if (strcmp(letters, view->dead_letters) != 0)
@@ -339,7 +351,7 @@ static int open_mailbox(gnl_port **port, const struct gnli_address *address, con
     file_name(name, sizeof name, address);
     int result = check_options(&options, subject);
     if (result == 0 && options.dead_letters) {
-        result = normalize_dead_letters(letters, sizeof letters, options.dead_letters, subject);
+        result = normalize_dead_letters(letters, sizeof letters, options.dead_letters, subject, address);
         options.dead_letters = letters;
     }
     if (result < 0)
@@ -351,7 +363,7 @@ static int open_mailbox(gnl_port **port, const struct gnli_address *address, con
     close(directory);
     if (result < 0)
         return result;
-    result = check_agreement(mailbox, &options, subject);
+    result = check_agreement(mailbox, &options, subject, address);
     if (result == 0)
         result = make_port(port, mailbox, address, &options, subject);
     if (result < 0)

@@ -92,21 +92,33 @@ static int nonsense(struct gnli_mailbox_port *port)
 
 /* ---- messages that were given back ---- */
 
+/*
+ * Their name stands in the file, where whoever made the mailbox wrote it: it must not lead a stranger's
+ * letters into mailboxes of ours. So they go to a mailbox of the same owner, and from a machine-wide one
+ * never to this user's own names.
+ */
 static gnl_port *dead_letters(struct gnli_mailbox_port *port)
 {
     struct gnli_view *view = &port->mailbox->view;
+    uid_t owner = view->uid == 0 ? GNL_OWNER_ROOT : view->uid;
     struct gnl_options options = { .capacity = GNL_UNBOUNDED,
                                    .message_max = view->layout.message_max,
                                    .direction = GNL_SEND_ONLY,
-                                   .mode = view->mode & 0777 };
+                                   .mode = view->mode & 0777,
+                                   .owner_uid = owner };
+    struct gnl_options existing = { .direction = GNL_SEND_ONLY, .owner_uid = owner };
+    struct gnli_address from, to;
     gnl_port *opened = atomic_load_explicit(&port->dead_letters, memory_order_acquire); /* C */
 
     if (opened) { /* in a forked child it is the parent's still */
         bool ours = gnli_process_is(atomic_load_explicit(&opened->stamp, memory_order_relaxed)); /* A */
         return ours || opened->operations->after_fork(opened) == 0 ? opened : NULL;
     }
+    if (gnli_address_parse(&from, port->address) < 0 || gnli_address_parse(&to, view->dead_letters) < 0 ||
+        (from.machine_wide && !to.machine_wide))
+        return NULL;
     if (gnl_open(&opened, view->dead_letters, &options) < 0 &&
-        gnl_open(&opened, view->dead_letters, &(struct gnl_options){ .direction = GNL_SEND_ONLY }) < 0)
+        gnl_open(&opened, view->dead_letters, &existing) < 0)
         return NULL;
     gnl_port *none = NULL;
     if (!atomic_compare_exchange_strong_explicit(&port->dead_letters, &none, opened,
@@ -118,8 +130,8 @@ static gnl_port *dead_letters(struct gnli_mailbox_port *port)
     return opened;
 }
 
-/* A message that was delivered too often, held by us, goes to the dead letters, or stays while it can't. */
-static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
+/* A held message that users had so often goes to the dead letters. False: they can't be reached. */
+static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *hold, unsigned deliveries)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
 
@@ -132,17 +144,24 @@ static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
             .pid = atomic_load_explicit(&body->pid, memory_order_relaxed), /* D */
             .uid = atomic_load_explicit(&body->uid, memory_order_relaxed), /* D */
             .gid = atomic_load_explicit(&body->gid, memory_order_relaxed), /* D */
-            .deliveries = gnli_cell_deliveries(hold->word) - 1, /* this one is to us, not to a user */
+            .deliveries = deliveries,
         };
         if (!data || !grave ||
-            gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0) {
-            gnli_cell_giveback(mailbox, hold, true);
-            atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
-            return;
-        }
+            gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0)
+            return false;
     }
     gnli_count(&gnli_mailbox_record(mailbox)->discarded);
     gnli_cell_done(mailbox, hold);
+    return true;
+}
+
+/* The same with one that was returned, and that we adopted for this: it stays while it can't be done. */
+static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
+{
+    if (bury_held(port, hold, gnli_cell_deliveries(hold->word) - 1)) /* this one is to us, not to a user */
+        return;
+    gnli_cell_giveback(port->mailbox, hold, true);
+    atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
 }
 
 void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
@@ -405,8 +424,8 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
         .deliveries = deliveries,
         .port_ = base,
         .private_ = { [GNLI_MESSAGE_TICKET] = (uint64_t)ticket,
-                      [GNLI_MESSAGE_STAMP] =
-                          atomic_load_explicit(&base->stamp, memory_order_relaxed) }, /* A */
+                      [GNLI_MESSAGE_STAMP] = atomic_load_explicit(&base->stamp, memory_order_relaxed), /* A */
+                      [GNLI_MESSAGE_WORD] = receiving.hold.word },
     };
     return 0;
 }
@@ -415,9 +434,14 @@ int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveb
 {
     struct gnli_hold hold = { .cell = (unsigned)port->held.ticket[ticket].name,
                               .word = port->held.ticket[ticket].word };
-    int result =
-        giveback ? gnli_cell_giveback(port->mailbox, &hold, false) : gnli_cell_done(port->mailbox, &hold);
+    uint32_t most = port->mailbox->view.max_deliveries;
+    unsigned deliveries = gnli_cell_deliveries(hold.word);
+    int result = 0;
 
+    if (!giveback)
+        result = gnli_cell_done(port->mailbox, &hold);
+    else if (most == 0 || deliveries < most || !bury_held(port, &hold, deliveries))
+        result = gnli_cell_giveback(port->mailbox, &hold, false);
     gnli_ticket_release(&port->held, ticket);
     return result;
 }

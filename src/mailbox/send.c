@@ -194,6 +194,9 @@ static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending
         }
         result = await_receiver(port, sending, left);
     }
+    /* Was the file truncated under us, and the message written into a page of zeros? */
+    if (result == 0 && atomic_load_explicit(&port->mailbox->view.file->patched, memory_order_relaxed)) /* A */
+        result = gnli_file_repair(port->mailbox->view.file);
     if (result == 0)
         gnli_count(&gnli_mailbox_record(port->mailbox)->sent);
     return result;

@@ -85,6 +85,57 @@ START_TEST(message_goes_to_the_dead_letters_after_max_deliveries)
 }
 END_TEST
 
+START_TEST(last_giveback_buries_it_at_once)
+{
+    gnl_message message;
+    gnl_port *graves;
+
+    open_work(1, "graves");
+    send_message(port, 8, 7);
+    assert_ok(gnl_take(port, &message, GNL_NOWAIT));
+    assert_ok(gnl_giveback(&message));
+    /* Nobody receives from the mailbox any more. */
+    assert_ok(gnl_open(&graves, GRAVES, NULL));
+    assert_ok(gnl_take(graves, &message, GNL_NOWAIT));
+    message_expect(message.data, message.size, 7);
+    assert_ok(gnl_done(&message));
+    assert_ok(gnl_close(graves));
+    ck_assert_uint_eq(info().queued + info().held, 0);
+    close_work();
+    assert_ok(gnl_remove(GRAVES));
+}
+END_TEST
+
+START_TEST(mailbox_is_not_its_own_dead_letters)
+{
+    gnl_port *none = NULL;
+
+    ck_assert_int_eq(
+        gnl_open(&none, GRAVES, &(struct gnl_options){ .max_deliveries = 1, .dead_letters = "graves" }),
+        -EINVAL);
+    ck_assert_ptr_null(none);
+    ck_assert_int_eq(gnl_open(&none, GRAVES, &(struct gnl_options){ .create = GNL_OPEN_ONLY }), -ENOENT);
+}
+END_TEST
+
+START_TEST(copy_of_a_message_that_has_ended_ends_no_other)
+{
+    gnl_message first, copy, second;
+
+    open_work(3, NULL);
+    send_message(port, 8, 7);
+    send_message(port, 8, 8);
+    assert_ok(gnl_take(port, &first, GNL_NOWAIT));
+    copy = first;
+    assert_ok(gnl_done(&first));
+    assert_ok(gnl_take(port, &second, GNL_NOWAIT));
+    ck_assert_int_eq(gnl_done(&copy), -EINVAL);
+    ck_assert_uint_eq(info().held, 1);
+    assert_ok(gnl_done(&second));
+    close_work();
+}
+END_TEST
+
 START_TEST(without_dead_letters_it_is_dropped)
 {
     open_work(1, NULL);
@@ -189,6 +240,9 @@ int main(void)
     TCase *limit = support_case(suite, "limit");
 
     tcase_add_loop_test(limit, message_goes_to_the_dead_letters_after_max_deliveries, 0, SIZES);
+    tcase_add_test(limit, last_giveback_buries_it_at_once);
+    tcase_add_test(limit, mailbox_is_not_its_own_dead_letters);
+    tcase_add_test(limit, copy_of_a_message_that_has_ended_ends_no_other);
     tcase_add_loop_test(limit, without_dead_letters_it_is_dropped, 0, SIZES);
     tcase_add_loop_test(limit, without_max_deliveries_it_comes_for_ever, 0, SIZES);
     tcase_add_loop_test(limit, done_within_max_deliveries_is_done, 0, SIZES);

@@ -6,6 +6,7 @@
 #include "helpers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -128,6 +129,50 @@ static int public_machine_wide(void *context)
 START_TEST(mailbox_of_mode_0666_is_shared_with_other_users_who_cannot_remove_it)
 {
     in_new_shm(public_machine_wide);
+}
+END_TEST
+
+#define DEAD_LETTERS_AT 48 /* docs/formats/mailbox.md */
+
+/* A stranger's mailbox for all, whose dead letters, it says, are a private mailbox of whoever buries them. */
+static int make_trap(void *context)
+{
+    static const char private[] = "mailbox:private";
+    struct gnl_options options = { .mode = 0666, .max_deliveries = 1, .dead_letters = "/graves" };
+    gnl_port *port = NULL;
+
+    (void)context;
+    require(gnl_open(&port, MACHINE, &(struct gnl_options){ .max_deliveries = 1, .dead_letters = private }) ==
+            -EINVAL);
+    require(gnl_open(&port, MACHINE, &options) == 0);
+    send_number(port, 1);
+    require(gnl_close(port) == 0);
+    int file = open(SHM "/ginnel/mailbox:m", O_RDWR | O_CLOEXEC);
+    require(file >= 0 && pwrite(file, private, sizeof private, DEAD_LETTERS_AT) == sizeof private);
+    return close(file);
+}
+
+static int meet_trap(void *context)
+{
+    struct gnl_port_info info;
+    gnl_port *port;
+
+    (void)context;
+    enter_new_shm();
+    require(gnl_open(&port, "mailbox:/first", NULL) == 0 && gnl_close(port) == 0); /* makes the directory */
+    require(as_stranger(make_trap) == 0);
+    require(gnl_open(&port, MACHINE, NULL) == 0);
+    require(gnl_port_info(port, &info) == 0 && strcmp(info.dead_letters, "mailbox:private") == 0);
+    gnl_message message = take_number(port, 1);
+    require(gnl_giveback(&message) == 0);
+    require(gnl_take(port, &message, GNL_NOWAIT) == -EAGAIN); /* and it is not delivered once more */
+    require(gnl_open(&port, "mailbox:private", &(struct gnl_options){ .create = GNL_OPEN_ONLY }) == -ENOENT);
+    return 0;
+}
+
+START_TEST(strangers_mailbox_sends_no_dead_letters_into_private_ones)
+{
+    in_new_shm(meet_trap);
 }
 END_TEST
 
@@ -284,6 +329,7 @@ int main(void)
 
     tcase_add_test(machine_wide, mailbox_of_mode_0600_is_closed_to_other_users);
     tcase_add_test(machine_wide, mailbox_of_mode_0666_is_shared_with_other_users_who_cannot_remove_it);
+    tcase_add_test(machine_wide, strangers_mailbox_sends_no_dead_letters_into_private_ones);
     tcase_add_test(machine_wide, absent_machine_wide_directory_is_enoent_in_a_sentence_that_names_it);
     tcase_add_test(machine_wide, machine_wide_directory_that_is_not_roots_and_sticky_is_refused);
     tcase_add_test(machine_wide, link_planted_as_a_mailbox_is_not_followed);
