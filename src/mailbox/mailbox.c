@@ -6,6 +6,7 @@
  */
 #include "mailbox/mailbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -345,7 +346,7 @@ static int open_mailbox(gnl_port **port, const struct gnli_address *address, con
 {
     struct gnl_options options = *given;
     char subject[GNL_ADDRESS_MAX + 1], name[GNL_ADDRESS_MAX + 1], letters[GNL_ADDRESS_MAX + 1];
-    struct gnli_mailbox *mailbox;
+    struct gnli_mailbox *mailbox = NULL;
 
     describe(subject, sizeof subject, address);
     file_name(name, sizeof name, address);
@@ -363,6 +364,7 @@ static int open_mailbox(gnl_port **port, const struct gnli_address *address, con
     close(directory);
     if (result < 0)
         return result;
+    assert(mailbox);
     result = check_agreement(mailbox, &options, subject, address);
     if (result == 0)
         result = make_port(port, mailbox, address, &options, subject);

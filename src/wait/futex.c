@@ -107,7 +107,7 @@ void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns)
 {
     int32_t budget = gnli_spin_budget_ns(spin), next = GNLI_SPIN_MAX_NS;
 
-    if (slept_ns > 2 * GNLI_SPIN_MAX_NS)
+    if (slept_ns > 2 * (int64_t)GNLI_SPIN_MAX_NS)
         next = budget > 2 * SPIN_MIN_NS ? budget / 2 : SPIN_MIN_NS;
     if (budget > 0 && next != budget)
         atomic_store_explicit(&spin->budget_ns, next, memory_order_relaxed); /* A */
