@@ -303,10 +303,7 @@ int gnl_finish(gnl_port *port)
 {
     int result = enter(port, EITHER);
 
-    if (result < 0)
-        return result;
-    atomic_store_explicit(&port->finished, true, memory_order_relaxed); /* A */
-    return (int)leave(port, 0);
+    return result < 0 ? result : (int)leave(port, port->operations->finish(port));
 }
 
 int gnl_port_info(gnl_port *port, struct gnl_port_info *info)
