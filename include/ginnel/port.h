@@ -144,7 +144,7 @@ struct gnl_port_info {
     uint64_t held;                          /* taken, not yet done */
     uint64_t senders;                       /* ports that may send, not those that have finished; */
     uint64_t receivers;                     /* ports that may receive; of living processes */
-    uint64_t sent; /* since it was made */
+    uint64_t sent;                          /* since it was made */
     uint64_t received;
     uint64_t redelivered;
     uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */
