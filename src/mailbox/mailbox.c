@@ -34,16 +34,20 @@ static int ticket_of(gnl_port *base, const gnl_message *message)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     uint64_t ticket = message->private_[GNLI_MESSAGE_TICKET];
-    struct gnli_tickets *tickets = message->private_[GNLI_MESSAGE_LOAN] ? &port->loans : &port->held;
+    bool loan = message->private_[GNLI_MESSAGE_LOAN] != 0;
+    struct gnli_tickets *tickets = loan ? &port->loans : &port->held;
 
     if (message->private_[GNLI_MESSAGE_STAMP] !=
         atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
-        return gnli_fail(-EPERM, "%s: this message is held by the parent process", base->subject);
+        return gnli_fail(-EPERM,
+                         loan ? "%s: this loan is the parent process's"
+                              : "%s: this message is held by the parent process",
+                         base->subject);
     /* A copy of a message that has ended must not end the one that has its place now. */
     if (ticket >= GNL_HELD_MAX || !gnli_ticket_used(tickets, (unsigned)ticket) ||
-        (!message->private_[GNLI_MESSAGE_LOAN] &&
-         message->private_[GNLI_MESSAGE_WORD] != tickets->ticket[ticket].word))
-        return gnli_fail(-EINVAL, "%s: this message has ended", base->subject);
+        (!loan && message->private_[GNLI_MESSAGE_WORD] != tickets->ticket[ticket].word))
+        return gnli_fail(-EINVAL, loan ? "%s: this loan has ended" : "%s: this message has ended",
+                         base->subject);
     return (int)ticket;
 }
 

@@ -64,10 +64,10 @@ static int touch_what_the_parent_holds(void *context)
 
     gnl_message held = family->held, again = family->held, loan = family->loan, small = family->small_loan;
     require(check_message(held.data, held.size) == 1);
-    require(gnl_done(&held) == -EPERM);
+    require(gnl_done(&held) == -EPERM && strstr(gnl_error_detail(), "this message is held by the parent"));
     require(gnl_giveback(&again) == -EPERM);
     require(gnl_post(family->port, &loan, GNL_NOWAIT) == -EPERM);
-    require(gnl_done(&loan) == -EPERM);
+    require(gnl_done(&loan) == -EPERM && strstr(gnl_error_detail(), "this loan is the parent process's"));
     require(gnl_post(family->port, &small, GNL_NOWAIT) == -EPERM);
     require(strlen(gnl_error_detail()) > 0);
     close_port(family->port);
