@@ -116,8 +116,9 @@ ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64
 /*
  * A descriptor that is readable when a receive would not block, for poll and epoll; also when the
  * mailbox was removed. It belongs to the port: do not read or close it. The first such descriptor
- * of a process starts a helper thread, with all signals blocked but SIGBUS. When another process is
- * quicker, a receive may find nothing after all: use GNL_NOWAIT.
+ * of a process starts a helper thread, with all signals blocked but SIGBUS. It goes quiet with the
+ * last message received through this port. When another port is quicker, it may stay readable for
+ * 100 ms or until a receive finds nothing: use GNL_NOWAIT.
  */
 int gnl_port_fd(gnl_port *port);
 
