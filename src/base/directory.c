@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/errors.h"
 
 #define MACHINE_WIDE "/dev/shm/ginnel"
+#define PATH_BYTES   4096
 
 /* Writes the path of this user's directory. */
 static int own_path(char *path, size_t size)
@@ -30,14 +32,41 @@ static int own_path(char *path, size_t size)
     return 0;
 }
 
-/* Makes the directory; mkdir alone would apply the umask. */
+/* Gives what is complete its name, unless that exists. */
+static int give_name(const char *made, const char *path)
+{
+    if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    /* Some file systems can't say "unless it exists": there it replaces nothing but an empty directory. */
+    return errno == EINVAL ? rename(made, path) : -1;
+}
+
+/*
+ * Makes the directory if nothing has its name: whole, beside it, and then renamed. mkdir applies the umask, and who
+ * is killed between it and chmod would leave a directory that keeps its users out for ever.
+ */
 static int make(const char *path, mode_t mode)
 {
-    if (mkdir(path, mode & 0777) != 0)
-        return errno == EEXIST ? 0 : gnli_fail_errno(errno, "cannot make the directory %s", path);
-    if (chmod(path, mode) != 0)
-        return gnli_fail_errno(errno, "cannot set the mode of %s", path);
-    return 0;
+    char made[PATH_BYTES];
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    int error = 0;
+
+    if (lstat(path, &status) == 0 || errno != ENOENT)
+        return 0; /* opening it tells */
+    int length = snprintf(made, sizeof made, "%.*s.ginnel-XXXXXX", slash ? (int)(slash - path) + 1 : 0, path);
+    if (length < 0 || (size_t)length >= sizeof made)
+        error = ENAMETOOLONG;
+    else if (!mkdtemp(made))
+        error = errno;
+    else if (chmod(made, mode) != 0 || give_name(made, path) != 0) {
+        error = errno;
+        rmdir(made);
+    }
+    /* Others were quicker: then theirs is as good. */
+    return error == 0 || error == EEXIST || error == ENOTEMPTY
+               ? 0
+               : gnli_fail_errno(error, "cannot make the directory %s", path);
 }
 
 static int check(int directory, const char *path, bool machine_wide)
@@ -60,7 +89,7 @@ static int check(int directory, const char *path, bool machine_wide)
 
 int gnli_directory_open(bool machine_wide, bool create)
 {
-    char path[4096] = MACHINE_WIDE;
+    char path[PATH_BYTES] = MACHINE_WIDE;
 
     int result = machine_wide ? 0 : own_path(path, sizeof path);
     if (result < 0)
