@@ -32,6 +32,12 @@ static int own_path(char *path, size_t size)
     return 0;
 }
 
+/* What can be done about it, after a sentence; about the machine-wide one only root can do anything. */
+static const char *advice(bool machine_wide)
+{
+    return machine_wide ? "" : "; " GNLI_DIRECTORY_ELSEWHERE;
+}
+
 /* Gives what is complete its name, unless that exists. */
 static int give_name(const char *made, const char *path)
 {
@@ -45,7 +51,7 @@ static int give_name(const char *made, const char *path)
  * Makes the directory if nothing has its name: whole, beside it, and then renamed. mkdir applies the umask, and who
  * is killed between it and chmod would leave a directory that keeps its users out for ever.
  */
-static int make(const char *path, mode_t mode)
+static int make(const char *path, bool machine_wide)
 {
     char made[PATH_BYTES];
     struct stat status;
@@ -59,14 +65,15 @@ static int make(const char *path, mode_t mode)
         error = ENAMETOOLONG;
     else if (!mkdtemp(made))
         error = errno;
-    else if (chmod(made, mode) != 0 || give_name(made, path) != 0) {
+    else if (chmod(made, machine_wide ? 01777 : 0700) != 0 || give_name(made, path) != 0) {
         error = errno;
         rmdir(made);
     }
     /* Others were quicker: then theirs is as good. */
     return error == 0 || error == EEXIST || error == ENOTEMPTY
                ? 0
-               : gnli_fail_errno(error, "cannot make the directory %s", path);
+               : gnli_fail(-error, "cannot make the directory %s (%s)%s", path, strerrordesc_np(error),
+                           advice(machine_wide));
 }
 
 static int check(int directory, const char *path, bool machine_wide)
@@ -77,8 +84,8 @@ static int check(int directory, const char *path, bool machine_wide)
     if (fstat(directory, &status) != 0)
         return gnli_fail_errno(errno, "%s", path);
     if (status.st_uid != owner)
-        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path,
-                         (unsigned)status.st_uid, (unsigned)owner);
+        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used%s", path,
+                         (unsigned)status.st_uid, (unsigned)owner, advice(machine_wide));
     if (machine_wide && (status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
         return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it",
                          path);
@@ -95,7 +102,7 @@ int gnli_directory_open(bool machine_wide, bool create)
     if (result < 0)
         return result;
     if (create && (!machine_wide || geteuid() == 0)) {
-        result = make(path, machine_wide ? 01777 : 0700);
+        result = make(path, machine_wide);
         if (result < 0)
             return result;
     }
@@ -106,8 +113,10 @@ int gnli_directory_open(bool machine_wide, bool create)
         if (errno == ENOENT)
             return gnli_fail(-ENOENT, "%s is not there: nothing has been made in it yet", path);
         if (errno == ELOOP || errno == ENOTDIR)
-            return gnli_fail(-EPERM, "%s is not a directory, or a symbolic link: not used", path);
-        return gnli_fail_errno(errno, "%s", path);
+            return gnli_fail(-EPERM, "%s is not a directory, or a symbolic link: not used%s", path,
+                             advice(machine_wide));
+        return gnli_fail(-errno, "cannot open the directory %s (%s)%s", path, strerrordesc_np(errno),
+                         advice(machine_wide));
     }
     result = check(directory, path, machine_wide);
     if (result < 0) {

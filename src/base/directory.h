@@ -11,6 +11,9 @@
 
 #include <stdbool.h>
 
+/* For the end of sentences about a directory that is of no use: what to do. */
+#define GNLI_DIRECTORY_ELSEWHERE "GINNEL_DIR chooses another: one of yours, best on a tmpfs such as /dev/shm"
+
 /* A descriptor of the directory (the caller closes it), or a negative code with a sentence. */
 int gnli_directory_open(bool machine_wide, bool create);
 
