@@ -17,6 +17,12 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/*
+ * Does the text make sense as an address, whatever there is? Touches nothing. -EINVAL it does not;
+ * -EPROTONOSUPPORT an unknown kind of address.
+ */
+int gnl_address_check(const char *address);
+
 /* Called for each name, with its address. A value other than 0 ends the walk and becomes its result. */
 typedef int gnl_name_visitor(const char *address, void *context);
 

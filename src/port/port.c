@@ -41,6 +41,14 @@ static int parse(struct gnli_address *address, const struct gnli_kind **kind, co
     return *kind ? 0 : -EPROTONOSUPPORT;
 }
 
+int gnl_address_check(const char *text)
+{
+    struct gnli_address address;
+    const struct gnli_kind *kind;
+
+    return parse(&address, &kind, text);
+}
+
 int gnl_open(gnl_port **port, const char *text, const struct gnl_options *options)
 {
     static const struct gnl_options defaults;
