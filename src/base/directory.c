@@ -48,8 +48,8 @@ static int give_name(const char *made, const char *path)
 }
 
 /*
- * Makes the directory if nothing has its name: whole, beside it, and then renamed. mkdir applies the umask, and who
- * is killed between it and chmod would leave a directory that keeps its users out for ever.
+ * Makes the directory if nothing has its name: whole, beside it, and then renamed. mkdir applies the
+ * umask, and who is killed between it and chmod would leave a directory that keeps its users out for ever.
  */
 static int make(const char *path, bool machine_wide)
 {

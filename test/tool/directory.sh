@@ -10,7 +10,7 @@ advice="GINNEL_DIR chooses another: one of yours, best on a tmpfs such as /dev/s
 
 # refused DIRECTORY WHY: by a command that would make a name there
 refused() {
-    GINNEL_DIR=$1
+    export GINNEL_DIR="$1"
     status 1 ginnel send mailbox:x /dev/null
     said "$2.*$advice"
     grep -q -F "$1" "$room/err" || fail "it does not name $1: $(cat "$room/err")"
