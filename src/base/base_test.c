@@ -399,7 +399,7 @@ static void expect_whole_or_absent(const char *directory, mode_t mode)
     }
 }
 
-/* Makes the directory, and is killed at its nth way into or out of the kernel. False: it ended before that. */
+/* Makes the directory, and is killed at its nth way into or out of the kernel. False: it came to its end. */
 static bool killed_while_making(bool machine_wide, unsigned nth)
 {
     int status = 0;
