@@ -98,7 +98,7 @@ static uint64_t claim(unsigned me)
 static void put(unsigned me, uint64_t *position, uint32_t value)
 {
     atomic_store(&gnli_slots_at(&ring, *position)->body.size, value);
-    ck_assert_int_eq(gnli_slots_publish(&ring, me, position), 0);
+    ck_assert_int_eq(gnli_slots_publish(&ring, &out, me, position), 0);
 }
 
 static void send(unsigned me, uint32_t value)
@@ -417,7 +417,7 @@ START_TEST(claim_freed_as_a_dead_one_s_cannot_be_published)
     is_dead[2] = true;
     send(1, 1);
     ck_assert_int_eq(receive(), 1);
-    ck_assert_int_eq(gnli_slots_publish(&ring, 2, &position), -EBADMSG);
+    ck_assert_int_eq(gnli_slots_publish(&ring, &out, 2, &position), -EBADMSG);
 }
 END_TEST
 
