@@ -242,13 +242,27 @@ static bool returned_waits(struct gnli_mailbox_port *port)
 
 /* ---- messages in the queue ---- */
 
+/* Of a message that is to be received soon, the chunk's word: two processes change it in turn. */
+static inline void prefetch_chunk(struct gnli_mailbox_port *port, uint64_t position)
+{
+    struct gnli_arena *arena = &port->mailbox->view.arena;
+    struct gnli_body *body = &gnli_slots_at(port->in, position)->body;
+    gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
+    size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
+
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(arena, chunk, size) == 0)
+        gnli_prefetch_write(gnli_arena_word(arena, chunk));
+}
+
 /* After a receive: memory of consumed slots goes back now and then. */
 static inline void received(struct gnli_mailbox_port *port, uint64_t position)
 {
     gnli_slots_advance(port->in, &port->in_cursor, position);
     gnli_spin_count(&port->in_spin);
-    if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD))
+    if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD)) {
         gnli_slots_prefetch(port->in, position);
+        prefetch_chunk(port, gnli_slots_after(port->in, gnli_slots_after(port->in, position)));
+    }
     if (port->in->unbounded && (position & 2047) == 2047)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
