@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,20 @@
 #define SLICE_NS    1000000
 #define REST_NS     20000 /* from asleep to a core at rest */
 
+const char *crew_program = "ginnel bench";
+
 static volatile sig_atomic_t interrupted;
 static volatile pid_t children[CREW_MAX];
+
+__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
+{
+    va_list arguments;
+
+    fprintf(stderr, "%s: ", crew_program);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+}
 
 /* ---- signals ---- */
 
@@ -182,7 +195,8 @@ static int work(struct crew_member *member, const struct crew_part *part)
 static int live(struct crew_member *member, const struct crew_part *part)
 {
     /* Pages are there before the measuring: a fault is to be the library's. */
-    memset(member->seat, 0, sizeof *member->seat);
+    if (part->sampling != SAMPLE_NOTHING)
+        memset(member->seat->sample_ns, 0, sizeof member->seat->sample_ns);
     member->buffer = aligned_alloc(4096, (member->task->size + 4095) / 4096 * 4096 + 4096);
     if (!member->buffer)
         return crew_fail(member, "a buffer", -ENOMEM);
@@ -197,6 +211,8 @@ static int live(struct crew_member *member, const struct crew_part *part)
     while (atomic_load_explicit(&member->area->phase, memory_order_acquire) == CREW_ASSEMBLE)
         nap(100000);
     result = work(member, part);
+    if (result >= 0 && part->end)
+        result = part->end(member);
     gnl_close(member->out);
     gnl_close(member->in);
     free(member->buffer);
@@ -232,6 +248,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
             .area = area,
             .seat = &area->seats[i],
             .other = &area->seats[i == 0],
+            .number = i,
             .task = task,
             .state_file = -1,
         };
@@ -240,7 +257,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
     children[i] = pid;
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
-        fprintf(stderr, "ginnel bench: cannot start a process: %s\n", strerror(errno));
+        complain("cannot start a process: %s\n", strerror(errno));
     return pid < 0 ? -1 : 0;
 }
 
@@ -260,9 +277,9 @@ static int collect(struct crew_area *area, unsigned i)
     if (interrupted)
         return -1;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "ginnel bench: a process was ended by signal %d\n", WTERMSIG(status));
+        complain("a process was ended by signal %d\n", WTERMSIG(status));
     else
-        fprintf(stderr, "ginnel bench: %s\n", area->seats[i].failure);
+        complain("%s\n", area->seats[i].failure);
     return -1;
 }
 
@@ -295,7 +312,7 @@ static int assemble(struct crew_area *area, unsigned count)
         if (interrupted)
             return -1;
     }
-    fprintf(stderr, "ginnel bench: processes did not get ready in time\n");
+    complain("processes did not get ready in time\n");
     return -1;
 }
 
@@ -347,7 +364,7 @@ static int dismiss(struct crew_area *area, unsigned count)
     }
     for (unsigned i = 0; i < count; i++)
         if (children[i] > 0) {
-            fprintf(stderr, "ginnel bench: a process did not stop in time\n");
+            complain("a process did not stop in time\n");
             kill(children[i], SIGKILL);
             waitpid(children[i], NULL, 0);
             children[i] = 0;
@@ -385,7 +402,7 @@ static int sum_up(struct crew_area *area, const struct crew_part *parts, unsigne
             sampled = seat;
     }
     if (operations < 1) {
-        fprintf(stderr, "ginnel bench: nothing was done in the time given: is the machine very busy?\n");
+        complain("nothing was done in the time given: is the machine very busy?\n");
         return -1;
     }
     result->ns = 1 / rate;

@@ -16,7 +16,7 @@
 
 #include <ginnel/ginnel.h>
 
-#define CREW_MAX         3
+#define CREW_MAX         64
 #define CREW_SAMPLES_MAX 65536
 #define CREW_RING_BYTES  ((size_t)16 << 20)
 #define CREW_RING_PARTS  64
@@ -34,6 +34,8 @@ struct crew_seat {
     uint64_t sleeps;      /* voluntary context switches */
     uint64_t preemptions; /* involuntary ones: somebody else wanted the core */
     char failure[320];    /* "" if all went well */
+    uint64_t sent;        /* messages, from beginning to end, where the part counts them */
+    uint64_t received;
     uint32_t samples;
     double sample_ns[CREW_SAMPLES_MAX];
 };
@@ -66,12 +68,14 @@ struct crew_member {
     struct crew_area *area;
     struct crew_seat *seat;
     const struct crew_seat *other; /* of the first member that is not this one */
+    unsigned number;               /* the place of its part in the crew */
     const struct crew_task *task;
     bool measuring;
     gnl_port *out, *in;
     char *buffer;   /* of task->size bytes, this process's own */
     uint64_t turn;  /* for the part's own counting */
     int state_file; /* of the other member, see crew_await_sleep; -1 not open */
+    void *own;      /* the part's */
 };
 
 /*
@@ -92,6 +96,7 @@ struct crew_part {
                        second */
     enum crew_sampling sampling;
     bool counts; /* its operations and samples are the crew's */
+    int (*end)(struct crew_member *member); /* after the last step; NULL: nothing to do. Returns as begin */
 };
 
 struct crew_result {
@@ -111,6 +116,9 @@ struct crew_time {
 
 /* Memory for crews, NULL if there is none. */
 struct crew_area *crew_area_new(void);
+
+/* "ginnel bench", or what else complaints begin with. */
+extern const char *crew_program;
 
 /* Runs a crew. 0, or -1 after a word on standard error; nothing is said of an interrupt. */
 int crew_run(struct crew_area *area, const struct crew_part *parts, unsigned count,
