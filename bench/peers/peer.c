@@ -29,6 +29,9 @@
 #define TAG_SENDER 56
 #define TAG_NUMBER (((uint64_t)1 << TAG_SENDER) - 1)
 
+/* What the receiver says in crew_area.line: how many it had, for PEER_ASLEEP; and that it had each sender's last. */
+#define ALL_ARRIVED UINT64_MAX
+
 static const struct peer *peer;
 static struct peer_work work;
 static bool yields; /* processes share a core */
@@ -193,7 +196,7 @@ static int end_receiving(struct crew_member *member)
             return result;
     }
     member->seat->received = hand.received;
-    atomic_store_explicit(&member->area->line, 1, memory_order_release);
+    atomic_store_explicit(&member->area->line, ALL_ARRIVED, memory_order_release);
     return leave(0);
 }
 
@@ -203,7 +206,7 @@ static int end_sending(struct crew_member *member)
     int result = send_last(member, PEER_THERE);
 
     for (unsigned i = 0; i < ARRIVAL_MS && result == 0; i++) {
-        if (atomic_load_explicit(&member->area->line, memory_order_acquire) == 1)
+        if (atomic_load_explicit(&member->area->line, memory_order_acquire) == ALL_ARRIVED)
             return leave(0);
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
@@ -277,8 +280,17 @@ static const struct crew_part busy[] = {
 
 /* ---- the receiver asleep ---- */
 
+/* The receiver has had all that was sent. This process's own threads, if the library has any, get the core. */
+static void await_arrival(struct crew_member *member)
+{
+    while (atomic_load_explicit(&member->area->line, memory_order_acquire) != hand.sent &&
+           !crew_stopped(member))
+        sched_yield();
+}
+
 static int64_t wake(struct crew_member *member)
 {
+    await_arrival(member);
     if (!crew_await_sleep(member))
         return member->seat->failure[0] != '\0' ? -EIO : 0;
     int result = send_next(member, PEER_THERE, (uint64_t)crew_now_ns());
@@ -292,6 +304,7 @@ static int64_t be_woken(struct crew_member *member)
     int result = hand.ended > 0 ? 0 : receive(member, PEER_THERE, &stamp);
     if (result == 1)
         crew_sample(member, (double)(crew_now_ns() - (int64_t)stamp));
+    atomic_store_explicit(&member->area->line, hand.received, memory_order_release);
     return result;
 }
 
