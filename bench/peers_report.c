@@ -282,7 +282,7 @@ void peers_charts(const struct peers_report *report, const char *directory)
         fprintf(file,
                 "set style data histogram\nset style histogram errorbars gap 1 lw 1\n"
                 "set style fill solid 0.9 border -1\nset logscale y\nset xtics rotate by -40\n"
-                "set ylabel '%s'\nset key top right\nset bars small\nplot",
+                "set ylabel '%s'\nset key outside top center horizontal\nset bars small\nplot",
                 chart->axis);
         for (unsigned j = 0; j < 4 && chart->works[j]; j++)
             fprintf(file, "%s $figures using %u:%u:%u:xtic(1) title '%s' lc rgb '%s'", j > 0 ? "," : "",

@@ -25,6 +25,9 @@
 #define MAILBOXES_MAX  1000
 #define SIZE           64
 #define STRETCH        64
+#define CAPACITY_MANY  16   /* a thousand of them fit into the small /dev/shm of a container */
+#define CAPACITY_ONE   1024 /* the default */
+#define LAPS           4    /* round each mailbox, before it is warm */
 
 enum curve_kind { MAILBOXES, PROCESSES, QUEUED, CURVES };
 
@@ -37,8 +40,8 @@ struct curve {
 static const struct curve curves[CURVES] = {
     [MAILBOXES] = { "mailboxes", "one sender and one receiver, mailboxes in turn", "mailboxes",
                     { 1, 3, 10, 30, 100, 300, 1000 }, 5 },
-    [PROCESSES] = { "processes", "half of them send, half receive, one mailbox", "processes",
-                    { 2, 4, 8, 16, 32, 64 }, 4 },
+    [PROCESSES] = { "processes", "half of them send, half receive (one: itself), one mailbox", "processes",
+                    { 1, 2, 4, 8, 16, 32, 64 }, 5 },
     [QUEUED] = { "queued", "one process sends so many, then receives them, unbounded mailbox", "messages queued",
                  { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 }, 6 },
 };
@@ -147,12 +150,12 @@ static void remove_mailboxes(unsigned count)
 /* ---- crews ---- */
 
 static double run_crew(const struct scale *scale, struct crew_area *area, const struct crew_part *parts,
-                       unsigned count)
+                       unsigned count, unsigned capacity)
 {
     struct crew_time time = { .warm_ns = scale->quick ? 10000000 : 40000000,
                               .measure_ns = scale->quick ? 30000000 : 200000000,
                               .measure_operations = 64 };
-    struct crew_task task = { .size = SIZE, .lap = 4 * 1024, .moves = true };
+    struct crew_task task = { .size = SIZE, .lap = LAPS * (uint64_t)mailboxes * capacity, .moves = true };
     struct crew_result result;
 
     return crew_run(area, parts, count, &task, time, &result) == 0 ? result.ns : -1;
@@ -163,11 +166,34 @@ static double measure_mailboxes(const struct scale *scale, struct crew_area *are
     double ns = -1;
 
     mailboxes = count;
-    if (make_mailboxes(count, 16))
-        ns = run_crew(scale, area, in_turn, 2);
+    if (make_mailboxes(count, CAPACITY_MANY))
+        ns = run_crew(scale, area, in_turn, 2, CAPACITY_MANY);
     remove_mailboxes(count);
     return ns;
 }
+
+/* One process has nobody else to send to. */
+static int begin_alone(struct crew_member *member)
+{
+    return open_ports(member, (enum gnl_direction)0);
+}
+
+static int64_t send_and_receive(struct crew_member *member)
+{
+    for (unsigned i = 0; i < STRETCH; i++) {
+        int result = gnl_send(ports[0], member->buffer, SIZE, CALL_TIMEOUT);
+        if (result < 0)
+            return crew_fail(member, "gnl_send", result);
+        ssize_t size = gnl_recv(ports[0], member->buffer, SIZE, CALL_TIMEOUT);
+        if (size < 0)
+            return crew_fail(member, "gnl_recv", (int)size);
+    }
+    return STRETCH;
+}
+
+static const struct crew_part alone = {
+    .begin = begin_alone, .step = send_and_receive, .place = 0, .counts = true, .end = close_ports
+};
 
 /* Senders on the first core, receivers on the second. */
 static double measure_processes(const struct scale *scale, struct crew_area *area, unsigned count)
@@ -177,11 +203,11 @@ static double measure_processes(const struct scale *scale, struct crew_area *are
 
     mailboxes = 1;
     for (unsigned i = 0; i < count; i++) {
-        parts[i] = in_turn[i % 2];
+        parts[i] = count == 1 ? alone : in_turn[i % 2];
         parts[i].sampling = SAMPLE_NOTHING;
     }
-    if (make_mailboxes(1, 0))
-        ns = run_crew(scale, area, parts, count);
+    if (make_mailboxes(1, CAPACITY_ONE))
+        ns = run_crew(scale, area, parts, count, CAPACITY_ONE);
     remove_mailboxes(1);
     return ns;
 }
