@@ -457,7 +457,7 @@ static int measure(struct crew_time time)
     remove_directory();
     if (outcome == PEER_CANNOT)
         printf("cannot %s\n", said);
-    if (outcome == PEER_FAILED && said[0] != '\0')
+    if (outcome == PEER_FAILED && said[0] != '\0' && !crew_interrupted())
         fprintf(stderr, "%s: %s\n", crew_program, said);
     for (unsigned i = 0; i < work.senders + 1; i++)
         sent += area->seats[i].sent;
