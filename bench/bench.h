@@ -3,12 +3,12 @@
  * `ginnel bench`: measures the library on this machine, beside what the machine itself can do. The
  * command's entry point; everything else in this folder is its inside. It uses public headers only.
  *
- *   run      the rounds                                 rows     what is measured, and the aims
- *   private  the runtime directory, interrupts
+ *   run      the rounds                                   rows     what is measured, and the aims
  *   crew     processes that do one thing, in step         machine  cores, names
  *   limits   the machine's own                            report   the table, JSON
- *   latency, throughput   mailboxes                  figures  numbers, JSON, charts
- *   peers, peers/   beside its peers                 scale    from one to very many
+ *   latency, throughput   mailboxes                       figures  numbers, JSON, charts
+ *   peers, peers/         beside the peers                private  the runtime directory, interrupts
+ *   scale    from one to very many
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -32,7 +32,7 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of Ginnel and its peers, and of how the cost of a message changes as there is more of everything. */
+/* The same of Ginnel beside its peers, and as there is more of everything. */
 int bench_peers(const struct bench_request *request);
 int bench_scale(const struct bench_request *request);
 

@@ -95,7 +95,7 @@ struct crew_part {
     unsigned place; /* 0: the first core, 1: the second; 2, 3: a third, or where there is none the first, the
                        second */
     enum crew_sampling sampling;
-    bool counts; /* its operations and samples are the crew's */
+    bool counts;                            /* its operations and samples are the crew's */
     int (*end)(struct crew_member *member); /* after the last step; NULL: nothing to do. Returns as begin */
 };
 

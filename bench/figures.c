@@ -134,7 +134,8 @@ FILE *chart_begin(const char *directory, const char *name, const char *title, un
     FILE *chart = popen("exec gnuplot 2>/dev/null", "we");
     if (!chart)
         return NULL;
-    fprintf(chart, "set terminal svg size 900,%u noenhanced font 'sans-serif,13' background '#ffffff'\n", height);
+    fprintf(chart, "set terminal svg size 900,%u noenhanced font 'sans-serif,13' background '#ffffff'\n",
+            height);
     fputs("set output '", chart);
     quoted(chart, directory);
     fputs("/", chart);

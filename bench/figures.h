@@ -34,8 +34,9 @@ FILE *figures_create(const char *directory, const char *name);
 bool figures_finish(FILE *file, const char *name);
 
 /*
- * gnuplot, which reads a script, drawing DIRECTORY/NAME: an SVG with the title and, below it, the machine. NULL if it
- * cannot be started. chart_end says so on standard error where there is no gnuplot; it is no failure.
+ * gnuplot, which reads a script, drawing DIRECTORY/NAME: an SVG with the title and, below it, the machine.
+ * NULL if it cannot be started. chart_end says so on standard error where there is no gnuplot; it is no
+ * failure.
  */
 FILE *chart_begin(const char *directory, const char *name, const char *title, unsigned height);
 void chart_end(FILE *chart);

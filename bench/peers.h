@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ginnel beside its peers: what is measured, and what came of it. peers.c runs the programs of bench/peers/ in turn,
- * peers_report.c writes the table, the JSON and the charts.
+ * Ginnel beside its peers: what is measured, and what came of it. peers.c runs the programs of bench/peers/
+ * in turn, peers_report.c writes the table, the JSON and the charts.
  */
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
@@ -56,7 +56,6 @@ struct peers_report {
 };
 
 void peers_table(const struct peers_report *report);
-
 
 void peers_json(FILE *file, const struct peers_report *report);
 

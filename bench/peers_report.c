@@ -229,13 +229,24 @@ struct chart {
 };
 
 static const struct chart charts[] = {
-    { "peers-latency.svg", "One way, 64 B (less is better)", "ns", { "latency_busy", "latency_asleep" },
-      { "both sides busy", "receiver asleep" }, false },
-    { "peers-1to1.svg", "One sender, one receiver (more is better)", "messages a second",
-      { "stream_64", "stream_1k", "stream_64k", "stream_1m" }, { "64 B", "1 KiB", "64 KiB", "1 MiB" }, true },
-    { "peers-2to1.svg", "Two senders, one receiver (more is better)", "messages a second",
+    { "peers-latency.svg",
+      "One way, 64 B (less is better)",
+      "ns",
+      { "latency_busy", "latency_asleep" },
+      { "both sides busy", "receiver asleep" },
+      false },
+    { "peers-1to1.svg",
+      "One sender, one receiver (more is better)",
+      "messages a second",
+      { "stream_64", "stream_1k", "stream_64k", "stream_1m" },
+      { "64 B", "1 KiB", "64 KiB", "1 MiB" },
+      true },
+    { "peers-2to1.svg",
+      "Two senders, one receiver (more is better)",
+      "messages a second",
       { "stream_64_2to1", "stream_1k_2to1", "stream_64k_2to1", "stream_1m_2to1" },
-      { "64 B", "1 KiB", "64 KiB", "1 MiB" }, true },
+      { "64 B", "1 KiB", "64 KiB", "1 MiB" },
+      true },
 };
 
 static int find_work(const struct peers_report *report, const char *name)

@@ -27,7 +27,8 @@ bool private_real_time(void)
 
     if (policy != SCHED_FIFO && policy != SCHED_RR)
         return false;
-    fputs("ginnel bench: at a real-time priority its spinning processes would lock out everybody, and the one that "
+    fputs("ginnel bench: at a real-time priority its spinning processes would lock out everybody, and the "
+          "one that "
           "is to stop them; use nice(1)\n",
           stderr);
     return true;

@@ -8,9 +8,9 @@
 #include "bench/crew.h"
 
 /*
- * Calls measure(area, context) with GINNEL_DIR at a directory of its own, which is removed afterwards, and returns
- * what it returns; -1 after a complaint if it cannot be run. An interrupt ends the process, by the same signal, once
- * `measure` has returned.
+ * Calls measure(area, context) with GINNEL_DIR at a directory of its own, which is removed afterwards, and
+ * returns what it returns; -1 after a complaint if it cannot be run. An interrupt ends the process, by the
+ * same signal, once `measure` has returned.
  */
 int private_run(int (*measure)(struct crew_area *area, void *context), void *context);
 

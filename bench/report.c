@@ -89,7 +89,8 @@ static struct figure spread(const struct summary *summary, struct figure (*shown
     return result;
 }
 
-static struct figure against(const struct report *report, const struct row *row, const struct summary *summary)
+static struct figure against(const struct report *report, const struct row *row,
+                             const struct summary *summary)
 {
     struct figure result = { "" };
 
@@ -186,20 +187,20 @@ static void json_row(FILE *file, const struct report *report, unsigned index)
     fprintf(file, "    \"%s\": { \"title\": ", row->name);
     figures_json_string(file, row->title);
     fprintf(file, ", \"ns\": %.6g, \"low_ns\": %.6g, \"high_ns\": %.6g", summary.ns, summary.low_ns,
-           summary.high_ns);
+            summary.high_ns);
     if (row->tail)
         fprintf(file, ", \"p99_ns\": %.6g", summary.p99_ns);
     fprintf(file, ", \"per_second\": %.6g", 1e9 / summary.ns);
     if (row->task.moves)
         fprintf(file, ", \"bytes_per_second\": %.6g", (double)row->task.size / summary.ns * 1e9);
     if (row->limit >= 0)
-        fprintf(file, ", \"limit\": \"%s\", \"compares\": \"%s\", \"ratio\": %.6g", report->rows[row->limit].name,
-               row->compare == COMPARE_TIME ? "time" : "rate", summary.ratio);
+        fprintf(file, ", \"limit\": \"%s\", \"compares\": \"%s\", \"ratio\": %.6g",
+                report->rows[row->limit].name, row->compare == COMPARE_TIME ? "time" : "rate", summary.ratio);
     if (row->aim > 0)
         fprintf(file, ", \"aim\": %.6g, \"reached\": %s", row->aim, summary.reached ? "true" : "false");
     if (row->mailboxes > 0)
         fprintf(file, ", \"page_faults_per_message\": %.6g, \"sleeps_per_message\": %.6g", summary.faults,
-               summary.sleeps);
+                summary.sleeps);
     fprintf(file, ", \"preemptions\": %llu }", (unsigned long long)summary.preemptions);
 }
 
@@ -221,9 +222,10 @@ void report_json(FILE *file, const struct report *report)
     }
     fprintf(file, "\n  }");
     if (worst >= 0)
-        fprintf(file, ",\n  \"page_faults\": { \"most_per_message\": %.6g, \"row\": \"%s\", \"aim\": %g, "
-               "\"reached\": %s }",
-               faults, report->rows[worst].name, ROWS_FAULTS_AIM,
-               faults < ROWS_FAULTS_AIM ? "true" : "false");
+        fprintf(file,
+                ",\n  \"page_faults\": { \"most_per_message\": %.6g, \"row\": \"%s\", \"aim\": %g, "
+                "\"reached\": %s }",
+                faults, report->rows[worst].name, ROWS_FAULTS_AIM,
+                faults < ROWS_FAULTS_AIM ? "true" : "false");
     fprintf(file, "\n}\n");
 }

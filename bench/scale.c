@@ -38,12 +38,21 @@ struct curve {
 };
 
 static const struct curve curves[CURVES] = {
-    [MAILBOXES] = { "mailboxes", "one sender and one receiver, mailboxes in turn", "mailboxes",
-                    { 1, 3, 10, 30, 100, 300, 1000 }, 5 },
-    [PROCESSES] = { "processes", "half of them send, half receive (one: itself), one mailbox", "processes",
-                    { 1, 2, 4, 8, 16, 32, 64 }, 5 },
-    [QUEUED] = { "queued", "one process sends so many, then receives them, unbounded mailbox", "messages queued",
-                 { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 }, 6 },
+    [MAILBOXES] = { "mailboxes",
+                    "one sender and one receiver, mailboxes in turn",
+                    "mailboxes",
+                    { 1, 3, 10, 30, 100, 300, 1000 },
+                    5 },
+    [PROCESSES] = { "processes",
+                    "half of them send, half receive (one: itself), one mailbox",
+                    "processes",
+                    { 1, 2, 4, 8, 16, 32, 64 },
+                    5 },
+    [QUEUED] = { "queued",
+                 "one process sends so many, then receives them, unbounded mailbox",
+                 "messages queued",
+                 { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 },
+                 6 },
 };
 
 struct point {
@@ -356,8 +365,8 @@ static void json(FILE *file, const struct scale *scale)
             if (!scale->points[i][j].measured)
                 continue;
             struct summary summary = summarize(scale, &scale->points[i][j]);
-            fprintf(file, "%s\n      { \"count\": %u, \"ns\": %.6g, \"low_ns\": %.6g, \"high_ns\": %.6g }", comma,
-                    curves[i].counts[j], summary.ns, summary.low_ns, summary.high_ns);
+            fprintf(file, "%s\n      { \"count\": %u, \"ns\": %.6g, \"low_ns\": %.6g, \"high_ns\": %.6g }",
+                    comma, curves[i].counts[j], summary.ns, summary.low_ns, summary.high_ns);
             comma = ",";
         }
         fprintf(file, "\n    ] }");

@@ -2,7 +2,9 @@
 /*
  * ginnel bench: measures here, beside the machine's own limits or the peers. The measuring is in bench/.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "arguments.h"
 #include "bench/bench.h"
@@ -30,7 +32,8 @@ static const struct option options[] = {
     { "quick", NULL, &request.quick, NULL, NULL, "less precise, in less than 10 seconds (with --peers 30)" },
     { "rounds", "N", &request.rounds, parse_rounds, "a number from 1 to 99",
       "how often everything is measured (5, quick 3; see the manual)" },
-    { "save", "DIR", &request.save, parse_text, "a directory", "keep figures and charts in DIR, as JSON and SVG" },
+    { "save", "DIR", &request.save, parse_text, "a directory",
+      "keep figures and charts in DIR, as JSON and SVG" },
     { "scale", NULL, &scale, NULL, NULL, "as there are more mailboxes, processes and messages" },
     { 0 },
 };
@@ -57,6 +60,11 @@ int run_bench(int argc, char **argv)
                            arguments.operands[0]);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
+    /* Before the measuring: it would be a pity about the figures. */
+    if (request.save && mkdir(request.save, 0777) < 0 && errno != EEXIST) {
+        complain("%s: %s", request.save, strerror(errno));
+        return EXIT_FAILED;
+    }
     int (*measure)(const struct bench_request *) = peers ? bench_peers : scale ? bench_scale : bench_mailbox;
     return finish_output((enum exit_status)measure(&request));
 }

@@ -9,7 +9,8 @@
 using boost::interprocess::interprocess_exception;
 using boost::interprocess::message_queue;
 
-namespace {
+namespace
+{
 
 peer_result failed(const char *what, const interprocess_exception &exception)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Concurrency Kit's ring, in memory that the processes share: the bare lock-free limit. Messages are in the ring by
- * value. It does not wait, cannot sleep, and is lost when a process dies in the middle of a call: no peer of a
- * mailbox in what it promises.
+ * Concurrency Kit's ring, in memory that the processes share: the bare lock-free limit. Messages are in the
+ * ring by value. It does not wait, cannot sleep, and is lost when a process dies in the middle of a call:
+ * no peer of a mailbox in what it promises.
  */
 #include <ck_ring.h>
 #include <errno.h>
@@ -65,23 +65,23 @@ static enum peer_result use(struct peer_end *end)
 }
 
 /* The size is known when it is compiled, as it would be in a program that uses the ring. */
-#define BY_SIZE(operation, data)                                                                              \
-    do {                                                                                                      \
-        struct channel *channel = channels[end->channel];                                                     \
-        switch (end->work->size) {                                                                            \
-        case 64:                                                                                              \
-            return operation(b64, &channel->ring, (struct message_64 *)(void *)channel->messages,             \
-                             (struct message_64 *)(data));                                                    \
-        case 1024:                                                                                            \
-            return operation(k1, &channel->ring, (struct message_1k *)(void *)channel->messages,              \
-                             (struct message_1k *)(data));                                                    \
-        case 65536:                                                                                           \
-            return operation(k64, &channel->ring, (struct message_64k *)(void *)channel->messages,            \
-                             (struct message_64k *)(data));                                                   \
-        default:                                                                                              \
-            return operation(m1, &channel->ring, (struct message_1m *)(void *)channel->messages,              \
-                             (struct message_1m *)(data));                                                    \
-        }                                                                                                     \
+#define BY_SIZE(operation, data)                                                                   \
+    do {                                                                                           \
+        struct channel *channel = channels[end->channel];                                          \
+        switch (end->work->size) {                                                                 \
+        case 64:                                                                                   \
+            return operation(b64, &channel->ring, (struct message_64 *)(void *)channel->messages,  \
+                             (struct message_64 *)(data));                                         \
+        case 1024:                                                                                 \
+            return operation(k1, &channel->ring, (struct message_1k *)(void *)channel->messages,   \
+                             (struct message_1k *)(data));                                         \
+        case 65536:                                                                                \
+            return operation(k64, &channel->ring, (struct message_64k *)(void *)channel->messages, \
+                             (struct message_64k *)(data));                                        \
+        default:                                                                                   \
+            return operation(m1, &channel->ring, (struct message_1m *)(void *)channel->messages,   \
+                             (struct message_1m *)(data));                                         \
+        }                                                                                          \
     } while (0)
 
 static enum peer_result send_spsc(struct peer_end *end, const void *data)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iceoryx 2: chunks of shared memory, published in place, to subscribers that block who is too fast. Its daemon,
- * RouDi, is started before each measurement with a pool of just these chunks, and ended after it.
+ * iceoryx 2: chunks of shared memory, published in place, to subscribers that block who is too fast. Its
+ * daemon, RouDi, is started before each measurement with a pool of just these chunks, and ended after it.
  */
 #include <cerrno>
 #include <csignal>
@@ -22,7 +22,8 @@
 
 #include "bench/peers/peer.h"
 
-namespace {
+namespace
+{
 
 constexpr int PATIENCE_MS = 10000;
 
@@ -49,8 +50,7 @@ bool write_config(const peer_work *work)
     if (!file)
         return false;
     /* Two channels full, and a few in each hand. */
-    std::fprintf(file,
-                 "[general]\nversion = 1\n[[segment]]\n[[segment.mempool]]\nsize = %zu\ncount = %u\n",
+    std::fprintf(file, "[general]\nversion = 1\n[[segment]]\n[[segment.mempool]]\nsize = %zu\ncount = %u\n",
                  work->size, 2 * queue_capacity(work) + 32);
     return std::fclose(file) == 0;
 }
@@ -185,10 +185,11 @@ peer_result open_end(peer_end *end)
     end->own = mine;
     if (!begun) {
         iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kOff,
-                                                                   iox::log::LogLevelOutput::kHideLogLevel);
+                                                                 iox::log::LogLevelOutput::kHideLogLevel);
         unsigned process = end->sends == (end->channel == PEER_THERE) ? 1 + end->sender : 0;
         const std::string name = runtime_name(process);
-        iox::runtime::PoshRuntime::initRuntime(iox::RuntimeName_t(iox::cxx::TruncateToCapacity, name.c_str()));
+        iox::runtime::PoshRuntime::initRuntime(
+            iox::RuntimeName_t(iox::cxx::TruncateToCapacity, name.c_str()));
         begun = true;
     }
     return end->sends ? open_publisher(mine, end->channel) : open_subscriber(mine, end->work, end->channel);
@@ -245,8 +246,8 @@ void close_end(peer_end *end)
     delete mine;
 }
 
-/* RouDi is to know that this process has ended: else it does not tidy up. Nobody destroys the runtime again, since
- * the harness's processes end by _exit. */
+/* RouDi is to know that this process has ended: else it does not tidy up. Nobody destroys the runtime
+ * again, since the harness's processes end by _exit. */
 void leave()
 {
     iox::runtime::PoshRuntime::getInstance().~PoshRuntime();

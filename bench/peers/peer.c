@@ -16,20 +16,22 @@
 #include "bench/crew.h"
 #include "bench/machine.h"
 
-#define TRIPS     64   /* a sample of PEER_BUSY */
-#define LOOKS     1000 /* that found nothing, before another process on the same core gets a turn */
-#define LINE      64
-#define PAGE      4096
-#define WORD_LINE 0x6767676767676767u /* what the other lines of a message begin with: crew.c's buffer */
-#define ARRIVAL_MS 8000               /* for the last message */
-#define PATIENCE  100                 /* seconds of the whole program: the crew's own bounds are closer */
+#define TRIPS      64   /* a sample of PEER_BUSY */
+#define LOOKS      1000 /* that found nothing, before another process on the same core gets a turn */
+#define LINE       64
+#define PAGE       4096
+#define WORD_LINE  0x6767676767676767u /* what the other lines of a message begin with: crew.c's buffer */
+#define ARRIVAL_MS 8000                /* for the last message */
+#define PATIENCE   100                 /* seconds of the whole program: the crew's own bounds are closer */
 
-/* The first word of a message: its sender and number. The last of a sender says so, and how many there were. */
+/* The first word of a message: its sender and number. The last of a sender says so, and how many there
+ * were. */
 #define TAG_LAST   ((uint64_t)1 << 63)
 #define TAG_SENDER 56
 #define TAG_NUMBER (((uint64_t)1 << TAG_SENDER) - 1)
 
-/* What the receiver says in crew_area.line: how many it had, for PEER_ASLEEP; and that it had each sender's last. */
+/* What the receiver says in crew_area.line: how many it had, for PEER_ASLEEP; and that it had each sender's
+ * last. */
 #define ALL_ARRIVED UINT64_MAX
 
 static const struct peer *peer;
@@ -96,9 +98,7 @@ static int open_end(struct crew_member *member, enum peer_channel channel, bool 
 {
     struct peer_end *end = &hand.ends[channel];
 
-    *end = (struct peer_end){
-        .work = &work, .channel = channel, .sends = sends, .sender = sender, .fd = -1
-    };
+    *end = (struct peer_end){ .work = &work, .channel = channel, .sends = sends, .sender = sender, .fd = -1 };
     return peer->open(end) == PEER_OK ? 0 : fail(member);
 }
 
@@ -125,7 +125,8 @@ static int send(struct crew_member *member, enum peer_channel channel, uint64_t 
 
     words[0] = tag;
     words[1] = second_word;
-    for (unsigned looks = 0; (result = peer->send(&hand.ends[channel], member->buffer)) == PEER_NOT_NOW; looks++)
+    for (unsigned looks = 0; (result = peer->send(&hand.ends[channel], member->buffer)) == PEER_NOT_NOW;
+         looks++)
         pass_turn(looks);
     return result == PEER_OK ? 0 : fail(member);
 }
@@ -280,7 +281,7 @@ static const struct crew_part busy[] = {
 
 /* ---- the receiver asleep ---- */
 
-/* The receiver has had all that was sent. This process's own threads, if the library has any, get the core. */
+/* The receiver has had all that was sent. The library's own threads, if it has any, get the core. */
 static void await_arrival(struct crew_member *member)
 {
     while (atomic_load_explicit(&member->area->line, memory_order_acquire) != hand.sent &&
@@ -385,9 +386,9 @@ static unsigned capacity_for(size_t size)
 
 static bool read_arguments(int argc, char **argv, struct crew_time *time)
 {
-    static const char *const patterns[] = { [PEER_BUSY] = "busy",
-                                            [PEER_ASLEEP] = "asleep",
-                                            [PEER_STREAM] = "stream" };
+    static const char *const patterns[] = {
+        [PEER_BUSY] = "busy", [PEER_ASLEEP] = "asleep", [PEER_STREAM] = "stream"
+    };
 
     if (argc != 7)
         return false;

@@ -5,11 +5,12 @@
  *
  *     peer-PROGRAM NAME busy|asleep|stream SIZE SENDERS WARM_NS MEASURE_NS
  *
- * measures the peer of that name once and prints one line: "measured NS P99_NS SENT RECEIVED", or "cannot" and why.
- * Ginnel itself is measured in the same way.
+ * measures the peer of that name once and prints one line: "measured NS P99_NS SENT RECEIVED", or "cannot"
+ * and why. Ginnel itself is measured in the same way.
  *
- * The work is the harness's (peer.c): which process is on which core, what a message has in it, that the receiver
- * reads a word of each of its cache lines, and that every message arrives, whole and in its sender's order.
+ * The work is the harness's (peer.c): which process is on which core, what a message has in it, that the
+ * receiver reads a word of each of its cache lines, and that every message arrives, whole and in its
+ * sender's order.
  */
 #ifndef BENCH_PEERS_PEER_H
 #define BENCH_PEERS_PEER_H
@@ -37,7 +38,7 @@ struct peer_work {
     bool waits;        /* calls block; else they return at once, and are made again */
 };
 
-/* THERE leads from the senders to the receiver; BACK, for PEER_BUSY, from the receiver to the first sender. */
+/* THERE leads from the senders to the receiver; BACK, for PEER_BUSY, the other way. */
 enum peer_channel { PEER_THERE, PEER_BACK, PEER_CHANNELS };
 
 /* One process's end of a channel. */
@@ -65,7 +66,7 @@ struct peer {
     bool never_sleeps; /* it has no call that waits in the kernel */
     /* In the parent, before the processes: makes the channels. */
     enum peer_result (*setup)(const struct peer_work *work);
-    /* In the parent, afterwards, also if setup or a process failed: nothing stays behind. NULL: nothing to do */
+    /* In the parent, afterwards, whatever failed: nothing stays behind. NULL: nothing to do. */
     void (*teardown)(const struct peer_work *work);
     /* In the process. */
     enum peer_result (*open)(struct peer_end *end);
@@ -75,7 +76,7 @@ struct peer {
     enum peer_result (*receive)(struct peer_end *end, void **data);
     /* Done with what was received in place; NULL: nothing to do. */
     enum peer_result (*release)(struct peer_end *end);
-    /* Before the process ends, when all has arrived: of each end, then of the process. NULL: nothing to do. */
+    /* When all has arrived: of each end, then of the process. NULL: nothing to do. */
     void (*close)(struct peer_end *end);
     void (*leave)(void);
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's message queues: POSIX mq and System V msg. As large as whoever measures may make them; what does not
- * fit is said.
+ * The kernel's message queues: POSIX mq and System V msg. As large as whoever measures may make them; what
+ * does not fit is said.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's byte streams, and the one socket that keeps messages apart: pipe, FIFO, UNIX stream and seqpacket, TCP.
- * One system call a message on each side. Buffers are as large as an ordinary user may make them.
+ * The kernel's byte streams, and the one socket that keeps messages apart: pipe, FIFO, UNIX stream and
+ * seqpacket, TCP. One system call a message on each side. Buffers are as large as an ordinary user may make
+ * them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -142,8 +143,8 @@ static enum peer_result make_tcp(const struct peer_work *work)
 
 /* ---- using them ---- */
 
-/* Descriptors share their flags with those of other processes: each connection end has one user, or users of the same
- * kind. */
+/* Descriptors share their flags with those of other processes: each connection end has one user, or users
+ * of the same kind. */
 static enum peer_result use(struct peer_end *end)
 {
     unsigned first = end->sends && !shared ? end->sender : 0;
@@ -211,9 +212,10 @@ static enum peer_result read_all(struct peer_end *end, void **data)
     return PEER_OK;
 }
 
-#define STREAM(label, maker)                                                                                 \
-    {                                                                                                        \
-        .name = label, .polls_busy = true, .setup = maker, .open = use, .send = write_all, .receive = read_all \
+#define STREAM(label, maker)                                                               \
+    {                                                                                      \
+        .name = label, .polls_busy = true, .setup = maker, .open = use, .send = write_all, \
+        .receive = read_all                                                                \
     }
 
 const struct peer peer_pipe = STREAM("pipe", make_pipes);

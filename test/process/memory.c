@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where memory and other things run out: a full tmpfs, a disk, and the limits of a process. Errors, no
- * signals; nothing that was accepted is lost; and when there is room again, all goes on. And how little is taken.
+ * signals; nothing that was accepted is lost; and when there is room again, all goes on. And how
+ * little is taken.
  */
 #include "ledger.h"
 
