@@ -6,7 +6,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +23,8 @@
 #define SLICE_NS    1000000
 #define REST_NS     20000 /* from asleep to a core at rest */
 
-const char *crew_program = "ginnel bench";
-
 static volatile sig_atomic_t interrupted;
 static volatile pid_t children[CREW_MAX];
-
-__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
-{
-    va_list arguments;
-
-    fprintf(stderr, "%s: ", crew_program);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-}
 
 /* ---- signals ---- */
 
@@ -257,7 +244,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
     children[i] = pid;
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
-        complain("cannot start a process: %s\n", strerror(errno));
+        fprintf(stderr, "ginnel bench: cannot start a process: %s\n", strerror(errno));
     return pid < 0 ? -1 : 0;
 }
 
@@ -277,9 +264,9 @@ static int collect(struct crew_area *area, unsigned i)
     if (interrupted)
         return -1;
     if (WIFSIGNALED(status))
-        complain("a process was ended by signal %d\n", WTERMSIG(status));
+        fprintf(stderr, "ginnel bench: a process was ended by signal %d\n", WTERMSIG(status));
     else
-        complain("%s\n", area->seats[i].failure);
+        fprintf(stderr, "ginnel bench: %s\n", area->seats[i].failure);
     return -1;
 }
 
@@ -312,7 +299,7 @@ static int assemble(struct crew_area *area, unsigned count)
         if (interrupted)
             return -1;
     }
-    complain("processes did not get ready in time\n");
+    fprintf(stderr, "ginnel bench: processes did not get ready in time\n");
     return -1;
 }
 
@@ -364,7 +351,7 @@ static int dismiss(struct crew_area *area, unsigned count)
     }
     for (unsigned i = 0; i < count; i++)
         if (children[i] > 0) {
-            complain("a process did not stop in time\n");
+            fprintf(stderr, "ginnel bench: a process did not stop in time\n");
             kill(children[i], SIGKILL);
             waitpid(children[i], NULL, 0);
             children[i] = 0;
@@ -402,7 +389,7 @@ static int sum_up(struct crew_area *area, const struct crew_part *parts, unsigne
             sampled = seat;
     }
     if (operations < 1) {
-        complain("nothing was done in the time given: is the machine very busy?\n");
+        fprintf(stderr, "ginnel bench: nothing was done in the time given: is the machine very busy?\n");
         return -1;
     }
     result->ns = 1 / rate;

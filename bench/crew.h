@@ -75,7 +75,6 @@ struct crew_member {
     char *buffer;   /* of task->size bytes, this process's own */
     uint64_t turn;  /* for the part's own counting */
     int state_file; /* of the other member, see crew_await_sleep; -1 not open */
-    void *own;      /* the part's */
 };
 
 /*
@@ -116,9 +115,6 @@ struct crew_time {
 
 /* Memory for crews, NULL if there is none. */
 struct crew_area *crew_area_new(void);
-
-/* "ginnel bench", or what else complaints begin with. */
-extern const char *crew_program;
 
 /* Runs a crew. 0, or -1 after a word on standard error; nothing is said of an interrupt. */
 int crew_run(struct crew_area *area, const struct crew_part *parts, unsigned count,

@@ -8,7 +8,7 @@
  * measures the peer of that name once and prints one line: "measured NS P99_NS SENT RECEIVED", or "cannot"
  * and why. Ginnel itself is measured in the same way.
  *
- * The work is the harness's (peer.c): which process is on which core, what a message has in it, that the
+ * The work is the harness's (hands.c): which process is on which core, what a message has in it, that the
  * receiver reads a word of each of its cache lines, and that every message arrives, whole and in its
  * sender's order.
  */
