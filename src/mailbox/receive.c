@@ -23,9 +23,10 @@
 #include "life/process.h"
 
 #define LOOK_WHEN_BUSY_NS \
-    ((int64_t)20000000)  /* a look is some system calls: not at every tick of the clock */
-#define ASK_WHEN_BUSY 4  /* participants asked after at such a look */
-#define STRIDE_MAX    63 /* receives between two looks at the clock */
+    ((int64_t)20000000)                 /* a look is some system calls: not at every tick of the clock */
+#define LOOK_SHARE_NS ((int64_t)500000) /* longer by so much a port: who has a thousand still looks little */
+#define ASK_WHEN_BUSY 4                 /* participants asked after at such a look */
+#define STRIDE_MAX    63                /* receives between two looks at the clock */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -371,9 +372,9 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
 __attribute__((noinline)) static int look(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
-    uint32_t stride = atomic_load_explicit(&port->stride, memory_order_relaxed); /* A */
-    bool due =
-        now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) >= LOOK_WHEN_BUSY_NS; /* A */
+    int64_t quiet = now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed); /* A */
+    uint32_t stride = atomic_load_explicit(&port->stride, memory_order_relaxed);        /* A */
+    bool due = quiet >= LOOK_WHEN_BUSY_NS + LOOK_SHARE_NS * gnli_mailbox_ports();
 
     stride = due ? 0 : stride < STRIDE_MAX ? 2 * stride + 1 : stride;
     atomic_store_explicit(&port->stride, stride, memory_order_relaxed);   /* A */
