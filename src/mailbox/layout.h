@@ -22,7 +22,7 @@
 #include "ring/slots.h"
 
 #define GNLI_MAILBOX_MAGIC   UINT64_C(0x584f424c454e4e47) /* "GNNELBOX" */
-#define GNLI_MAILBOX_VERSION 1
+#define GNLI_MAILBOX_VERSION 2
 
 #define GNLI_CELLS_MAX   4095 /* numbers 1 to this; 0 is none */
 #define GNLI_CLASSES_MAX 24   /* chunks of 256 bytes, 512, … 2 GiB */

@@ -282,14 +282,14 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);
 enum { GNLI_MESSAGE_TICKET, GNLI_MESSAGE_LOAN, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_WORD };
 
 /* For counters of this process's record: an atomic addition is dear where there is one thread. */
-#define gnli_add(counter, amount)                                                                          \
-    do {                                                                                                   \
-        __auto_type at_ = (counter);                                                                       \
-        if (__libc_single_threaded)                                                                        \
-            atomic_store_explicit(at_, atomic_load_explicit(at_, memory_order_relaxed) + (amount), /* A */ \
-                                  memory_order_relaxed);                                           /* A */ \
-        else                                                                                               \
-            atomic_fetch_add_explicit(at_, (amount), memory_order_relaxed); /* A */                        \
+#define gnli_add(counter, amount)                                                      \
+    do {                                                                               \
+        __auto_type at_ = (counter);                                                   \
+        __auto_type was_ = atomic_load_explicit(at_, memory_order_relaxed); /* A */    \
+        if (__libc_single_threaded)                                                    \
+            atomic_store_explicit(at_, was_ + (amount), memory_order_relaxed); /* A */ \
+        else                                                                           \
+            atomic_fetch_add_explicit(at_, (amount), memory_order_relaxed); /* A */    \
     } while (0)
 
 /* ---- wait.c ---- */
