@@ -309,9 +309,9 @@ struct gnli_stuck {
 typedef int gnli_attempt(struct gnli_mailbox_port *port, void *context, struct gnli_stuck *stuck);
 
 /*
- * After an attempt that was -EAGAIN, for the reason `stuck`: tries until it is something else, spins a little,
- * then sleeps, looking around ten times a second (L). -ETIMEDOUT; what ends the wait besides comes from
- * gnli_mailbox_port_usable.
+ * After an attempt that was -EAGAIN, for the reason `stuck`: tries until it is something else; spins a
+ * little, then sleeps, looking around ten times a second (L). -ETIMEDOUT; what ends the wait besides comes
+ * from gnli_mailbox_port_usable.
  */
 int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
                       gnli_attempt *attempt, void *context, struct gnli_stuck *stuck);
