@@ -522,17 +522,15 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
     return queued;
 }
 
-uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner)
+void gnli_slots_claims(struct gnli_slots *ring, uint32_t claims[GNLI_OWNERS])
 {
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
     uint64_t p = later_of(atomic_load_explicit(&ring->queue->head, memory_order_relaxed),   /* F */
                           atomic_load_explicit(&ring->queue->floor, memory_order_relaxed)); /* F */
-    uint64_t claims = 0;
 
     for (uint64_t i = 0; i < ring->count && i < COUNT_EXACTLY && before(p, reserved); i++) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* F */
-        claims += gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == owner;
+        claims[gnli_word_owner(word)] += gnli_word_phase(word) == GNLI_CLAIMED;
         p = gnli_slots_after(ring, p);
     }
-    return claims;
 }
