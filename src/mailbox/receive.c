@@ -60,6 +60,8 @@ static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
 
     *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
+    if (*size > mailbox->view.layout.message_max)
+        return NULL;
     if (*size <= GNLI_INLINE_MAX)
         return body->data;
     return gnli_arena_reach(&mailbox->view.arena, chunk, *size) == 0
