@@ -7,6 +7,8 @@
 #define TRIES        64 /* chunks looked at before the class grows */
 #define RECENT_TRIES 4
 #define RECOUNTS_MAX 4
+#define SEARCH_NS    ((int64_t)50000000) /* for a free chunk among all, or for idle memory */
+#define SERIAL_TRIES 64
 #define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
@@ -277,7 +279,12 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
         place.block = place.index = 0;
     if (tries > blocks * layout->per_block)
         tries = blocks * layout->per_block;
+    struct gnli_budget budget = { .allowed_ns = SEARCH_NS };
     while (tries-- > 0) {
+        if (gnli_budget_spent(&budget, 1)) { /* the next search goes on from here */
+            atomic_store_explicit(&shared->next, name_of(place), memory_order_relaxed); /* C */
+            break;
+        }
         int tried = try_chunk(arena, me, size, place, word);
         if (tried == 0)
             *found = place;
@@ -400,10 +407,10 @@ static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *
         uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
         most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
     }
-    while (was < most &&
-           !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
-                                                  memory_order_relaxed))                    /* C */
-        ;
+    for (unsigned tries = 0; tries < SERIAL_TRIES && was < most; tries++)
+        if (atomic_compare_exchange_strong_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                    memory_order_relaxed))                    /* C */
+            break;
 }
 
 /* Takes the memory of a block of small chunks away if all of them are free. */
@@ -493,6 +500,8 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
+    struct gnli_budget budget = { .allowed_ns = SEARCH_NS };
+
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;
         uint64_t blocks = blocks_in_use(arena, class);
@@ -503,6 +512,8 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
                 atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
             if ((int64_t)backed <= (int64_t)most)
                 break;
+            if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL))
+                return;
             trim_block(arena, me, class, block - 1);
         }
     }
@@ -558,8 +569,8 @@ static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
-                      orphan_function *orphan, void *context)
+bool gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
+                      orphan_function *orphan, void *context, struct gnli_budget *budget)
 {
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
@@ -567,6 +578,8 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = 0; block < blocks; block++) {
+            if (gnli_budget_spent(budget, layout->per_block))
+                return false;
             struct gnli_block *entry = block_of(arena, class, block);
             if (small(layout)) {
                 uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
@@ -582,4 +595,5 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
         }
         recount(arena, class, blocks);
     }
+    return true;
 }

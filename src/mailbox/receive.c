@@ -18,13 +18,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "life/process.h"
 
 #define LOOK_WHEN_BUSY_NS \
-    ((int64_t)20000000) /* a look is some system calls: not at every tick of the clock */
-#define ASK_WHEN_BUSY 4 /* participants asked after at such a look */
+    ((int64_t)20000000)                   /* a look is some system calls: not at every tick of the clock */
+#define ASK_WHEN_BUSY 4                   /* participants asked after at such a look */
+#define RACING_NS     ((int64_t)10000000) /* with others for messages, before a try is over */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -157,13 +159,14 @@ static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *ho
     return true;
 }
 
-/* The same with one that was returned, and that we adopted for this: it stays while it can't be done. */
-static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
+/* The same with one that was returned, and that we adopted for this: false, it stays while it can't be done. */
+static bool bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 {
     if (bury_held(port, hold, gnli_cell_deliveries(hold->word) - 1)) /* this one is to us, not to a user */
-        return;
+        return true;
     gnli_cell_giveback(port->mailbox, hold, true);
     atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
+    return false;
 }
 
 void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
@@ -178,6 +181,7 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 {
     struct gnli_mailbox *mailbox = port->mailbox;
     unsigned most = mailbox->view.max_deliveries;
+    bool graves = true; /* if the dead letters can't be opened, once in vain is enough: that takes its time */
 
     for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
         struct gnli_cell *held = &mailbox->view.cells[cell];
@@ -187,6 +191,8 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
             continue;
         size_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed); /* D */
         bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
+        if (poisoned && !graves)
+            continue;
         if (!poisoned && receiving->copy && size > receiving->size)
             return too_small(port, size, receiving->size);
         int result = reach(port, &held->body);
@@ -198,7 +204,8 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
             gnli_count(&gnli_mailbox_record(mailbox)->redelivered);
             return 0;
         }
-        bury(port, &receiving->hold);
+        graves = bury(port, &receiving->hold) ||
+                 atomic_load_explicit(&port->dead_letters, memory_order_acquire) != NULL; /* C */
     }
     return -EAGAIN;
 }
@@ -267,10 +274,15 @@ static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t 
 static int from_queue(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
     struct gnli_hold hold = { .cell = 0 };
+    struct gnli_budget budget = { .allowed_ns = RACING_NS };
     int result;
 
     for (;;) {
         uint64_t position, word;
+        if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL)) { /* others are quicker each time */
+            result = -EAGAIN;
+            break;
+        }
         result = gnli_slots_find(port->in, &port->in_cursor, &position, &word); /* R1 R2 */
         if (result < 0)
             break;

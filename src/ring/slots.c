@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "wait/futex.h"
 
 #define PREFETCH_AHEAD ((uint64_t)16)
-#define CLAIM_LOOKS    7    /* at a claim in the making before looking past it, each after twice the pauses */
-#define MEND_TRIES     8192 /* more than there can be participants */
-#define RESERVES_MAX   16   /* more of them in one call is nonsense in the hints */
-#define COUNT_EXACTLY  ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
+#define CLAIM_LOOKS    7  /* at a claim in the making before looking past it, each after twice the pauses */
+#define RESERVES_MAX   16 /* more of them in one call is nonsense in the hints */
+#define CHANGE_TRIES \
+    8192 /* at a word that others push on: more than there can be of them, and each does it once */
+#define WALK_NS       ((int64_t)10000000) /* of looking at places, before a call gives up for now */
+#define COUNT_EXACTLY ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
 {
@@ -68,11 +71,11 @@ static int finish(struct gnli_slots *ring, uint64_t position, uint64_t word)
 /* ---- sending ---- */
 
 /* S7's condition: one of the N-1 places after t is free for its position. */
-static bool room_after(struct gnli_slots *ring, uint64_t t)
+static bool room_after(struct gnli_slots *ring, uint64_t t, struct gnli_budget *budget)
 {
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
 
-    for (uint64_t i = 1; i < ring->count; i++) {
+    for (uint64_t i = 1; i < ring->count && !gnli_budget_spent(budget, 1); i++) {
         t = gnli_slots_after(ring, t);
         if (!before(t, reserved))
             return true; /* not even touched yet */
@@ -89,7 +92,8 @@ static bool room_after(struct gnli_slots *ring, uint64_t t)
  * S1 at a slot that is a lap behind: 0 look at it again, 1 passed on to the next, -EAGAIN full,
  * -EBADMSG nonsense.
  */
-static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t word, uint64_t t)
+static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t word, uint64_t t,
+                         struct gnli_budget *budget)
 {
     uint64_t lap = gnli_slots_lap(ring, t);
 
@@ -109,7 +113,7 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
-    if (!room_after(ring, t)) /* that holds for this lap only: others may have gone on meanwhile */
+    if (!room_after(ring, t, budget)) /* that holds for this lap only: others may have gone on meanwhile */
         return atomic_load_explicit(&slot->word, memory_order_relaxed) == word ? -EAGAIN : 0; /* F */
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
@@ -124,7 +128,9 @@ static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsign
 {
     uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
 
-    while (before(*position, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) { /* E */
+    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++) {
+        if (!before(*position, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) /* E */
+            return true;
         if (atomic_compare_exchange_strong_explicit(&slot->word, &word, 0, memory_order_release, /* B */
                                                     memory_order_relaxed))                       /* F */
             return false;
@@ -132,7 +138,7 @@ static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsign
             return false; /* the page was returned, and our claim with it */
         *position = gnli_slots_position(ring, gnli_word_lap(word), gnli_slots_index(ring, *position));
     }
-    return true;
+    return false;
 }
 
 int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position)
@@ -143,8 +149,13 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
 
     if (ring->unbounded)
         t = later_of(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
     unsigned reserves = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (gnli_budget_spent(&budget, 1)) {
+            atomic_store_explicit(&cursor->next, t, memory_order_relaxed); /* F */
+            return -EAGAIN;
+        }
         if (!before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
             int result = ring->owner->reserve(ring->context, ring->number, t);          /* U1 */
             if (result < 0)
@@ -175,7 +186,7 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
             return 0;
         }
         if (ahead < 0) {
-            int result = clear_the_way(ring, slot, word, t);
+            int result = clear_the_way(ring, slot, word, t, &budget);
             if (result < 0)
                 return result;
             if (result == 0)
@@ -196,12 +207,12 @@ int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
     uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
 
     /* S5: others may push the claim on while we look, a lap at a time. */
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         uint64_t ready = gnli_word(GNLI_READY, me, 0, gnli_word_lap(word));
         if (atomic_compare_exchange_strong_explicit(&slot->word, &word, ready, memory_order_seq_cst, /* A C */
                                                     memory_order_relaxed))                           /* F */
             break;
-        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me || tries == CHANGE_TRIES)
             return -EBADMSG;
     }
     uint64_t lap = gnli_slots_lap(ring, *position);
@@ -233,12 +244,13 @@ void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
     uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, position));
 
     /* Z4 */
-    while (gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == me &&
-           !atomic_compare_exchange_strong_explicit(&slot->word, &word,
+    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++)
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me ||
+            atomic_compare_exchange_strong_explicit(&slot->word, &word,
                                                     gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1),
                                                     memory_order_seq_cst,  /* B C */
                                                     memory_order_relaxed)) /* F */
-        ;
+            return;
 }
 
 /* ---- receiving ---- */
@@ -335,8 +347,12 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
     bool ask = now != cursor->asked_ns; /* not with every message: each question is a system call */
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst); /* C D */
 
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
+
     cursor->asked_ns = now;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (gnli_budget_spent(&budget, ask ? GNLI_STEP_KERNEL : 1))
+            return -EAGAIN; /* the next look goes on from here */
         enum look look = LOOK_EMPTY;
         uint64_t p = cursor->resume;
         if (before(p, reserved)) {
@@ -364,6 +380,8 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
         case LOOK_EMPTY:
             break;
         }
+        if (gnli_budget_spent(&budget, (ask ? GNLI_STEP_KERNEL : 1) * (uint64_t)cursor->skipped_count))
+            return -EAGAIN;
         uint64_t earlier;
         int64_t found = look_at_skipped(ring, cursor, ask, &earlier); /* R2 */
         if (found < 0)
@@ -407,8 +425,11 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
 
     if (ring->unbounded)
         h = later_of(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
     unsigned looks = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (gnli_budget_spent(&budget, 1))
+            return -EAGAIN; /* the next look goes on from here */
         if (!before(h, atomic_load_explicit(&queue->reserved, memory_order_seq_cst))) /* C D */
             return -EAGAIN;
         enum look look;
@@ -467,7 +488,7 @@ int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
      * Until the word does not name it any more: S7 by those who asked before the death makes M1 fail, at
      * most once for each of them.
      */
-    for (unsigned tries = 0; tries < MEND_TRIES; tries++) {
+    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++) {
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* A */
         enum gnli_phase phase = gnli_word_phase(word);
         if (phase != GNLI_CLAIMED && phase != GNLI_TAKEN)
