@@ -3,7 +3,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all deps demo test check bench torture verify install format clean
+.PHONY: all deps demo test check bench torture fuzz verify install format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -33,6 +33,10 @@ bench: all
 torture: all
 	@$(BUILD)/test/torture/torture --full
 
+# Hostile inputs and members, each target for so long: make fuzz SECONDS=60
+fuzz: deps
+	@sh fuzz/run $(or $(SECONDS),60)
+
 verify: deps
 	@sh verify/run
 
@@ -46,4 +50,4 @@ format: deps
 	@sh scripts/sources '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf $(BUILD) build-ci
+	@rm -rf $(BUILD) build-ci build-fuzz
