@@ -38,9 +38,9 @@ __attribute__((format(printf, 1, 2), noreturn)) void wrong(const char *format, .
     } while (0)
 
 /*
- * A call of the library begins, and has ended with that result. It took its timeout and a little more, of this
- * thread's own time as well as of the clock's (a busy machine may stop us); an error is one of those that
- * the manual has.
+ * A call of the library begins, and has ended with that result. It took its timeout and a little more, of
+ * this thread's own time as well as of the clock's (a busy machine may stop us); an error is one of those
+ * that the manual has.
  */
 void call_begins(const char *what, int64_t timeout);
 void call_ended(int64_t result);
