@@ -264,6 +264,16 @@ static int64_t grow(struct gnli_arena *arena, unsigned class, uint64_t blocks)
     return (int64_t)blocks;
 }
 
+/*
+ * Is a walk over blocks to end before it is through? Also when the file is being truncated: each page that is
+ * missing becomes a mapping of its own (memory/mapping.c), and a process has only so many.
+ */
+static bool given_up(struct gnli_arena *arena, struct gnli_budget *budget, uint64_t steps)
+{
+    return gnli_budget_spent(budget, steps) ||
+           atomic_load_explicit(&arena->file->patched, memory_order_relaxed); /* C */
+}
+
 /* Looks at up to `tries` chunks from the class's hint on, all around. */
 static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned class, uint64_t tries,
                   struct place *found, uint64_t *word)
@@ -281,7 +291,7 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
         tries = blocks * layout->per_block;
     struct gnli_budget budget = { .allowed_ns = SEARCH_NS };
     while (tries-- > 0) {
-        if (gnli_budget_spent(&budget, 1)) { /* the next search goes on from here */
+        if (given_up(arena, &budget, 1)) { /* the next search goes on from here */
             atomic_store_explicit(&shared->next, name_of(place), memory_order_relaxed); /* C */
             break;
         }
@@ -512,7 +522,7 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
                 atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
             if ((int64_t)backed <= (int64_t)most)
                 break;
-            if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL))
+            if (given_up(arena, &budget, GNLI_STEP_KERNEL))
                 return;
             trim_block(arena, me, class, block - 1);
         }
@@ -578,7 +588,7 @@ bool gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = 0; block < blocks; block++) {
-            if (gnli_budget_spent(budget, layout->per_block))
+            if (given_up(arena, budget, layout->per_block))
                 return false;
             struct gnli_block *entry = block_of(arena, class, block);
             if (small(layout)) {

@@ -159,7 +159,7 @@ static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *ho
     return true;
 }
 
-/* The same with one that was returned, and that we adopted for this: false, it stays while it can't be done. */
+/* The same with one that was returned and that we adopted for this. False: it can't be done, and stays. */
 static bool bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 {
     if (bury_held(port, hold, gnli_cell_deliveries(hold->word) - 1)) /* this one is to us, not to a user */
@@ -181,6 +181,7 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 {
     struct gnli_mailbox *mailbox = port->mailbox;
     unsigned most = mailbox->view.max_deliveries;
+    struct gnli_budget budget = { .allowed_ns = RACING_NS };
     bool graves = true; /* if the dead letters can't be opened, once in vain is enough: that takes its time */
 
     for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
@@ -206,6 +207,10 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
         }
         graves = bury(port, &receiving->hold) ||
                  atomic_load_explicit(&port->dead_letters, memory_order_acquire) != NULL; /* C */
+        if (gnli_budget_spent(&budget, GNLI_STEPS_A_LOOK)) {
+            graves = false; /* the rest at a next look around */
+            atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
+        }
     }
     return -EAGAIN;
 }

@@ -300,6 +300,8 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     if (gnli_file_nameless(view->file) &&
         !atomic_exchange_explicit(&view->header->removed, 1, memory_order_relaxed)) /* A */
         gnli_mailbox_wake_all(view);
+    if (gnli_mailbox_usable(mailbox) == -EBADMSG) /* truncated: there is nothing to mend */
+        return;
     pthread_mutex_lock(&mailbox->lock);
     unsigned count = gnli_view_participants(view);
     unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
