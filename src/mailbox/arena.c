@@ -8,6 +8,7 @@
 #define RECENT_TRIES 4
 #define RECOUNTS_MAX 4
 #define SEARCH_NS    ((int64_t)50000000) /* for a free chunk among all, or for idle memory */
+#define TRIM_FACTOR  8                   /* giving memory back takes longer than walking over it */
 #define SERIAL_TRIES 64
 #define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
@@ -510,7 +511,7 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
-    struct gnli_budget budget = { .allowed_ns = SEARCH_NS };
+    struct gnli_budget budget = { .allowed_ns = SEARCH_NS + TRIM_FACTOR * gnli_file_walk_ns(arena->file) };
 
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;

@@ -20,11 +20,10 @@
 #define BLOCKS_AT_ONCE     64
 #define RELEASE_OWNER_BITS 12
 /*
- * How long one look around may mend, of this thread's own time: always so much, and with the memory that the
- * mailbox really has. Honest words take less. What is left is for the next look.
+ * How long one look around may mend, of this thread's own time: always so much, and what the mailbox's memory
+ * takes. Honest words take less. What is left is for the next look.
  */
-#define MENDING_NS      ((int64_t)20000000)
-#define MENDING_LINE_NS 50 /* for 64 bytes */
+#define MENDING_NS ((int64_t)20000000)
 
 #define CELL_TRIES 8 /* a dead one's word changes three times: pending, held, returned or empty */
 
@@ -305,8 +304,7 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     pthread_mutex_lock(&mailbox->lock);
     unsigned count = gnli_view_participants(view);
     unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
-    struct gnli_budget budget = { .allowed_ns = MENDING_NS + (int64_t)(gnli_file_bytes(view->file) / 64) *
-                                                                 MENDING_LINE_NS };
+    struct gnli_budget budget = { .allowed_ns = MENDING_NS + gnli_file_walk_ns(view->file) };
     for (unsigned seen = 0, asked = 0; seen < count && asked < most; seen++) {
         number = number + 1 < count ? number + 1 : 1;
         if (number == gnli_mailbox_me(mailbox) || number >= count)
