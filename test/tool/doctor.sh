@@ -110,6 +110,19 @@ doctor 0
 # Who uses one notices nothing of all that.
 field_is mailbox:used 's["receivers"]' 1 || fail "the receiver is gone"
 
+# A file system that is full, where a test may mount one.
+in_full_one() {
+    # shellcheck disable=SC2016
+    unshare -rm sh -c 'mount -t tmpfs -o size=1m,mode=0700 none "$GINNEL_DIR" && cat /dev/zero >"$GINNEL_DIR/fill" 2>/dev/null
+        "$GINNEL" doctor' || :
+}
+if unshare -rm true 2>/dev/null; then
+    in_full_one >"$room/out"
+    found problem "$GINNEL_DIR" "its file system is full: 0 of 1 MiB"
+else
+    echo "left out: a full file system: it takes the right to mount one"
+fi
+
 # The directory itself.
 chmod 0777 "$GINNEL_DIR"
 doctor 1
