@@ -43,7 +43,9 @@ static void try_address(const char *text)
     char formatted[GNL_ADDRESS_MAX + 1];
     struct gnli_address address, again;
 
-    if (gnli_address_parse(&address, text) < 0)
+    bool parsed = gnli_address_parse(&address, text) == 0;
+    must(parsed || gnl_address_check(text) < 0);
+    if (!parsed)
         return;
     must(gnli_name_valid(address.name));
     gnli_address_format(&address, formatted);

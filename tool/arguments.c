@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <ginnel/errors.h>
+#include <ginnel/names.h>
+
 #define HELP_COLUMN 24
 
 enum exit_status usage_error(const char *command, const char *format, ...)
@@ -17,6 +20,16 @@ enum exit_status usage_error(const char *command, const char *format, ...)
     va_end(arguments);
     complain("%s; see ginnel%s%s --help", text, command ? " " : "", command ? command : "");
     return EXIT_USAGE;
+}
+
+bool addresses_good(const char *command, char *const *addresses, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (gnl_address_check(addresses[i]) < 0) {
+            usage_error(command, "%s", gnl_error_detail());
+            return false;
+        }
+    return true;
 }
 
 bool parse_text(const char *text, void *value)

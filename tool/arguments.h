@@ -45,6 +45,9 @@ bool arguments_parse(struct arguments *arguments, const struct usage *usage, int
 __attribute__((format(printf, 2, 3))) enum exit_status usage_error(const char *command, const char *format,
                                                                    ...);
 
+/* They make sense as addresses; false after a complaint: EXIT_USAGE. Asked before anything is done. */
+bool addresses_good(const char *command, char *const *addresses, int count);
+
 /* For options whose argument is taken as it is: const char *. */
 bool parse_text(const char *text, void *value);
 

@@ -132,6 +132,8 @@ int run_ls(int argc, char **argv)
 
     if (!arguments_parse(&arguments, &usage, argc, argv, &status))
         return status;
+    if (!addresses_good("ls", arguments.operands, arguments.count))
+        return EXIT_USAGE;
     table_init(&listing.table, columns, sizeof columns / sizeof columns[0]);
     if (json)
         listing.list = json_object_new_array();

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mailbox_options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <ginnel/names.h>
 #include <ginnel/options.h>
 
 bool parse_capacity(const char *text, void *value)
@@ -53,6 +55,15 @@ bool parse_max_deliveries(const char *text, void *value)
         return false;
     *(uint32_t *)value = (uint32_t)number;
     return true;
+}
+
+bool parse_dead_letters(const char *text, void *value)
+{
+    char address[GNL_ADDRESS_MAX + 1];
+    int length = snprintf(address, sizeof address, "%s%s", strchr(text, ':') ? "" : "mailbox:", text);
+
+    *(const char **)value = text;
+    return length >= 0 && (size_t)length < sizeof address && gnl_address_check(address) == 0;
 }
 
 bool parse_side(const char *text, void *value)

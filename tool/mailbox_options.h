@@ -12,6 +12,7 @@
 
 bool parse_capacity(const char *text, void *value);       /* int64_t */
 bool parse_message_max(const char *text, void *value);    /* size_t */
+bool parse_dead_letters(const char *text, void *value);   /* const char * */
 bool parse_mode(const char *text, void *value);           /* mode_t */
 bool parse_max_deliveries(const char *text, void *value); /* uint32_t */
 bool parse_side(const char *text, void *value);           /* enum gnl_side */
@@ -26,7 +27,7 @@ bool parse_side(const char *text, void *value);           /* enum gnl_side */
       "bytes of the largest message (1M)" },                                                                 \
     { "max-deliveries", "N", &(options).max_deliveries, parse_max_deliveries, A_COUNT,                       \
       "a message that was given back so often is given up" },                                                \
-    { "dead-letters", "MAILBOX", &(options).dead_letters, parse_text, "a mailbox",                           \
+    { "dead-letters", "MAILBOX", &(options).dead_letters, parse_dead_letters, "a mailbox's name or address",\
       "where messages go that were given up" },                                                              \
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \

@@ -218,6 +218,8 @@ int run_recv(int argc, char **argv)
         return usage_error("recv", "one ADDRESS, please: %d given", arguments.count);
     if (null && raw)
         return usage_error("recv", "--null and --raw exclude each other");
+    if (!addresses_good("recv", arguments.operands, 1))
+        return EXIT_USAGE;
     struct receiving receiving = { .left = count };
     interrupt_catch();
     int result = gnl_open(&receiving.port, arguments.operands[0], &opening);

@@ -25,6 +25,8 @@ int run_rm(int argc, char **argv)
         return status;
     if (arguments.count == 0)
         return usage_error("rm", "no ADDRESS given");
+    if (!addresses_good("rm", arguments.operands, arguments.count))
+        return EXIT_USAGE;
     for (int i = 0; i < arguments.count; i++) {
         int result = gnl_remove(arguments.operands[i]);
         if (result < 0)

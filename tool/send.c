@@ -200,6 +200,8 @@ int run_send(int argc, char **argv)
         return usage_error("send", "no ADDRESS given");
     if (null + whole + (size > 0) > 1)
         return usage_error("send", "--null, --whole and --size exclude each other");
+    if (!addresses_good("send", arguments.operands, 1))
+        return EXIT_USAGE;
     int result = gnl_open(&port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);

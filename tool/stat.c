@@ -122,6 +122,8 @@ int run_stat(int argc, char **argv)
         return status;
     if (arguments.count != 1)
         return usage_error("stat", "one ADDRESS, please: %d given", arguments.count);
+    if (!addresses_good("stat", arguments.operands, 1))
+        return EXIT_USAGE;
     int result = look_at(&look, arguments.operands[0]);
     if (result < 0)
         return failed(result);

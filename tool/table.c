@@ -93,6 +93,8 @@ void table_print(const struct table *table)
 {
     int widths[TABLE_COLUMNS_MAX];
 
+    if (table->rows_count == 0)
+        return;
     for (size_t column = 0; column < table->columns_count; column++) {
         widths[column] = width_of(table, column);
         print_cell(table, column, widths[column], table->columns[column].title);

@@ -34,7 +34,7 @@ __attribute__((format(printf, 2, 3))) void table_cell(struct table *table, const
 /* Instead of the row's other cells: a sentence, as long as it likes. */
 void table_note(struct table *table, const char *note);
 
-/* Prints it, with the titles, to standard output. */
+/* Prints it, with the titles, to standard output; nothing if it has no rows. */
 void table_print(const struct table *table);
 
 #endif

@@ -325,6 +325,8 @@ int run_work(int argc, char **argv)
         return usage_error("work", "no command given: it comes after '--'");
     if (arguments.count != 1)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
+    if (!addresses_good("work", arguments.operands, 1))
+        return EXIT_USAGE;
     int result = gnl_open(&worker.port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);

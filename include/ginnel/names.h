@@ -17,6 +17,12 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/*
+ * Does the text make sense as an address, whatever there is? Touches nothing. -EINVAL it does not;
+ * -EPROTONOSUPPORT an unknown kind of address.
+ */
+int gnl_address_check(const char *address);
+
 /* Called for each name, with its address. A value other than 0 ends the walk and becomes its result. */
 typedef int gnl_name_visitor(const char *address, void *context);
 
@@ -38,7 +44,7 @@ struct gnl_participant {
     uid_t uid;              /* as it says */
     int alive;              /* the kernel's word */
     int same_pid_namespace; /* as the caller's: only then does pid mean the same to both */
-    uint64_t senders;       /* ports it has that may send, receive */
+    uint64_t senders;       /* ports it has that may send, receive; not those that have finished sending */
     uint64_t receivers;
     uint64_t held;    /* messages it has taken and is not done with */
     uint64_t claimed; /* places in the queue that it is filling right now */

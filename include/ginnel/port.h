@@ -116,12 +116,14 @@ ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64
 /*
  * A descriptor that is readable when a receive would not block, for poll and epoll; also when the
  * mailbox was removed. It belongs to the port: do not read or close it. The first such descriptor
- * of a process starts a helper thread, with all signals blocked but SIGBUS. When another process is
- * quicker, a receive may find nothing after all: use GNL_NOWAIT.
+ * of a process starts a helper thread, with all signals blocked but SIGBUS. It goes quiet with the
+ * last message received through this port. When another port is quicker, it may stay readable for
+ * 100 ms or until a receive finds nothing: use GNL_NOWAIT.
  */
 int gnl_port_fd(gnl_port *port);
 
-/* I send no more through this port: sending calls are -EPIPE from now on; receiving goes on. */
+/* I send no more through this port: sending calls are -EPIPE from now on, and it is no longer counted as a
+ * sender; receiving goes on. */
 int gnl_finish(gnl_port *port);
 
 enum gnl_kind {
@@ -141,9 +143,9 @@ struct gnl_port_info {
     char dead_letters[GNL_ADDRESS_MAX + 1]; /* an address, or "" */
     uint64_t queued;                        /* sent, not yet received: those given back included */
     uint64_t held;                          /* taken, not yet done */
-    uint64_t senders;                       /* ports that may send, receive; of living processes */
-    uint64_t receivers;
-    uint64_t sent; /* since it was made */
+    uint64_t senders;                       /* ports that may send, not those that have finished; */
+    uint64_t receivers;                     /* ports that may receive; of living processes */
+    uint64_t sent;                          /* since it was made */
     uint64_t received;
     uint64_t redelivered;
     uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */

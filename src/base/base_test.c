@@ -9,7 +9,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/address.h"
 #include "base/clock.h"
@@ -255,6 +257,7 @@ START_TEST(directory_with_an_absent_parent_is_enoent)
 {
     choose("absent/below");
     expect_refused(-ENOENT, path);
+    expect_refused(-ENOENT, "GINNEL_DIR chooses another");
 }
 END_TEST
 
@@ -298,6 +301,7 @@ START_TEST(file_in_the_directory_s_place_is_refused)
     choose("file");
     close(open(path, O_CREAT | O_WRONLY, 0600));
     expect_refused(-EPERM, "not a directory");
+    expect_refused(-EPERM, "GINNEL_DIR chooses another");
     unlink(path);
 }
 END_TEST
@@ -310,6 +314,7 @@ START_TEST(directory_of_another_user_is_refused)
     ck_assert_int_eq(mkdir(path, 0700), 0);
     ck_assert_int_eq(chown(path, 12345, 12345), 0);
     expect_refused(-EPERM, "belongs to uid 12345");
+    expect_refused(-EPERM, "GINNEL_DIR chooses another");
     ck_assert_int_eq(rmdir(path), 0);
 }
 END_TEST
@@ -382,6 +387,75 @@ START_TEST(machine_wide_directory_is_sticky_and_made_by_root)
 }
 END_TEST
 
+static void expect_whole_or_absent(const char *directory, mode_t mode)
+{
+    struct stat status;
+
+    if (lstat(directory, &status) == 0) {
+        require((status.st_mode & 07777) == mode);
+        require(rmdir(directory) == 0);
+    } else {
+        require(errno == ENOENT);
+    }
+}
+
+/* Makes the directory, and is killed at its nth way into or out of the kernel. False: it came to its end. */
+static bool killed_while_making(bool machine_wide, unsigned nth)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    require(child >= 0);
+    if (child == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
+            _exit(1);
+        _exit(gnli_directory_open(machine_wide, true) >= 0 ? 0 : 1);
+    }
+    for (unsigned i = 0; i <= nth; i++) {
+        require(waitpid(child, &status, 0) == child);
+        if (!WIFSTOPPED(status))
+            break;
+        if (i < nth)
+            require(ptrace(PTRACE_SYSCALL, child, NULL, NULL) == 0);
+    }
+    if (!WIFSTOPPED(status)) {
+        require(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        return false;
+    }
+    require(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+    return true;
+}
+
+/* In a child with a /dev/shm of its own, empty. */
+static int killed_while_making_directories(void *context)
+{
+    unsigned machine_wide = 0, own = 0;
+
+    (void)context;
+    if (!private_tmpfs("/dev/shm", "size=1m,mode=1777"))
+        return 0;
+    require(setenv("GINNEL_DIR", "/dev/shm/own", 1) == 0);
+    umask(0777);
+    while (machine_wide < 500 && killed_while_making(true, machine_wide)) {
+        machine_wide++;
+        expect_whole_or_absent("/dev/shm/ginnel", 01777);
+    }
+    while (own < 500 && killed_while_making(false, own)) {
+        own++;
+        expect_whole_or_absent("/dev/shm/own", 0700);
+    }
+    require(machine_wide >= 10 && machine_wide < 500 && own >= 10 && own < 500);
+    expect_whole_or_absent("/dev/shm/ginnel", 01777); /* what the last of each has made */
+    expect_whole_or_absent("/dev/shm/own", 0700);
+    return 0;
+}
+
+START_TEST(directory_is_whole_or_absent_wherever_its_maker_is_killed)
+{
+    support_expect_exit(support_fork(killed_while_making_directories, NULL), 0);
+}
+END_TEST
+
 static int as_another_user(void *context)
 {
     (void)context;
@@ -437,6 +511,7 @@ int main(void)
     tcase_add_test(directory, overlong_directory_is_enametoolong);
     tcase_add_test(directory, relative_directory_is_below_the_working_directory);
     tcase_add_test(directory, machine_wide_directory_is_sticky_and_made_by_root);
+    tcase_add_test(directory, directory_is_whole_or_absent_wherever_its_maker_is_killed);
     tcase_add_test(directory, users_make_their_own_directory_but_not_the_machine_s);
     return support_run(suite);
 }

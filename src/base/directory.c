@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/errors.h"
 
 #define MACHINE_WIDE "/dev/shm/ginnel"
+#define PATH_BYTES   4096
 
 /* Writes the path of this user's directory. */
 static int own_path(char *path, size_t size)
@@ -30,14 +32,48 @@ static int own_path(char *path, size_t size)
     return 0;
 }
 
-/* Makes the directory; mkdir alone would apply the umask. */
-static int make(const char *path, mode_t mode)
+/* What can be done about it, after a sentence; about the machine-wide one only root can do anything. */
+static const char *advice(bool machine_wide)
 {
-    if (mkdir(path, mode & 0777) != 0)
-        return errno == EEXIST ? 0 : gnli_fail_errno(errno, "cannot make the directory %s", path);
-    if (chmod(path, mode) != 0)
-        return gnli_fail_errno(errno, "cannot set the mode of %s", path);
-    return 0;
+    return machine_wide ? "" : "; " GNLI_DIRECTORY_ELSEWHERE;
+}
+
+/* Gives what is complete its name, unless that exists. */
+static int give_name(const char *made, const char *path)
+{
+    if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    /* Some file systems can't say "unless it exists": there it replaces nothing but an empty directory. */
+    return errno == EINVAL ? rename(made, path) : -1;
+}
+
+/*
+ * Makes the directory if nothing has its name: whole, beside it, and then renamed. mkdir applies the
+ * umask, and who is killed between it and chmod would leave a directory that keeps its users out for ever.
+ */
+static int make(const char *path, bool machine_wide)
+{
+    char made[PATH_BYTES];
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    int error = 0;
+
+    if (lstat(path, &status) == 0 || errno != ENOENT)
+        return 0; /* opening it tells */
+    int length = snprintf(made, sizeof made, "%.*s.ginnel-XXXXXX", slash ? (int)(slash - path) + 1 : 0, path);
+    if (length < 0 || (size_t)length >= sizeof made)
+        error = ENAMETOOLONG;
+    else if (!mkdtemp(made))
+        error = errno;
+    else if (chmod(made, machine_wide ? 01777 : 0700) != 0 || give_name(made, path) != 0) {
+        error = errno;
+        rmdir(made);
+    }
+    /* Others were quicker: then theirs is as good. */
+    return error == 0 || error == EEXIST || error == ENOTEMPTY
+               ? 0
+               : gnli_fail(-error, "cannot make the directory %s (%s)%s", path, strerrordesc_np(error),
+                           advice(machine_wide));
 }
 
 static int check(int directory, const char *path, bool machine_wide)
@@ -48,8 +84,8 @@ static int check(int directory, const char *path, bool machine_wide)
     if (fstat(directory, &status) != 0)
         return gnli_fail_errno(errno, "%s", path);
     if (status.st_uid != owner)
-        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used", path,
-                         (unsigned)status.st_uid, (unsigned)owner);
+        return gnli_fail(-EPERM, "%s belongs to uid %u, not to uid %u: not used%s", path,
+                         (unsigned)status.st_uid, (unsigned)owner, advice(machine_wide));
     if (machine_wide && (status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
         return gnli_fail(-EPERM, "%s is not sticky: anybody could replace what is in it; chmod 1777 it",
                          path);
@@ -60,13 +96,13 @@ static int check(int directory, const char *path, bool machine_wide)
 
 int gnli_directory_open(bool machine_wide, bool create)
 {
-    char path[4096] = MACHINE_WIDE;
+    char path[PATH_BYTES] = MACHINE_WIDE;
 
     int result = machine_wide ? 0 : own_path(path, sizeof path);
     if (result < 0)
         return result;
     if (create && (!machine_wide || geteuid() == 0)) {
-        result = make(path, machine_wide ? 01777 : 0700);
+        result = make(path, machine_wide);
         if (result < 0)
             return result;
     }
@@ -77,8 +113,10 @@ int gnli_directory_open(bool machine_wide, bool create)
         if (errno == ENOENT)
             return gnli_fail(-ENOENT, "%s is not there: nothing has been made in it yet", path);
         if (errno == ELOOP || errno == ENOTDIR)
-            return gnli_fail(-EPERM, "%s is not a directory, or a symbolic link: not used", path);
-        return gnli_fail_errno(errno, "%s", path);
+            return gnli_fail(-EPERM, "%s is not a directory, or a symbolic link: not used%s", path,
+                             advice(machine_wide));
+        return gnli_fail(-errno, "cannot open the directory %s (%s)%s", path, strerrordesc_np(errno),
+                         advice(machine_wide));
     }
     result = check(directory, path, machine_wide);
     if (result < 0) {

@@ -41,7 +41,7 @@ struct gnli_participant {
     _Atomic uint64_t pid_namespace;
     _Atomic uint32_t uid;
     _Atomic uint32_t gid;
-    _Atomic uint32_t senders; /* ports that may send, receive */
+    _Atomic uint32_t senders; /* ports that may send and have not finished, receive */
     _Atomic uint32_t receivers;
     _Atomic uint32_t receiving[2]; /* threads that wait to receive from queue 0, 1; to send */
     _Atomic uint32_t sending;

@@ -34,16 +34,20 @@ static int ticket_of(gnl_port *base, const gnl_message *message)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     uint64_t ticket = message->private_[GNLI_MESSAGE_TICKET];
-    struct gnli_tickets *tickets = message->private_[GNLI_MESSAGE_LOAN] ? &port->loans : &port->held;
+    bool loan = message->private_[GNLI_MESSAGE_LOAN] != 0;
+    struct gnli_tickets *tickets = loan ? &port->loans : &port->held;
 
     if (message->private_[GNLI_MESSAGE_STAMP] !=
         atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
-        return gnli_fail(-EPERM, "%s: this message is held by the parent process", base->subject);
+        return gnli_fail(-EPERM,
+                         loan ? "%s: this loan is the parent process's"
+                              : "%s: this message is held by the parent process",
+                         base->subject);
     /* A copy of a message that has ended must not end the one that has its place now. */
     if (ticket >= GNL_HELD_MAX || !gnli_ticket_used(tickets, (unsigned)ticket) ||
-        (!message->private_[GNLI_MESSAGE_LOAN] &&
-         message->private_[GNLI_MESSAGE_WORD] != tickets->ticket[ticket].word))
-        return gnli_fail(-EINVAL, "%s: this message has ended", base->subject);
+        (!loan && message->private_[GNLI_MESSAGE_WORD] != tickets->ticket[ticket].word))
+        return gnli_fail(-EINVAL, loan ? "%s: this loan has ended" : "%s: this message has ended",
+                         base->subject);
     return (int)ticket;
 }
 
@@ -76,7 +80,7 @@ static int giveback(gnl_port *base, gnl_message *message)
 
 /* ---- ports ---- */
 
-static void count_port(struct gnli_mailbox_port *port, int by)
+static void count_sender(struct gnli_mailbox_port *port, int by)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
     struct gnli_participant *record = gnli_mailbox_record(mailbox);
@@ -85,6 +89,15 @@ static void count_port(struct gnli_mailbox_port *port, int by)
         atomic_fetch_add_explicit(&mailbox->senders, (uint32_t)by, memory_order_relaxed); /* A */
         atomic_fetch_add_explicit(&record->senders, (uint32_t)by, memory_order_relaxed);  /* A */
     }
+}
+
+static void count_port(struct gnli_mailbox_port *port, int by)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_participant *record = gnli_mailbox_record(mailbox);
+
+    if (!atomic_load_explicit(&port->port.finished, memory_order_relaxed)) /* A */
+        count_sender(port, by);
     if (port->port.direction != GNL_SEND_ONLY) {
         atomic_fetch_add_explicit(&mailbox->receivers, (uint32_t)by, memory_order_relaxed); /* A */
         atomic_fetch_add_explicit(&record->receivers, (uint32_t)by, memory_order_relaxed);  /* A */
@@ -137,6 +150,16 @@ static void close_port(gnl_port *base)
     free(port);
 }
 
+static int finish(gnl_port *base)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result == 0 && !atomic_exchange_explicit(&base->finished, true, memory_order_relaxed)) /* A */
+        count_sender(port, -1);
+    return result;
+}
+
 static int info(gnl_port *base, struct gnl_port_info *info)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
@@ -160,6 +183,7 @@ static const struct gnli_port_operations operations = {
     .done = done,
     .giveback = giveback,
     .fd = gnli_mailbox_fd,
+    .finish = finish,
     .info = info,
     .after_fork = after_fork,
     .interrupt = interrupt,

@@ -176,6 +176,12 @@ void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
         gnli_raise_returned(port->in->queue);
 }
 
+static bool returned_to(struct gnli_mailbox_port *port, struct gnli_cell *cell, uint64_t word)
+{
+    return gnli_cell_phase(word) == GNLI_CELL_RETURNED &&
+           atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31 == port->in->number; /* D */
+}
+
 /* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
 static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
@@ -187,8 +193,7 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
     for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
         struct gnli_cell *held = &mailbox->view.cells[cell];
         uint64_t word = atomic_load_explicit(&held->word, memory_order_acquire); /* C */
-        if (gnli_cell_phase(word) != GNLI_CELL_RETURNED ||
-            atomic_load_explicit(&held->body.origin, memory_order_relaxed) >> 31 != port->in->number) /* D */
+        if (!returned_to(port, held, word))
             continue;
         size_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed); /* D */
         bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
@@ -215,19 +220,41 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
     return -EAGAIN;
 }
 
+/* No cell was there: lowered, unless one came since it was seen. Nothing is hidden from others meanwhile. */
+static void lower_returned(struct gnli_mailbox_port *port, uint64_t seen)
+{
+    atomic_compare_exchange_strong_explicit(&port->in->queue->returned, &seen, seen - 1,
+                                            memory_order_seq_cst,  /* B */
+                                            memory_order_relaxed); /* A */
+}
+
 static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
-    _Atomic uint64_t *returned = &port->in->queue->returned;
-    uint64_t seen = atomic_load_explicit(returned, memory_order_seq_cst); /* B */
+    uint64_t seen = atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst); /* B */
 
     if (!gnli_any_returned(seen))
         return -EAGAIN;
     int result = adopt_some(port, receiving);
-    if (result ==
-        -EAGAIN) /* none: lowered, unless one came since. Nothing is hidden from the others meanwhile. */
-        atomic_compare_exchange_strong_explicit(returned, &seen, seen - 1, memory_order_seq_cst, /* B */
-                                                memory_order_relaxed);                           /* A */
+    if (result == -EAGAIN)
+        lower_returned(port, seen);
     return result;
+}
+
+/* For who polls: is a returned cell there, or is the mark only what the last one left? */
+static bool returned_waits(struct gnli_mailbox_port *port)
+{
+    struct gnli_view *view = &port->mailbox->view;
+    uint64_t seen = atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst); /* B */
+
+    if (!gnli_any_returned(seen))
+        return false;
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* C */
+        if (returned_to(port, &view->cells[cell], word))
+            return true;
+    }
+    lower_returned(port, seen);
+    return false;
 }
 
 /* ---- messages in the queue ---- */
@@ -355,9 +382,7 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
 {
     uint64_t position, word;
 
-    return gnli_mailbox_port_usable(port) < 0 ||
-           gnli_any_returned(
-               atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst)) || /* B */
+    return gnli_mailbox_port_usable(port) < 0 || returned_waits(port) ||
            gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 

@@ -6,10 +6,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/directory.h"
 #include "base/errors.h"
 
 #define LINE_BYTES 64
@@ -156,6 +158,20 @@ static int set_size(int descriptor, uint64_t size, mode_t mode, const char *what
     return 0;
 }
 
+/* Is it the directory's fault? Some are no places for files, /proc for instance. */
+static int cannot_make(int directory, int error, const char *what)
+{
+    char link[64], path[256] = "";
+
+    if (error != ENOENT && error != EACCES && error != EPERM && error != EROFS && error != EOPNOTSUPP)
+        return gnli_fail_errno(error, "%s: cannot make it", what);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    if (readlink(link, path, sizeof path - 1) < 0)
+        strcpy(path, "its directory");
+    return gnli_fail(-error, "%s: no file can be made in %s (%s); for names of your own, %s", what, path,
+                     strerrordesc_np(error), GNLI_DIRECTORY_ELSEWHERE);
+}
+
 int gnli_file_new(struct gnli_file **file, int directory, uint64_t size, mode_t mode, const char *what)
 {
     struct stat status;
@@ -166,7 +182,7 @@ int gnli_file_new(struct gnli_file **file, int directory, uint64_t size, mode_t 
         descriptor = make_hidden(directory, 0600);
     descriptor = gnli_above_standard(descriptor);
     if (descriptor < 0)
-        return gnli_fail_errno(errno, "%s: cannot make it", what);
+        return cannot_make(directory, errno, what);
     int result = set_size(descriptor, size, mode, what);
     if (result == 0 && fstat(descriptor, &status) != 0)
         result = gnli_fail_errno(errno, "%s", what);

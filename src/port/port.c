@@ -41,6 +41,14 @@ static int parse(struct gnli_address *address, const struct gnli_kind **kind, co
     return *kind ? 0 : -EPROTONOSUPPORT;
 }
 
+int gnl_address_check(const char *text)
+{
+    struct gnli_address address;
+    const struct gnli_kind *kind;
+
+    return parse(&address, &kind, text);
+}
+
 int gnl_open(gnl_port **port, const char *text, const struct gnl_options *options)
 {
     static const struct gnl_options defaults;
@@ -303,10 +311,7 @@ int gnl_finish(gnl_port *port)
 {
     int result = enter(port, EITHER);
 
-    if (result < 0)
-        return result;
-    atomic_store_explicit(&port->finished, true, memory_order_relaxed); /* A */
-    return (int)leave(port, 0);
+    return result < 0 ? result : (int)leave(port, port->operations->finish(port));
 }
 
 int gnl_port_info(gnl_port *port, struct gnl_port_info *info)

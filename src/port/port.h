@@ -30,6 +30,7 @@ struct gnli_port_operations {
     int (*done)(gnl_port *port, gnl_message *message);     /* ends a taken message, drops a loan */
     int (*giveback)(gnl_port *port, gnl_message *message); /* of a taken message */
     int (*fd)(gnl_port *port);
+    int (*finish)(gnl_port *port); /* sets `finished`: it is no sender any more */
     int (*info)(gnl_port *port, struct gnl_port_info *info);
     int (*after_fork)(
         gnl_port *port); /* first call in a forked child: go on as a process of one's own, or -EPERM */

@@ -103,6 +103,9 @@ static void expect_removed(const struct pair *pair, gnl_port *sender, gnl_port *
     ck_assert_int_eq(gnl_loan(sender, &message, 1, GNL_NOWAIT), -EIDRM);
     ck_assert_int_eq(gnl_loan(sender, &message, pair->kind->message_max, GNL_NOWAIT), -EIDRM);
     ck_assert_int_eq(gnl_port_fd(receiver), -EIDRM);
+    ck_assert_int_eq(gnl_finish(sender), -EIDRM);
+    expect_sentence(pair->kind);
+    ck_assert_int_eq(gnl_finish(receiver), -EIDRM);
     ck_assert_int_eq(gnl_port_info(receiver, &info), -EIDRM);
     expect_sentence(pair->kind);
 }

@@ -54,6 +54,41 @@ START_TEST(info_counts_ports)
 }
 END_TEST
 
+static int use_what_has_finished(void *context)
+{
+    struct pair *pair = context;
+    struct gnl_port_info info;
+
+    require(gnl_port_info(pair->sender, &info) == 0);
+    require(info.senders == 1); /* the parent's third port: neither the finished one nor its copy here */
+    require(gnl_close(pair->sender) == 0);
+    return 0;
+}
+
+START_TEST(finished_port_is_no_sender)
+{
+    struct pair pair = pair_open(_i);
+    bool apart = pair.kind->sending.direction == GNL_SEND_ONLY;
+
+    for (unsigned i = 0; i < 2; i++) { /* the second time it is no news */
+        assert_ok(gnl_finish(pair.sender));
+        ck_assert_uint_eq(info_of(pair.receiver).senders, apart ? 0 : 1);
+        ck_assert_uint_eq(info_of(pair.receiver).receivers, apart ? 1 : 2);
+    }
+    assert_ok(gnl_finish(pair.receiver)); /* which may send, or does not anyway */
+    ck_assert_uint_eq(info_of(pair.sender).senders, 0);
+    gnl_port *more = pair_sender(&pair);
+    ck_assert_uint_eq(info_of(pair.sender).senders, 1);
+    support_expect_exit(support_fork(use_what_has_finished, &pair), 0);
+    assert_ok(gnl_close(pair.sender));
+    pair.sender = NULL;
+    ck_assert_uint_eq(info_of(pair.receiver).senders, 1);
+    assert_ok(gnl_close(more));
+    ck_assert_uint_eq(info_of(pair.receiver).senders, 0);
+    pair_close(&pair);
+}
+END_TEST
+
 static void expect_counts(const struct pair *pair, uint64_t queued, uint64_t held, uint64_t sent,
                           uint64_t received, uint64_t redelivered)
 {
@@ -303,6 +338,7 @@ int main(void)
 
     add_for_each_kind(info, info_says_what_the_link_is);
     add_for_each_kind(info, info_counts_ports);
+    add_for_each_kind(info, finished_port_is_no_sender);
     add_for_each_kind(info, info_counts_messages);
     add_for_each_kind(info, memory_of_large_messages_is_counted);
     TCase *inspect = support_case(suite, "inspect");

@@ -255,15 +255,21 @@ START_TEST(valid_names_are_opened_and_others_refused)
                                            "",           ":x",          "mailbox:\xff" };
     char longest[8 + GNL_NAME_MAX + 2];
 
-    for (size_t i = 0; i < sizeof invalid / sizeof invalid[0]; i++)
+    for (size_t i = 0; i < sizeof invalid / sizeof invalid[0]; i++) {
         expect_refused(-EINVAL, invalid[i], NULL);
+        ck_assert_int_eq(gnl_address_check(invalid[i]), -EINVAL);
+    }
     expect_refused(-EPROTONOSUPPORT, "postbox:x", NULL);
+    ck_assert_int_eq(gnl_address_check("postbox:x"), -EPROTONOSUPPORT);
     expect_refused(-EINVAL, NULL, NULL);
+    ck_assert_int_eq(gnl_address_check(NULL), -EINVAL);
     strcpy(longest, "mailbox:");
     memset(longest + 8, 'x', GNL_NAME_MAX + 1);
     longest[8 + GNL_NAME_MAX + 1] = '\0';
     expect_refused(-EINVAL, longest, NULL);
     longest[8 + GNL_NAME_MAX] = '\0';
+    assert_ok(gnl_address_check(longest));
+    assert_ok(gnl_address_check("mailbox:/absent"));
     open_and_close(longest, NULL);
     ck_assert_str_eq(info_of(longest).address, longest);
     assert_ok(gnl_remove(longest));

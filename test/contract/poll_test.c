@@ -45,6 +45,7 @@ START_TEST(readable_from_the_message_until_it_is_received)
         char data[33];
         ck_assert_int_eq(gnl_recv(pair.receiver, data, sizeof data, GNL_NOWAIT), 33);
         message_expect(data, 33, i);
+        ck_assert(!readable(descriptor, 0)); /* at once: no receive has to find nothing first */
         feed_end(&feed);
         expect_empty(pair.receiver);
         ck_assert(!readable(descriptor, 0));
@@ -115,6 +116,33 @@ START_TEST(readable_after_giveback_by_another_port)
     expect_empty(pair.receiver);
     ck_assert(support_until(quiet, &descriptor));
     assert_ok(gnl_close(other));
+    pair_close(&pair);
+}
+END_TEST
+
+START_TEST(quiet_as_soon_as_the_last_that_was_given_back_is_received)
+{
+    enum { COUNT = 5 };
+    struct pair pair = pair_open(_i);
+    int descriptor = descriptor_of(pair.receiver);
+    gnl_message messages[COUNT];
+    struct feed feed;
+
+    for (unsigned round = 0; round < 10; round++) {
+        feed_start(&feed, pair.sender, 0, COUNT, 10);
+        for (unsigned i = 0; i < COUNT; i++)
+            assert_ok(gnl_take(pair.receiver, &messages[i], PATIENCE));
+        feed_end(&feed);
+        ck_assert(!readable(descriptor, 0));
+        for (unsigned i = 0; i < COUNT; i++)
+            assert_ok(gnl_giveback(&messages[i]));
+        for (unsigned i = 0; i < COUNT; i++) {
+            char data[10];
+            ck_assert(readable(descriptor, PATIENCE_MS));
+            ck_assert_int_eq(gnl_recv(pair.receiver, data, sizeof data, GNL_NOWAIT), 10);
+        }
+        ck_assert(!readable(descriptor, 0));
+    }
     pair_close(&pair);
 }
 END_TEST
@@ -216,6 +244,7 @@ int main(void)
     add_for_each_kind(descriptors, readable_while_any_message_is_left);
     add_for_each_kind(descriptors, message_that_came_before_the_descriptor_counts);
     add_for_each_kind(descriptors, readable_after_giveback_by_another_port);
+    add_for_each_kind(descriptors, quiet_as_soon_as_the_last_that_was_given_back_is_received);
     add_for_each_kind(descriptors, readable_after_the_holder_closed_its_port);
     add_for_each_kind(descriptors, quiet_once_another_port_has_received);
     add_for_each_kind(descriptors, readable_after_remove);

@@ -3,7 +3,8 @@
 # ls: a table for people, and JSON.
 . "$(dirname "$0")/common.sh"
 
-same "nothing yet" "$(ginnel ls | wc -l)" 1
+status 0 ginnel ls
+same "nothing yet" "$(cat "$room/out")" ""
 same "nothing yet, JSON" "$(ginnel ls --json | python3 -c 'import json, sys; print([x for x in json.load(sys.stdin) if not x["name"].startswith("/")])')" "[]"
 seq 1 7 | ginnel send mailbox:b --mode 0640
 : | ginnel send mailbox:a --capacity unbounded
@@ -35,3 +36,9 @@ END
 status 1 ginnel ls mailbox:none mailbox:b
 said "^ginnel ls: mailbox 'none': there is none of that name$"
 same "rows" "$(wc -l <"$room/out")" 2
+
+# None of them is there: no titles over nothing, and JSON all the same.
+status 1 ginnel ls mailbox:none
+same "nothing" "$(cat "$room/out")" ""
+status 1 ginnel ls --json mailbox:none
+same "nothing, JSON" "$(python3 -c 'import json, sys; print(json.load(sys.stdin))' <"$room/out")" "[]"

@@ -49,13 +49,33 @@ said "option --null takes no argument"
 status 2 ginnel send mailbox:x --null --whole
 status 2 ginnel send mailbox:x --whole --size 3
 status 2 ginnel recv mailbox:x --null --raw
-same "nothing was made" "$(ls "$GINNEL_DIR")" ""
+for letters in telegraph:x mailbox: .x 'a b'; do
+    status 2 ginnel send mailbox:x --max-deliveries 3 --dead-letters "$letters"
+    said "option --dead-letters: '$letters' is not a mailbox's name or address; see ginnel send --help$"
+done
 
-# An address that is none is the library's to explain.
-status 1 ginnel recv jobs
-said "^ginnel recv: address 'jobs': say the kind before a colon, as in mailbox:jobs$"
-status 1 ginnel rm telegraph:x
-said "no such kind of address"
+# An address that is none: the library explains it, and nothing is done, not even with the good ones beside it.
+echo kept | ginnel send mailbox:kept
+for command in send recv work ls stat rm; do
+    after=
+    [ $command != work ] || after='-- true'
+    # shellcheck disable=SC2086 # words
+    status 2 ginnel $command jobs $after
+    said "^ginnel $command: address 'jobs': say the kind before a colon, as in mailbox:jobs; see ginnel $command --help$"
+    # shellcheck disable=SC2086
+    status 2 ginnel $command telegraph:x $after
+    said "^ginnel $command: address 'telegraph:.*no such kind of address; see ginnel $command --help$"
+    for name in '' .x x/y 'x y' ä /; do
+        # shellcheck disable=SC2086
+        status 2 ginnel $command "mailbox:$name" $after
+        said "a name is 1 to 63 of"
+    done
+    same "output of $command" "$(cat "$room/out")" ""
+done
+status 2 ginnel rm mailbox:kept telegraph:x
+status 2 ginnel ls mailbox:kept jobs
+same "output of ls" "$(cat "$room/out")" ""
+same "what there is" "$(ls "$GINNEL_DIR")" mailbox:kept
 
 # Options and operands in any order; what comes after -- is no option.
 echo x >"$room/--null"

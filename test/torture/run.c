@@ -167,9 +167,13 @@ static void choose_points(struct plan *plan)
     plan->points = calloc(trace->steps + 2, sizeof *plan->points);
     if (!plan->points)
         abort();
-    for (uint64_t step = 1; step <= trace->steps; step++)
-        if (trace->steps <= EVERY_INSTRUCTION || step % NOW_AND_THEN == 0 || trace->points[step].eventful)
+    for (uint64_t step = 1; step <= trace->steps; step++) {
+        const struct trace_point *point = &trace->points[step];
+        bool repeated =
+            point->address == trace->points[step - 1].address; /* amid copying or clearing memory */
+        if (trace->steps <= EVERY_INSTRUCTION || point->eventful || (step % NOW_AND_THEN == 0 && !repeated))
             plan->points[plan->count++] = step;
+    }
     plan->points[plan->count++] = trace->steps + 1;
 }
 
@@ -201,14 +205,14 @@ void plan_free(struct plan *plan)
 /* ---- the others ---- */
 
 /* The victim stays where it is, stopped; the survivors work; then it goes on. */
-static void stop_for_a_while(struct plan *plan, struct cast *cast)
+static void stop_for_a_while(struct plan *plan, struct cast *cast, uint64_t step)
 {
     const struct operation *operation = plan->operation;
 
     if (!at_mark(step_leave_stopped(cast->victim), "victim"))
         return;
     release_remains(cast);
-    survivors_go_on(operation, cast);
+    survivors_go_on(operation, step);
     if (at_mark(step_run_stopped(cast->victim), "victim, stopped for a while,") &&
         at_mark(step_run_stopped(cast->victim), "victim, stopped for a while,"))
         check_result(operation, true);
@@ -224,7 +228,7 @@ void run_once(const struct plan *given, enum mode mode, uint64_t step, uintptr_t
     if (set_stage(&plan, &cast, step, false)) {
         enum stepped stepped = trace_follow(&plan.victim, cast.victim, step, address);
         if (stepped == STEPPED && mode == STOP)
-            stop_for_a_while(&plan, &cast);
+            stop_for_a_while(&plan, &cast, step);
         else if (stepped != STEPPED && at_mark(stepped, "victim"))
             let_it_record(plan.operation, cast.victim);
         settle(&plan, &cast, step, &bytes);

@@ -244,14 +244,15 @@ static bool gone(const struct operation *operation)
     return true;
 }
 
-void survivors_go_on(const struct operation *operation, const struct cast *cast)
+void survivors_go_on(const struct operation *operation, uint64_t step)
 {
     open_if_absent(operation);
     if (!me.port || gone(operation))
         return;
     if (mate_pending())
         relieve_mate(operation);
-    scribble(operation);
+    if (step % 2 == 1)
+        scribble(operation);
     drain();
     if (operation->mends)
         inherit();

@@ -13,8 +13,8 @@
 /* The mate falls asleep in the call that the operation's row names. */
 void survivors_begin(const struct operation *operation, const struct cast *cast);
 
-/* While the victim is stopped in the operation, `inside` of it or past its end. */
-void survivors_go_on(const struct operation *operation, const struct cast *cast);
+/* While the victim is stopped in the operation, after that step. */
+void survivors_go_on(const struct operation *operation, uint64_t step);
 
 /*
  * After it was killed; at the end nothing may be left. After every other step the dead are met by opening,

@@ -80,11 +80,14 @@ static void work(unsigned number)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     scene_prepare(number);
-    for (unsigned i; (i = atomic_fetch_add(&report->next, 1)) < operations_count;)
-        if (chosen(&operations[i])) {
-            torture(&operations[i]);
+    /* From the end: the longest are there, and nobody shall wait for one of them alone. */
+    for (unsigned i; (i = atomic_fetch_add(&report->next, 1)) < operations_count;) {
+        const struct operation *operation = &operations[operations_count - 1 - i];
+        if (chosen(operation)) {
+            torture(operation);
             atomic_fetch_add(&report->ended, 1);
         }
+    }
     _exit(0);
 }
 
