@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 
 #include "fuzz/room.h"
 
 #define GUARD        ((size_t)65536)
 #define MAPPINGS_MAX 256
+#define SYSTEM       ((uint64_t)1 << 30)
 
 static struct {
     uintptr_t start, end;
@@ -18,6 +20,9 @@ void *__real_mmap(void *address, size_t size, int protection, int flags, int des
 int __real_munmap(void *address, size_t size);
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int descriptor, off_t offset);
 int __wrap_munmap(void *address, size_t size);
+
+int __real_fstatfs(int descriptor, struct statfs *status);
+int __wrap_fstatfs(int descriptor, struct statfs *status);
 
 static size_t rounded(size_t size)
 {
@@ -62,4 +67,13 @@ int __wrap_munmap(void *address, size_t size)
             return __real_munmap((char *)address - GUARD, rounded(size) + 2 * GUARD);
         }
     return __real_munmap(address, size);
+}
+
+int __wrap_fstatfs(int descriptor, struct statfs *status)
+{
+    int result = __real_fstatfs(descriptor, status);
+
+    if (result == 0 && (uint64_t)status->f_blocks * (uint64_t)status->f_bsize > SYSTEM)
+        status->f_blocks = SYSTEM / (uint64_t)status->f_bsize;
+    return result;
 }
