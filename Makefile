@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The everyday words. Meson does the work, in build/.
-BUILD  ?= build
-PREFIX ?= /usr/local
+BUILD   ?= build
+PREFIX  ?= /usr/local
+RESULTS ?= docs/bench
 
 .PHONY: all deps demo test check bench torture fuzz verify install format clean
 
@@ -27,8 +28,11 @@ test: all
 check: all
 	@sh scripts/check $(BUILD)
 
+# About seven minutes. The tables here, JSON and charts in docs/bench/: make bench RESULTS=DIR
 bench: all
-	@$(BUILD)/tool/ginnel bench mailbox
+	@$(BUILD)/tool/ginnel bench mailbox --save '$(RESULTS)'
+	@$(BUILD)/tool/ginnel bench --peers --save '$(RESULTS)'
+	@$(BUILD)/tool/ginnel bench --scale --save '$(RESULTS)'
 
 torture: all
 	@$(BUILD)/test/torture/torture --full
@@ -47,7 +51,7 @@ install: all
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then /sbin/ldconfig; fi
 
 format: deps
-	@sh scripts/sources '*.c' '*.h' | xargs clang-format -i
+	@sh scripts/sources '*.c' '*.cc' '*.h' | xargs clang-format -i
 
 clean:
 	@rm -rf $(BUILD) build-ci build-fuzz

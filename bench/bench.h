@@ -3,10 +3,12 @@
  * `ginnel bench`: measures the library on this machine, beside what the machine itself can do. The
  * command's entry point; everything else in this folder is its inside. It uses public headers only.
  *
- *   run      the rounds, the private runtime directory    rows     what is measured, and the aims
+ *   run      the rounds                                   rows     what is measured, and the aims
  *   crew     processes that do one thing, in step         machine  cores, names
  *   limits   the machine's own                            report   the table, JSON
- *   latency, throughput   mailboxes
+ *   latency, throughput   mailboxes                       figures  numbers, JSON, charts
+ *   peers, peers/         beside the peers                private  the runtime directory, interrupts
+ *   scale    from one to very many
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -20,6 +22,7 @@ struct bench_request {
     bool quick;      /* less precise, in less than 10 seconds */
     bool json;
     const char *only; /* what rows' names have in them; NULL: all rows */
+    const char *save; /* the directory for JSON and charts; NULL: they are not kept */
 };
 
 /*
@@ -28,5 +31,9 @@ struct bench_request {
  * process by the signal that interrupts it.
  */
 int bench_mailbox(const struct bench_request *request);
+
+/* The same of Ginnel beside its peers, and as there is more of everything. */
+int bench_peers(const struct bench_request *request);
+int bench_scale(const struct bench_request *request);
 
 #endif

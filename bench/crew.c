@@ -182,7 +182,8 @@ static int work(struct crew_member *member, const struct crew_part *part)
 static int live(struct crew_member *member, const struct crew_part *part)
 {
     /* Pages are there before the measuring: a fault is to be the library's. */
-    memset(member->seat, 0, sizeof *member->seat);
+    if (part->sampling != SAMPLE_NOTHING)
+        memset(member->seat->sample_ns, 0, sizeof member->seat->sample_ns);
     member->buffer = aligned_alloc(4096, (member->task->size + 4095) / 4096 * 4096 + 4096);
     if (!member->buffer)
         return crew_fail(member, "a buffer", -ENOMEM);
@@ -197,6 +198,8 @@ static int live(struct crew_member *member, const struct crew_part *part)
     while (atomic_load_explicit(&member->area->phase, memory_order_acquire) == CREW_ASSEMBLE)
         nap(100000);
     result = work(member, part);
+    if (result >= 0 && part->end)
+        result = part->end(member);
     gnl_close(member->out);
     gnl_close(member->in);
     free(member->buffer);
@@ -232,6 +235,7 @@ static int hire(struct crew_area *area, const struct crew_part *parts, unsigned 
             .area = area,
             .seat = &area->seats[i],
             .other = &area->seats[i == 0],
+            .number = i,
             .task = task,
             .state_file = -1,
         };

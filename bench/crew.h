@@ -16,7 +16,7 @@
 
 #include <ginnel/ginnel.h>
 
-#define CREW_MAX         3
+#define CREW_MAX         64
 #define CREW_SAMPLES_MAX 65536
 #define CREW_RING_BYTES  ((size_t)16 << 20)
 #define CREW_RING_PARTS  64
@@ -34,6 +34,8 @@ struct crew_seat {
     uint64_t sleeps;      /* voluntary context switches */
     uint64_t preemptions; /* involuntary ones: somebody else wanted the core */
     char failure[320];    /* "" if all went well */
+    uint64_t sent;        /* messages, from beginning to end, where the part counts them */
+    uint64_t received;
     uint32_t samples;
     double sample_ns[CREW_SAMPLES_MAX];
 };
@@ -66,6 +68,7 @@ struct crew_member {
     struct crew_area *area;
     struct crew_seat *seat;
     const struct crew_seat *other; /* of the first member that is not this one */
+    unsigned number;               /* the place of its part in the crew */
     const struct crew_task *task;
     bool measuring;
     gnl_port *out, *in;
@@ -91,7 +94,8 @@ struct crew_part {
     unsigned place; /* 0: the first core, 1: the second; 2, 3: a third, or where there is none the first, the
                        second */
     enum crew_sampling sampling;
-    bool counts; /* its operations and samples are the crew's */
+    bool counts;                            /* its operations and samples are the crew's */
+    int (*end)(struct crew_member *member); /* after the last step; NULL: nothing to do. Returns as begin */
 };
 
 struct crew_result {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was measured, as a table for people or as JSON. Both on standard output.
+ * What was measured, as a table for people or as JSON. The table goes to standard output.
  */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
+
+#include <stdio.h>
 
 #include "bench/bench.h"
 #include "bench/rows.h"
@@ -18,6 +20,6 @@ struct report {
 };
 
 void report_table(const struct report *report);
-void report_json(const struct report *report);
+void report_json(FILE *file, const struct report *report);
 
 #endif

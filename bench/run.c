@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/bench.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "bench/figures.h"
 #include "bench/machine.h"
+#include "bench/private.h"
 #include "bench/report.h"
 
 #define ROUNDS_DEFAULT 5
@@ -36,19 +33,7 @@ static bool choose(struct report *report, const char *only)
     return any;
 }
 
-/* ---- the runtime directory ---- */
-
-static char directory[64];
-
-static int make_directory(void)
-{
-    snprintf(directory, sizeof directory, "/dev/shm/ginnel-bench-%d-XXXXXX", (int)getpid());
-    if (!mkdtemp(directory) || setenv("GINNEL_DIR", directory, 1) != 0) {
-        fprintf(stderr, "ginnel bench: cannot make the directory %s: %s\n", directory, strerror(errno));
-        return -1;
-    }
-    return 0;
-}
+/* ---- a row's mailboxes ---- */
 
 static void remove_mailboxes(void)
 {
@@ -75,14 +60,9 @@ static int make_mailboxes(const struct row *row)
 
 /* ---- the rounds ---- */
 
-static void progress(const struct report *report, unsigned round, const char *name)
+static int measure(struct crew_area *area, void *context)
 {
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, name ? "\r\033[Kround %u of %u: %s" : "\r\033[K", round + 1, report->rounds, name);
-}
-
-static int measure(struct report *report, struct crew_area *area)
-{
+    struct report *report = context;
     struct crew_time time = report->quick ? time_quick : time_default;
 
     for (unsigned round = 0; round < report->rounds; round++)
@@ -90,7 +70,7 @@ static int measure(struct report *report, struct crew_area *area)
             const struct row *row = &report->rows[i];
             if (!report->wanted[i])
                 continue;
-            progress(report, round, row->name);
+            private_progress(round, report->rounds, row->name);
             int result = make_mailboxes(row);
             if (result == 0)
                 result = crew_run(area, row->parts, row->count, &row->task, time, &report->results[i][round]);
@@ -105,25 +85,14 @@ static int measure(struct report *report, struct crew_area *area)
     return 0;
 }
 
-static int measure_in_private(struct report *report)
+static bool save(const struct report *report, const char *path)
 {
-    struct crew_area *area = crew_area_new();
+    FILE *file = figures_create(path, "mailbox.json");
 
-    if (!area) {
-        fprintf(stderr, "ginnel bench: no memory: %s\n", strerror(errno));
-        return -1;
-    }
-    crew_catch_signals();
-    if (make_directory() < 0)
-        return -1;
-    int result = measure(report, area);
-    progress(report, 0, NULL);
-    rmdir(directory);
-    if (crew_interrupted()) {
-        signal(crew_interrupted(), SIG_DFL);
-        raise(crew_interrupted());
-    }
-    return result;
+    if (!file)
+        return false;
+    report_json(file, report);
+    return figures_finish(file, "mailbox.json");
 }
 
 int bench_mailbox(const struct bench_request *request)
@@ -139,19 +108,12 @@ int bench_mailbox(const struct bench_request *request)
         fprintf(stderr, "ginnel bench: nothing that is measured has '%s' in its name\n", request->only);
         return 2;
     }
-    if (sched_getscheduler(0) == SCHED_FIFO || sched_getscheduler(0) == SCHED_RR) {
-        fputs("ginnel bench: at a real-time priority its spinning processes would lock out everybody, and "
-              "the one "
-              "that is to stop them; use nice(1)\n",
-              stderr);
-        return 1;
-    }
     machine_look();
-    if (measure_in_private(&report) < 0)
+    if (private_run(measure, &report) < 0)
         return 1;
     if (request->json)
-        report_json(&report);
+        report_json(stdout, &report);
     else
         report_table(&report);
-    return 0;
+    return request->save && !save(&report, request->save) ? 1 : 0;
 }

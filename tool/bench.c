@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ginnel bench: measures here, beside the machine's own limits. The measuring is in bench/.
+ * ginnel bench: measures here, beside the machine's own limits or the peers. The measuring is in bench/.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "arguments.h"
 #include "bench/bench.h"
@@ -10,6 +12,7 @@
 #include "quantities.h"
 
 static struct bench_request request;
+static bool peers, scale;
 
 static bool parse_rounds(const char *text, void *value)
 {
@@ -25,9 +28,13 @@ static const struct option options[] = {
     { "json", NULL, &request.json, NULL, NULL, "all figures, as JSON" },
     { "only", "NAME", &request.only, parse_text, "part of a name",
       "what has NAME in its name, and the limits it is held against" },
-    { "quick", NULL, &request.quick, NULL, NULL, "less precise, in less than 10 seconds" },
+    { "peers", NULL, &peers, NULL, NULL, "beside what else there is for the same work" },
+    { "quick", NULL, &request.quick, NULL, NULL, "less precise, in less than 10 seconds (with --peers 30)" },
     { "rounds", "N", &request.rounds, parse_rounds, "a number from 1 to 99",
-      "how often everything is measured (5, quick 3)" },
+      "how often everything is measured (5, quick 3; see the manual)" },
+    { "save", "DIR", &request.save, parse_text, "a directory",
+      "keep figures and charts in DIR, as JSON and SVG" },
+    { "scale", NULL, &scale, NULL, NULL, "as there are more mailboxes, processes and messages" },
     { 0 },
 };
 
@@ -51,5 +58,13 @@ int run_bench(int argc, char **argv)
     if (arguments.count == 1 && strcmp(arguments.operands[0], "mailbox") != 0)
         return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox",
                            arguments.operands[0]);
-    return finish_output((enum exit_status)bench_mailbox(&request));
+    if (peers && scale)
+        return usage_error("bench", "--peers or --scale, not both");
+    /* Before the measuring: it would be a pity about the figures. */
+    if (request.save && mkdir(request.save, 0777) < 0 && errno != EEXIST) {
+        complain("%s: %s", request.save, strerror(errno));
+        return EXIT_FAILED;
+    }
+    int (*measure)(const struct bench_request *) = peers ? bench_peers : scale ? bench_scale : bench_mailbox;
+    return finish_output((enum exit_status)measure(&request));
 }

@@ -80,6 +80,13 @@ static int giveback(gnl_port *base, gnl_message *message)
 
 /* ---- ports ---- */
 
+static _Atomic uint32_t open_ports;
+
+unsigned gnli_mailbox_ports(void)
+{
+    return atomic_load_explicit(&open_ports, memory_order_relaxed); /* A */
+}
+
 static void count_sender(struct gnli_mailbox_port *port, int by)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
@@ -147,6 +154,7 @@ static void close_port(gnl_port *base)
     }
     gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed)); /* A */
     gnli_mailbox_detach(port->mailbox);
+    atomic_fetch_sub_explicit(&open_ports, 1, memory_order_relaxed); /* A */
     free(port);
 }
 
@@ -362,6 +370,7 @@ static int make_port(gnl_port **made, struct gnli_mailbox *mailbox, const struct
     gnli_spin_init(&port->out_spin);
     gnli_spin_init(&port->in_spin);
     count_port(port, 1);
+    atomic_fetch_add_explicit(&open_ports, 1, memory_order_relaxed); /* A */
     *made = &port->port;
     return 0;
 }

@@ -253,6 +253,9 @@ static inline struct gnli_mailbox_port *gnli_mailbox_port_of(gnl_port *port)
 /* 0, or why the port can't go on: -ECANCELED, -EIDRM, -EBADMSG. */
 int gnli_mailbox_port_usable(struct gnli_mailbox_port *port);
 
+/* How many ports of mailboxes this process has open: inherited ones count. */
+unsigned gnli_mailbox_ports(void);
+
 /* ---- send.c, receive.c: operations of the port ---- */
 
 int gnli_mailbox_send(gnl_port *port, const void *data, size_t size, int64_t timeout);

@@ -24,8 +24,9 @@
 #include "life/process.h"
 
 #define LOOK_WHEN_BUSY_NS \
-    ((int64_t)20000000)                   /* a look is some system calls: not at every tick of the clock */
-#define ASK_WHEN_BUSY 4                   /* participants asked after at such a look */
+    ((int64_t)20000000)                 /* a look is some system calls: not at every tick of the clock */
+#define LOOK_SHARE_NS ((int64_t)500000) /* longer by so much a port: who has a thousand still looks little */
+#define ASK_WHEN_BUSY 4                 /* participants asked after at such a look */
 #define RACING_NS     ((int64_t)10000000) /* with others for messages, before a try is over */
 
 struct receiving {
@@ -356,8 +357,10 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
 static int look_now_and_then(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
+    int64_t looked = atomic_load_explicit(&port->looked_ns, memory_order_relaxed); /* A */
 
-    if (now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed) < LOOK_WHEN_BUSY_NS) /* A */
+    if (now - looked < LOOK_WHEN_BUSY_NS ||
+        now - looked < LOOK_WHEN_BUSY_NS + LOOK_SHARE_NS * gnli_mailbox_ports())
         return 0;
     atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
     gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);

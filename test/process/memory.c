@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where memory and other things run out: a full tmpfs, a disk, and the limits of a process. Errors, no
- * signals; nothing that was accepted is lost; and when there is room again, all goes on.
+ * signals; nothing that was accepted is lost; and when there is room again, all goes on. And how
+ * little is taken.
  */
 #include "ledger.h"
 
@@ -10,6 +11,7 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
 
@@ -370,12 +372,64 @@ START_TEST(running_out_of_address_space_is_enomem_and_loses_nothing)
 }
 END_TEST
 
+/* ---- little ---- */
+
+#define IDLE_BYTES_MAX ((uint64_t)512 << 10)
+
+/* What the file occupies; the library says the same. */
+static uint64_t bytes_occupied(gnl_port *port)
+{
+    struct gnl_port_info info;
+    struct stat status;
+
+    assert_ok(gnl_port_info(port, &info));
+    ck_assert_int_eq(stat(path_in_directory(MAILBOX), &status), 0);
+    ck_assert_uint_eq(info.bytes, (uint64_t)status.st_blocks * 512);
+    return info.bytes;
+}
+
+static int stay_idle(void *context)
+{
+    struct gate *gates = context;
+    gnl_port *port = open_port(NULL);
+
+    support_gate_open(&gates[0]);
+    support_gate_wait(&gates[1]);
+    close_port(port);
+    return 0;
+}
+
+START_TEST(idle_default_mailbox_costs_less_than_half_a_mebibyte)
+{
+    struct gate gates[2] = { support_gate(), support_gate() };
+    gnl_port *port = open_port(NULL);
+
+    uint64_t fresh = bytes_occupied(port);
+    ck_assert_msg(fresh > 0 && fresh < IDLE_BYTES_MAX, "%lu bytes when just made", (unsigned long)fresh);
+    pid_t other = support_fork(stay_idle, gates);
+    support_gate_wait(&gates[0]);
+    for (uint64_t i = 0; i < 5000; i++) { /* each place in the queue is used several times */
+        send_number(port, i);
+        ck_assert_uint_eq(receive_number(port), i);
+    }
+    uint64_t used = bytes_occupied(port);
+    ck_assert_msg(used < IDLE_BYTES_MAX, "%lu bytes when idle again", (unsigned long)used);
+    support_gate_open(&gates[1]);
+    support_expect_exit(other, 0);
+    close_port(port);
+    support_gate_close(&gates[0]);
+    support_gate_close(&gates[1]);
+    remove_mailbox();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("memory");
     TCase *full = support_case(suite, "full");
     TCase *disk = support_case(suite, "disk");
     TCase *limits = support_case(suite, "limits");
+    TCase *little = support_case(suite, "little");
 
     tcase_add_test(full, opening_where_there_is_no_memory_is_enospc_and_leaves_nothing);
     tcase_add_test(full, large_messages_are_refused_when_memory_is_full_and_what_was_accepted_arrives);
@@ -388,5 +442,6 @@ int main(void)
     tcase_add_test(limits, file_size_limit_is_an_error_and_no_signal);
     tcase_add_test(limits, running_out_of_descriptors_is_emfile_and_leaks_none);
     tcase_add_test(limits, running_out_of_address_space_is_enomem_and_loses_nothing);
+    tcase_add_test(little, idle_default_mailbox_costs_less_than_half_a_mebibyte);
     return support_run(suite);
 }

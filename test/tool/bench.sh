@@ -60,7 +60,8 @@ grep -q '^  latency_sleep ' "$room/table" || fail "no latency_sleep in: $(cat "$
 grep -q '^  futex_wake ' "$room/table" || fail "no futex_wake in: $(cat "$room/table")"
 if grep -q '^  line_pass ' "$room/table"; then fail "line_pass was not asked for"; fi
 
-for wrong in "sockets" "--rounds 0" "--rounds many" "--only nothing-like-this" "--nonsense"; do
+for wrong in "sockets" "--rounds 0" "--rounds many" "--only nothing-like-this" "--nonsense" "--peers --scale" \
+    "--peers --only nothing-like-this" "--scale --only nothing-like-this"; do
     status=0
     # shellcheck disable=SC2086 # two words, where there are two
     "$GINNEL" bench $wrong >"$room/out" 2>"$room/err" || status=$?

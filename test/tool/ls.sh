@@ -21,6 +21,12 @@ same "row of c" "$(awk '$2 == "c" { print $7 }' "$room/out")" rendezvous
 ginnel ls | head -n 4 >"$room/all"
 cut -c 1-20 "$room/out" | cmp - "$room/all" 2>/dev/null || grep -q '^mailbox  c ' "$room/all" || fail "without addresses: $(cat "$room/all")"
 
+# BYTES, here and in stat, are those that the file occupies.
+occupied=$(($(stat -c '%b * %B' "$GINNEL_DIR/mailbox:b")))
+same "bytes of b" "$(awk '$2 == "b" { print $8 }' "$room/out")" "$occupied"
+same "bytes of b, stat" "$(ginnel stat mailbox:b | awk '$1 == "bytes" { print $2 }')" "$occupied"
+[ "$occupied" -lt 524288 ] || fail "a default mailbox with 7 messages occupies $occupied bytes"
+
 ginnel ls --json >"$room/json"
 python3 - "$room/json" <<'END'
 import json, os, sys
