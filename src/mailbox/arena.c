@@ -7,8 +7,7 @@
 #define TRIES        64 /* chunks looked at before the class grows */
 #define RECENT_TRIES 4
 #define RECOUNTS_MAX 4
-#define SEARCH_NS    ((int64_t)50000000) /* for a free chunk among all, or for idle memory */
-#define TRIM_FACTOR  8                   /* giving memory back takes longer than walking over it */
+#define SEARCH_NS    ((int64_t)50000000) /* for a free chunk among all */
 #define SERIAL_TRIES 64
 #define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
@@ -424,8 +423,8 @@ static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *
             break;
 }
 
-/* Takes the memory of a block of small chunks away if all of them are free. */
-static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+/* Takes the memory of a block of small chunks away if all of them are free. True: they looked so. */
+static bool trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
     uint32_t per_block = layout_of(arena, class)->per_block;
     struct gnli_block *entry = block_of(arena, class, block);
@@ -433,12 +432,12 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     uint32_t have = 0;
 
     if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
-        return;
+        return false;
     _Atomic uint64_t *words = word_at(arena, place);
     for (uint32_t i = per_block; i > 0; i--) { /* from the end: the last to be lent, the last to be free */
         uint64_t word = atomic_load_explicit(&words[i - 1], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
-            return;
+            return false;
     }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
@@ -452,29 +451,31 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     uint64_t mark = TRIMMING | (uint64_t)me << 8;
     if (have == per_block && change(&entry->backed, BACKED, mark)) {
         return_small(arena, class, block, mark);
-        return;
+        return true;
     }
     while (have-- > 0) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) == GNLI_CHUNK_LOAN && gnli_chunk_who(word) == me)
             change(&words[have], word, freed(word));
     }
+    return true;
 }
 
-static void trim_block(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+/* True: it tried. */
+static bool trim_block(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
     struct place place = { .class = class, .block = block };
 
-    if (small(layout_of(arena, class))) {
-        trim_small(arena, me, class, block);
-        return;
-    }
+    if (small(layout_of(arena, class)))
+        return trim_small(arena, me, class, block);
     _Atomic uint64_t *word = word_at(arena, place);
     uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
-    if (gnli_chunk_state(was) == GNLI_CHUNK_FREE &&
-        atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed) > 0 && /* C */
-        change(word, was, lent(was, me)))
+    if (gnli_chunk_state(was) != GNLI_CHUNK_FREE ||
+        atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed) == 0) /* C */
+        return false;
+    if (change(word, was, lent(was, me)))
         return_large(arena, place, lent(was, me));
+    return true;
 }
 
 void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, uint64_t word, uint64_t queued)
@@ -511,7 +512,8 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
-    struct gnli_budget budget = { .allowed_ns = SEARCH_NS + TRIM_FACTOR * gnli_file_walk_ns(arena->file) };
+    /* Each block that has memory has a page: of more than these somebody has only said so. */
+    uint64_t tries_left = gnli_file_bytes(arena->file) / PAGE + TRIES;
 
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;
@@ -523,9 +525,10 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
                 atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
             if ((int64_t)backed <= (int64_t)most)
                 break;
-            if (given_up(arena, &budget, GNLI_STEP_KERNEL))
+            if (atomic_load_explicit(&arena->file->patched, memory_order_relaxed)) /* C */
                 return;
-            trim_block(arena, me, class, block - 1);
+            if (trim_block(arena, me, class, block - 1) && --tries_left == 0)
+                return;
         }
     }
 }
