@@ -130,6 +130,7 @@ START_TEST(absurd_header_is_refused)
         { 32, 8, 0 },                 /* arena */
         { 32, 8, 4097 },
         { 32, 8, UINT64_MAX },
+        { 48, 8, 0x3b6d5b1b }, /* dead_letters: not an address */
     };
 
     for (unsigned i = 0; i < sizeof damages / sizeof damages[0]; i++) {
