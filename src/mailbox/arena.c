@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "wait/futex.h"
+
 #define PAGE         ((uint64_t)4096)
 #define TRIES        64 /* chunks looked at before the class grows */
 #define RECENT_TRIES 4
@@ -315,6 +317,10 @@ static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, uns
         if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
             atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
             *chunk = named - 1;
+            which = (which + 2) % GNLI_RECENT;
+            named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+            if (named != 0 && place_of(named - 1).class == class)
+                gnli_prefetch_write(word_at(arena, place_of(named - 1))); /* the loan after next */
             return 0;
         }
     }

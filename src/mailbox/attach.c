@@ -107,6 +107,7 @@ void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const s
             .slots = (struct gnli_slot *)(void *)(view->core + view->layout.slots_at[i]),
             .count = view->layout.slots,
             .shift = view->layout.shift,
+            .mask = ((uint64_t)1 << view->layout.shift) - 1,
             .unbounded = view->layout.capacity == GNL_UNBOUNDED,
             .number = i,
             .owner = owner,

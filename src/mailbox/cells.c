@@ -173,10 +173,12 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
                 gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
         return -EBADMSG;
     if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
-        uint64_t depth = gnli_mailbox_depth(mailbox);
+        bool unbounded = mailbox->view.layout.capacity == GNL_UNBOUNDED;
+        uint64_t depth =
+            unbounded ? gnli_mailbox_depth(mailbox) : 0; /* a look at the line that senders write */
         gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), chunk, chunk_word, depth);
         /* Of messages of many sizes that looked at this one's only: once all are gone, at the others' too. */
-        if (depth == 0 && mailbox->view.layout.capacity == GNL_UNBOUNDED)
+        if (depth == 0 && unbounded)
             gnli_mailbox_tidy(mailbox);
     }
     return 0;

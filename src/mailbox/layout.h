@@ -22,7 +22,7 @@
 #include "ring/slots.h"
 
 #define GNLI_MAILBOX_MAGIC   UINT64_C(0x584f424c454e4e47) /* "GNNELBOX" */
-#define GNLI_MAILBOX_VERSION 1
+#define GNLI_MAILBOX_VERSION 2
 
 #define GNLI_CELLS_MAX   4095 /* numbers 1 to this; 0 is none */
 #define GNLI_CLASSES_MAX 24   /* chunks of 256 bytes, 512, … 2 GiB */
@@ -48,7 +48,8 @@ struct gnli_class {
 
 /* A block: one large chunk, or several small ones. */
 struct gnli_block {
-    _Atomic uint64_t word;   /* of the large chunk */
+    _Alignas(
+        64) _Atomic uint64_t word; /* of the large chunk; on a line of its own: two processes change it */
     _Atomic uint64_t backed; /* large: bytes with memory; small: enum gnli_backing and who is trimming it */
 };
 
@@ -78,7 +79,7 @@ _Static_assert(sizeof(struct gnli_header) == 2048, "layout");
 _Static_assert(offsetof(struct gnli_header, removed) == 256, "layout");
 _Static_assert(offsetof(struct gnli_header, classes) == 512, "layout");
 _Static_assert(sizeof(struct gnli_cell) == 128, "layout");
-_Static_assert(sizeof(struct gnli_block) == 16, "layout");
+_Static_assert(sizeof(struct gnli_block) == 64, "layout");
 
 struct gnli_class_layout {
     uint64_t chunk;     /* bytes */

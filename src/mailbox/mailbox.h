@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 
 #include "mailbox/arena.h"
 #include "mailbox/layout.h"
@@ -235,7 +236,9 @@ struct gnli_mailbox_port {
     struct gnli_spin out_spin;
     _Alignas(128) struct gnli_cursor in_cursor;
     struct gnli_spin in_spin;
-    _Atomic int64_t looked_ns;  /* when it last looked around */
+    _Atomic int64_t looked_ns; /* when it last looked around */
+    _Atomic uint32_t unlooked; /* receives until it asks the clock whether to, and so many between two */
+    _Atomic uint32_t stride;
     _Atomic uint32_t recv_cell; /* cell that gnl_recv tries first */
     struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
@@ -278,8 +281,16 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);
 /* `private_` of a message: which ticket, of which table, made by which process. */
 enum { GNLI_MESSAGE_TICKET, GNLI_MESSAGE_LOAN, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_WORD };
 
-/* Adds one to a counter of this process's record. */
-void gnli_count(_Atomic uint64_t *counter);
+/* For counters of this process's record: an atomic addition is dear where there is one thread. */
+#define gnli_add(counter, amount)                                                      \
+    do {                                                                               \
+        __auto_type at_ = (counter);                                                   \
+        __auto_type was_ = atomic_load_explicit(at_, memory_order_relaxed); /* A */    \
+        if (__libc_single_threaded)                                                    \
+            atomic_store_explicit(at_, was_ + (amount), memory_order_relaxed); /* A */ \
+        else                                                                           \
+            atomic_fetch_add_explicit(at_, (amount), memory_order_relaxed); /* A */    \
+    } while (0)
 
 /* ---- wait.c ---- */
 
@@ -289,12 +300,21 @@ struct gnli_patience {
     _Atomic uint32_t *waiting; /* counts the threads that wait here */
 };
 
+/* Why an attempt was -EAGAIN: while this word has that value, there is hardly a use in trying again. */
+struct gnli_stuck {
+    const _Atomic uint64_t *word;
+    uint64_t seen;
+};
+
+typedef int gnli_attempt(struct gnli_mailbox_port *port, void *context, struct gnli_stuck *stuck);
+
 /*
- * Tries until it is something else than -EAGAIN: spins a little, then sleeps, looking around ten
- * times a second (L). -ETIMEDOUT; what ends the wait besides comes from gnli_mailbox_port_usable.
+ * After an attempt that was -EAGAIN, for the reason `stuck`: tries until it is something else; spins a
+ * little, then sleeps, looking around ten times a second (L). -ETIMEDOUT; what ends the wait besides comes
+ * from gnli_mailbox_port_usable.
  */
 int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
-                      int (*attempt)(struct gnli_mailbox_port *port, void *context), void *context);
+                      gnli_attempt *attempt, void *context, struct gnli_stuck *stuck);
 
 /* K */
 void gnli_wake_slowly(struct gnli_sleepers *sleepers);

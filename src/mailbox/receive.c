@@ -26,6 +26,7 @@
     ((int64_t)20000000)                 /* a look is some system calls: not at every tick of the clock */
 #define LOOK_SHARE_NS ((int64_t)500000) /* longer by so much a port: who has a thousand still looks little */
 #define ASK_WHEN_BUSY 4                 /* participants asked after at such a look */
+#define STRIDE_MAX    63                /* receives between two looks at the clock */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -36,19 +37,15 @@ struct receiving {
     _Atomic uint32_t *cell_hint;
 };
 
-/* A body, copied out of shared memory: from here on it cannot change under us. */
+/* What a slot holds, copied out of shared memory: from here on it cannot change under us. */
 struct letter {
-    uint32_t size, pid, uid, gid, deliveries;
+    uint32_t size;
     uint64_t data[GNLI_INLINE_MAX / 8];
 };
 
-static void read_letter(struct letter *letter, const struct gnli_body *body)
+static inline void read_letter(struct letter *letter, const struct gnli_body *body)
 {
-    letter->size = atomic_load_explicit(&body->size, memory_order_relaxed);             /* D */
-    letter->pid = atomic_load_explicit(&body->pid, memory_order_relaxed);               /* D */
-    letter->uid = atomic_load_explicit(&body->uid, memory_order_relaxed);               /* D */
-    letter->gid = atomic_load_explicit(&body->gid, memory_order_relaxed);               /* D */
-    letter->deliveries = atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
+    letter->size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
 #pragma GCC unroll 12
     for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
         letter->data[i] = atomic_load_explicit(&body->data[i], memory_order_relaxed); /* D */
@@ -151,7 +148,7 @@ static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *ho
             gnli_mailbox_forward(gnli_mailbox_port_of(grave), data, size, &sender, GNL_NOWAIT) < 0)
             return false;
     }
-    gnli_count(&gnli_mailbox_record(mailbox)->discarded);
+    gnli_add(&gnli_mailbox_record(mailbox)->discarded, 1);
     gnli_cell_done(mailbox, hold);
     return true;
 }
@@ -199,7 +196,7 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
         if (!gnli_cell_adopt(mailbox, cell, word, &receiving->hold))
             continue;
         if (!poisoned) {
-            gnli_count(&gnli_mailbox_record(mailbox)->redelivered);
+            gnli_add(&gnli_mailbox_record(mailbox)->redelivered, 1);
             return 0;
         }
         bury(port, &receiving->hold);
@@ -246,13 +243,27 @@ static bool returned_waits(struct gnli_mailbox_port *port)
 
 /* ---- messages in the queue ---- */
 
+/* Of a message that is to be received soon, the chunk's word: two processes change it in turn. */
+static inline void prefetch_chunk(struct gnli_mailbox_port *port, uint64_t position)
+{
+    struct gnli_arena *arena = &port->mailbox->view.arena;
+    struct gnli_body *body = &gnli_slots_at(port->in, position)->body;
+    gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
+    size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
+
+    if (size > GNLI_INLINE_MAX && gnli_arena_reach(arena, chunk, size) == 0)
+        gnli_prefetch_write(gnli_arena_word(arena, chunk));
+}
+
 /* After a receive: memory of consumed slots goes back now and then. */
-static void received(struct gnli_mailbox_port *port, uint64_t position)
+static inline void received(struct gnli_mailbox_port *port, uint64_t position)
 {
     gnli_slots_advance(port->in, &port->in_cursor, position);
     gnli_spin_count(&port->in_spin);
-    if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD))
+    if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD)) {
         gnli_slots_prefetch(port->in, position);
+        prefetch_chunk(port, gnli_slots_after(port->in, gnli_slots_after(port->in, position)));
+    }
     if (port->in->unbounded && (position & 2047) == 2047)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
@@ -264,33 +275,58 @@ static bool unchanged(struct gnli_slot *slot, uint64_t word)
     return atomic_load_explicit(&slot->word, memory_order_relaxed) == word; /* E */
 }
 
+/* Word by word, as it was read: a wider load would wait for the stores that it spans. */
+static inline void write_out(char *data, const struct letter *letter)
+{
+    size_t i;
+
+    for (i = 0; i < letter->size / 8; i++) {
+        uint64_t word = letter->data[i];
+        __asm__("" : "+r"(word)); /* not a vector's */
+        memcpy(data + i * 8, &word, 8);
+    }
+    if (letter->size % 8 != 0)
+        memcpy(data + i * 8, &letter->data[i], letter->size % 8);
+}
+
 /* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
-static int copy_out(struct gnli_mailbox_port *port, uint64_t position, uint64_t word,
-                    struct receiving *receiving)
+__attribute__((always_inline)) static inline int copy_out(struct gnli_mailbox_port *port, uint64_t position,
+                                                          uint64_t word, struct receiving *receiving)
 {
     struct gnli_slot *slot = gnli_slots_at(port->in, position);
     struct letter letter;
 
     read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
-    if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX) {
-        if (!unchanged(slot, word))
-            return -EAGAIN;
-        return letter.size > receiving->size ? too_small(port, letter.size, receiving->size)
-                                             : nonsense(port); /* R3 */
-    }
-    if (!gnli_slots_consume(port->in, position, word)) /* R5 */
+    if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX)
+        return -EAGAIN;
+    if (!gnli_slots_consume(port->in, position, word))
         return -EAGAIN;
     received(port, position);
     gnli_wake_senders(port->in, position); /* R6 */
-    if (letter.size > 0)                   /* then the buffer may be NULL */
-        memcpy(receiving->data, letter.data, letter.size);
+    write_out(receiving->data, &letter);
     receiving->received = letter.size;
     receiving->hold.cell = 0;
     return 0;
 }
 
+/* What nearly every receive is: a small message is next, and nothing was given back. -EAGAIN: try all. */
+__attribute__((always_inline)) static inline int receive_small(struct gnli_mailbox_port *port,
+                                                               struct receiving *receiving)
+{
+    struct gnli_slots *ring = port->in;
+    uint64_t position, word;
+
+    int result = gnli_mailbox_usable(port->mailbox);
+    if (result < 0)
+        return result;
+    if (gnli_any_returned(atomic_load_explicit(&ring->queue->returned, memory_order_seq_cst)) || /* B */
+        !gnli_slots_peek(ring, &port->in_cursor, &position, &word))
+        return -EAGAIN;
+    return copy_out(port, position, word, receiving);
+}
+
 /* R1 to R6, or T; without waiting. */
-static int from_queue(struct gnli_mailbox_port *port, struct receiving *receiving)
+static int from_queue(struct gnli_mailbox_port *port, struct receiving *receiving, struct gnli_stuck *stuck)
 {
     struct gnli_hold hold = { .cell = 0 };
     int result;
@@ -298,21 +334,23 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     for (;;) {
         uint64_t position, word;
         result = gnli_slots_find(port->in, &port->in_cursor, &position, &word); /* R1 R2 */
-        if (result < 0)
+        if (result < 0) {
+            *stuck = (struct gnli_stuck){ .word = gnli_slots_watched(port->in, position), .seen = word };
             break;
+        }
         struct gnli_slot *slot = gnli_slots_at(port->in, position);
         size_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed); /* D */
-        if (receiving->copy && size <= GNLI_INLINE_MAX) {
-            result = copy_out(port, position, word, receiving);
-            if (result != -EAGAIN)
-                break;
-            continue;
-        }
-        if (receiving->copy && size > receiving->size) { /* R3 */
+        if (receiving->copy && size > receiving->size) {                            /* R3 */
             if (!unchanged(slot, word))
                 continue;
             result = too_small(port, size, receiving->size);
             break;
+        }
+        if (receiving->copy && size <= GNLI_INLINE_MAX) {
+            result = copy_out(port, position, word, receiving);
+            if (result == 0)
+                break;
+            continue;
         }
         if ((result = reach(port, &slot->body)) < 0)
             break;
@@ -331,17 +369,17 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     return result;
 }
 
-/*
- * A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it
- * lives.
- */
-static int look_now_and_then(struct gnli_mailbox_port *port)
+__attribute__((noinline)) static int look(struct gnli_mailbox_port *port)
 {
     int64_t now = gnli_tick_ns();
-    int64_t looked = atomic_load_explicit(&port->looked_ns, memory_order_relaxed); /* A */
+    int64_t quiet = now - atomic_load_explicit(&port->looked_ns, memory_order_relaxed); /* A */
+    uint32_t stride = atomic_load_explicit(&port->stride, memory_order_relaxed);        /* A */
+    bool due = quiet >= LOOK_WHEN_BUSY_NS + LOOK_SHARE_NS * gnli_mailbox_ports();
 
-    if (now - looked < LOOK_WHEN_BUSY_NS ||
-        now - looked < LOOK_WHEN_BUSY_NS + LOOK_SHARE_NS * gnli_mailbox_ports())
+    stride = due ? 0 : stride < STRIDE_MAX ? 2 * stride + 1 : stride;
+    atomic_store_explicit(&port->stride, stride, memory_order_relaxed);   /* A */
+    atomic_store_explicit(&port->unlooked, stride, memory_order_relaxed); /* A */
+    if (!due)
         return 0;
     atomic_store_explicit(&port->looked_ns, now, memory_order_relaxed); /* A */
     gnli_mailbox_look_around(port->mailbox, ASK_WHEN_BUSY);
@@ -349,7 +387,22 @@ static int look_now_and_then(struct gnli_mailbox_port *port)
     return gnli_mailbox_confirm(port->mailbox);
 }
 
-static int try_receive(struct gnli_mailbox_port *port, void *context)
+/*
+ * A receiver that is never idle has to look around too, lest a dead one's messages wait, and to prove that it
+ * lives. The more receives there are between two such looks, the fewer of them ask the clock.
+ */
+static inline int look_now_and_then(struct gnli_mailbox_port *port)
+{
+    uint32_t unlooked = atomic_load_explicit(&port->unlooked, memory_order_relaxed); /* A */
+
+    if (unlooked == 0)
+        return look(port);
+    atomic_store_explicit(&port->unlooked, unlooked - 1, memory_order_relaxed); /* A */
+    return 0;
+}
+
+__attribute__((noinline)) static int try_receive(struct gnli_mailbox_port *port, void *context,
+                                                 struct gnli_stuck *stuck)
 {
     struct receiving *receiving = context;
 
@@ -358,7 +411,7 @@ static int try_receive(struct gnli_mailbox_port *port, void *context)
         return result;
     result = adopt(port, receiving);
     if (result == -EAGAIN)
-        result = from_queue(port, receiving);
+        result = from_queue(port, receiving, stuck);
     return result;
 }
 
@@ -370,20 +423,33 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
            gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 
-static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
+__attribute__((noinline)) static int receive_waiting(struct gnli_mailbox_port *port,
+                                                     struct receiving *receiving, int64_t timeout,
+                                                     struct gnli_stuck *stuck)
 {
-    int result = look_now_and_then(port);
-    if (result < 0)
-        return result;
     struct gnli_patience patience = {
         .sleepers = &port->in->queue->receivers,
         .spin = &port->in_spin,
         .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
     };
 
-    result = gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving);
+    return gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving, stuck);
+}
+
+static inline int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
+{
+    struct gnli_stuck stuck;
+
+    int result = look_now_and_then(port);
+    if (result < 0)
+        return result;
+    result = receiving->copy ? receive_small(port, receiving) : -EAGAIN;
+    if (result == -EAGAIN)
+        result = try_receive(port, receiving, &stuck);
+    if (result == -EAGAIN && timeout != GNL_NOWAIT)
+        result = receive_waiting(port, receiving, timeout, &stuck);
     if (result == 0)
-        gnli_count(&gnli_mailbox_record(port->mailbox)->received);
+        gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
     else if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
     if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */

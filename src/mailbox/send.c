@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -28,41 +27,34 @@
 struct sending {
     const void *data;
     size_t size;
-    const struct gnli_sender_note *sender; /* NULL: this process */
-    gnli_chunk chunk;                      /* of a large message */
-    uint64_t loan;                         /* its word, while it is ours */
-    uint64_t position;
-    uint64_t ready; /* the slot's word, once published */
+    const struct gnli_sender_note *sender;
+    gnli_chunk chunk; /* of a large message */
+    uint64_t loan;    /* its word, while it is ours */
+    struct gnli_claim claim;
 };
 
-void gnli_count(_Atomic uint64_t *counter)
+static inline void write_bytes(struct gnli_body *body, const char *data, size_t size)
 {
-    if (__libc_single_threaded)
-        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, /* A */
-                              memory_order_relaxed);                                            /* A */
-    else
-        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* A */
-}
+    uint64_t word;
 
-static void write_bytes(struct gnli_body *body, const void *data, size_t size)
-{
-    uint64_t word = 0;
-
-    for (size_t i = 0; i < size / 8; i++) {
-        memcpy(&word, (const char *)data + i * 8, 8);
+#pragma GCC unroll 12
+    for (size_t i = 0; i < GNLI_INLINE_MAX / 8; i++) {
+        if (i * 8 + 8 > size)
+            break;
+        memcpy(&word, data + i * 8, 8);
         atomic_store_explicit(&body->data[i], word, memory_order_relaxed); /* B */
     }
     if (size % 8 != 0) {
         word = 0;
-        memcpy(&word, (const char *)data + size / 8 * 8, size % 8);
+        memcpy(&word, data + size / 8 * 8, size % 8);
         atomic_store_explicit(&body->data[size / 8], word, memory_order_relaxed); /* B */
     }
 }
 
 /* S3 */
-static void write_body(struct gnli_mailbox *mailbox, struct gnli_body *body, const struct sending *sending)
+static inline void write_body(struct gnli_body *body, const struct sending *sending)
 {
-    const struct gnli_sender_note *sender = sending->sender ? sending->sender : &mailbox->self;
+    const struct gnli_sender_note *sender = sending->sender;
 
     atomic_store_explicit(&body->size, (uint32_t)sending->size, memory_order_relaxed);  /* B */
     atomic_store_explicit(&body->pid, sender->pid, memory_order_relaxed);               /* B */
@@ -87,14 +79,27 @@ static bool change_chunk(struct gnli_mailbox *mailbox, gnli_chunk chunk, uint64_
 static uint64_t queued_word(struct gnli_slots *ring, const struct sending *sending)
 {
     return gnli_chunk_word(GNLI_CHUNK_QUEUED,
-                           gnli_chunk_slot(ring->number, gnli_slots_index(ring, sending->position)),
+                           gnli_chunk_slot(ring->number, gnli_slots_index(ring, sending->claim.position)),
                            gnli_chunk_serial(sending->loan));
 }
 
-/* S1 to S6, without waiting. */
-static int try_send(struct gnli_mailbox_port *port, void *context)
+/* The claim failed. */
+__attribute__((cold)) static int refused(struct gnli_slots *ring, uint64_t position, int result,
+                                         struct gnli_stuck *stuck)
 {
-    struct sending *sending = context;
+    if (result != -EAGAIN)
+        return result;
+    if (ring->unbounded)
+        return -ENOSPC;
+    stuck->word = gnli_slots_watched(ring, position);
+    stuck->seen = atomic_load_explicit(stuck->word, memory_order_relaxed); /* A */
+    return -EAGAIN;
+}
+
+/* S1 to S6, without waiting. */
+__attribute__((always_inline)) static inline int send_once(struct gnli_mailbox_port *port,
+                                                           struct sending *sending, struct gnli_stuck *stuck)
+{
     struct gnli_mailbox *mailbox = port->mailbox;
     struct gnli_slots *ring = port->out;
     unsigned me = gnli_mailbox_me(mailbox);
@@ -102,33 +107,38 @@ static int try_send(struct gnli_mailbox_port *port, void *context)
     int result = gnli_mailbox_usable(mailbox);
     if (result < 0)
         return result;
-    result = gnli_slots_claim(ring, &port->out_cursor, me, &sending->position); /* S1 S2 */
+    result = gnli_slots_claim(ring, &port->out_cursor, me, &sending->claim); /* S1 S2 */
     if (result < 0)
-        return result == -EAGAIN && ring->unbounded ? -ENOSPC : result;
-    write_body(mailbox, &gnli_slots_at(ring, sending->position)->body, sending); /* S3 */
+        return refused(ring, sending->claim.position, result, stuck);
+    write_body(&sending->claim.slot->body, sending); /* S3 */
     if (sending->size > GNLI_INLINE_MAX &&
         !change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) { /* S4 */
-        gnli_slots_abandon(ring, me, sending->position);
+        gnli_slots_abandon(ring, me, sending->claim.position);
         return -EBADMSG;
     }
-    result = gnli_slots_publish(ring, me, &sending->position); /* S5 */
+    result = gnli_slots_publish(ring, &port->out_cursor, &sending->claim); /* S5 */
     if (result < 0)
         return result;
-    sending->ready = gnli_word(GNLI_READY, me, 0, gnli_slots_lap(ring, sending->position));
     gnli_wake(&ring->queue->receivers); /* S6 */
     gnli_spin_count(&port->out_spin);
     return 0;
 }
 
+static int try_send(struct gnli_mailbox_port *port, void *context, struct gnli_stuck *stuck)
+{
+    return send_once(port, context, stuck);
+}
+
 /* ---- rendezvous ---- */
 
 /* Z1 */
-static int try_taken(struct gnli_mailbox_port *port, void *context)
+static int try_taken(struct gnli_mailbox_port *port, void *context, struct gnli_stuck *stuck)
 {
-    struct sending *sending = context;
-    struct gnli_slot *slot = gnli_slots_at(port->out, sending->position);
+    const struct gnli_claim *claim = &((struct sending *)context)->claim;
+    uint64_t ready = gnli_word(GNLI_READY, gnli_word_owner(claim->word), 0, gnli_word_lap(claim->word));
 
-    return atomic_load_explicit(&slot->word, memory_order_seq_cst) == sending->ready ? -EAGAIN : 0; /* D */
+    *stuck = (struct gnli_stuck){ .word = &claim->slot->word, .seen = ready };
+    return atomic_load_explicit(&claim->slot->word, memory_order_seq_cst) == ready ? -EAGAIN : 0; /* D */
 }
 
 /* Does a living process wait to receive? */
@@ -158,11 +168,14 @@ static int await_receiver(struct gnli_mailbox_port *port, struct sending *sendin
 {
     struct gnli_patience patience = sending_patience(port);
     struct gnli_slots *ring = port->out;
+    struct gnli_stuck stuck;
     unsigned me = gnli_mailbox_me(port->mailbox);
 
-    int result = gnli_mailbox_wait(port, &patience, timeout == GNL_NOWAIT ? HANDSHAKE_NS : timeout, try_taken,
-                                   sending);
-    if (result == 0 || !gnli_slots_retract(ring, me, sending->position)) /* Z2 */
+    int result = try_taken(port, sending, &stuck);
+    if (result == -EAGAIN)
+        result = gnli_mailbox_wait(port, &patience, timeout == GNL_NOWAIT ? HANDSHAKE_NS : timeout, try_taken,
+                                   sending, &stuck);
+    if (result == 0 || !gnli_slots_retract(ring, me, sending->claim.position)) /* Z2 */
         return 0;
     if (sending->size > GNLI_INLINE_MAX) {
         /* With a new serial: sent again through this slot it must not look the same to a stopped sweep. */
@@ -170,35 +183,60 @@ static int await_receiver(struct gnli_mailbox_port *port, struct sending *sendin
         change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), loan); /* Z3 */
         sending->loan = loan;
     }
-    gnli_slots_abandon(ring, me, sending->position); /* Z4 */
+    gnli_slots_abandon(ring, me, sending->claim.position); /* Z4 */
     gnli_wake(&ring->queue->senders);
     return timeout == GNL_NOWAIT && result == -ETIMEDOUT ? -EAGAIN : result;
 }
 
-static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+__attribute__((noinline)) static int send_waiting(struct gnli_mailbox_port *port, struct sending *sending,
+                                                  int64_t timeout, struct gnli_stuck *stuck)
 {
     struct gnli_patience patience = sending_patience(port);
-    bool rendezvous = port->mailbox->view.layout.capacity == GNL_RENDEZVOUS;
-    int64_t start = rendezvous && timeout > 0 ? gnli_now_ns() : 0;
 
-    if (rendezvous && timeout == GNL_NOWAIT && !receiver_waits(port)) {
+    return gnli_mailbox_wait(port, &patience, timeout, try_send, sending, stuck);
+}
+
+__attribute__((noinline)) static int send_rendezvous(struct gnli_mailbox_port *port, struct sending *sending,
+                                                     int64_t timeout)
+{
+    int64_t start = timeout > 0 ? gnli_now_ns() : 0;
+    struct gnli_stuck stuck;
+
+    if (timeout == GNL_NOWAIT && !receiver_waits(port)) {
         int usable = gnli_mailbox_usable(port->mailbox);
         return usable < 0 ? usable : -EAGAIN;
     }
-    int result = gnli_mailbox_wait(port, &patience, timeout, try_send, sending);
-    if (result == 0 && rendezvous) {
-        int64_t left = timeout;
-        if (timeout > 0) {
-            left = timeout - (gnli_now_ns() - start);
-            left = left > 1 ? left : 1;
-        }
-        result = await_receiver(port, sending, left);
+    int result = try_send(port, sending, &stuck);
+    if (result == -EAGAIN && timeout != GNL_NOWAIT)
+        result = send_waiting(port, sending, timeout, &stuck);
+    if (result < 0)
+        return result;
+    int64_t left = timeout;
+    if (timeout > 0) {
+        left = timeout - (gnli_now_ns() - start);
+        left = left > 1 ? left : 1;
+    }
+    return await_receiver(port, sending, left);
+}
+
+static inline int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_stuck stuck;
+    int result;
+
+    if (mailbox->view.layout.capacity == GNL_RENDEZVOUS) {
+        result = send_rendezvous(port, sending, timeout);
+    } else {
+        result = send_once(port, sending, &stuck);
+        if (result == -EAGAIN && timeout != GNL_NOWAIT)
+            result = send_waiting(port, sending, timeout, &stuck);
     }
     /* Was the file truncated under us, and the message written into a page of zeros? */
-    if (result == 0 && atomic_load_explicit(&port->mailbox->view.file->patched, memory_order_relaxed)) /* A */
-        result = gnli_file_repair(port->mailbox->view.file);
+    if (result == 0 && atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) /* A */
+        result = gnli_file_repair(mailbox->view.file);
     if (result == 0)
-        gnli_count(&gnli_mailbox_record(port->mailbox)->sent);
+        gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
     return result;
 }
 
@@ -223,28 +261,40 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
     return result;
 }
 
-int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t timeout)
+static int send_large(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
 {
-    return gnli_mailbox_forward(gnli_mailbox_port_of(base), data, size, NULL, timeout);
+    struct gnli_arena *arena = &port->mailbox->view.arena;
+
+    int result = loan_chunk(port, sending->size, &sending->chunk, &sending->loan);
+    if (result < 0)
+        return result;
+    memcpy(gnli_arena_data(arena, sending->chunk), sending->data, sending->size);
+    result = send_and_wait(port, sending, timeout);
+    if (result < 0)
+        gnli_arena_free(arena, gnli_mailbox_me(port->mailbox), sending->chunk, sending->loan, 0);
+    return result;
 }
 
 int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_t size,
                          const struct gnli_sender_note *sender, int64_t timeout)
 {
-    struct gnli_mailbox *mailbox = port->mailbox;
-    struct sending sending = { .data = data, .size = size, .sender = sender };
+    struct sending sending;
 
+    sending.data = data;
+    sending.size = size;
+    sending.sender = sender;
     int result = check_size(port, size);
-    if (result < 0 || size <= GNLI_INLINE_MAX)
-        return result < 0 ? result : send_and_wait(port, &sending, timeout);
-    result = loan_chunk(port, size, &sending.chunk, &sending.loan);
     if (result < 0)
         return result;
-    memcpy(gnli_arena_data(&mailbox->view.arena, sending.chunk), data, size);
-    result = send_and_wait(port, &sending, timeout);
-    if (result < 0)
-        gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), sending.chunk, sending.loan, 0);
-    return result;
+    return size <= GNLI_INLINE_MAX ? send_and_wait(port, &sending, timeout)
+                                   : send_large(port, &sending, timeout);
+}
+
+int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+
+    return gnli_mailbox_forward(port, data, size, &port->mailbox->self, timeout);
 }
 
 /*
@@ -328,7 +378,11 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
                          (unsigned long long)message->private_[GNLI_MESSAGE_WORD], message->size);
     struct gnli_ticket *loan = &port->loans.ticket[ticket];
     struct sending sending = {
-        .data = message->data, .size = message->size, .chunk = loan->name, .loan = loan->word
+        .data = message->data,
+        .size = message->size,
+        .sender = &port->mailbox->self,
+        .chunk = loan->name,
+        .loan = loan->word,
     };
     int result = send_and_wait(port, &sending, timeout);
     loan->word = sending.loan;

@@ -16,7 +16,8 @@
 
 #define LOOK_AROUND_NS  ((int64_t)100000000)
 #define ASK_WHEN_ASLEEP 16 /* participants asked after at a look around */
-#define TRIES_A_LOOK    16 /* at the clock, while spinning */
+#define GLANCES         32 /* at the word that has to change, between two attempts */
+#define TRIES_A_LOOK    4  /* at the clock, while spinning */
 
 void gnli_wake_slowly(struct gnli_sleepers *sleepers)
 {
@@ -35,31 +36,44 @@ void gnli_mailbox_wake_all(struct gnli_view *view)
     }
 }
 
-typedef int attempt_function(struct gnli_mailbox_port *port, void *context);
+/* Until it changes, for a while. Nothing else is looked at: each line more makes finding out slower. */
+static void watch(const struct gnli_stuck *stuck)
+{
+    for (unsigned i = 0; i < GLANCES; i++) {
+        gnli_pause();
+        if (atomic_load_explicit(stuck->word, memory_order_relaxed) != stuck->seen) /* A */
+            return;
+    }
+}
 
 static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t deadline,
-                attempt_function *attempt, void *context)
+                gnli_attempt *attempt, void *context, struct gnli_stuck *stuck)
 {
-    gnli_spin_lag(patience->spin);
-    int64_t start = gnli_now_ns();
-    int64_t end = start + gnli_spin_budget_ns(patience->spin);
+    int32_t budget = gnli_spin_budget_ns(patience->spin);
 
-    if (end > deadline)
-        end = deadline;
-    while (gnli_now_ns() < end)
+    if (budget == 0)
+        return -EAGAIN;
+    gnli_spin_lag(patience->spin);
+    int64_t end = 0;
+    do {
         for (unsigned i = 0; i < TRIES_A_LOOK; i++) {
-            gnli_pause();
-            int result = attempt(port, context);
+            watch(stuck);
+            int result = attempt(port, context, stuck);
             if (result != -EAGAIN) {
                 gnli_spin_waited(patience->spin, 0);
                 return result;
             }
         }
+        if (end == 0) { /* not before: reading the clock takes as long as many messages do */
+            end = gnli_now_ns() + budget;
+            end = end < deadline ? end : deadline;
+        }
+    } while (gnli_now_ns() < end);
     return -EAGAIN;
 }
 
 static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t deadline,
-                    attempt_function *attempt, void *context)
+                    gnli_attempt *attempt, void *context, struct gnli_stuck *stuck)
 {
     struct gnli_sleepers *sleepers = patience->sleepers;
     int64_t looked = gnli_now_ns();
@@ -69,7 +83,7 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
         atomic_store_explicit(&sleepers->flag, 1, memory_order_seq_cst);                     /* B L2 */
         int result = gnli_mailbox_port_usable(port);
         if (result == 0)
-            result = attempt(port, context); /* L3 */
+            result = attempt(port, context, stuck); /* L3 */
         if (result != -EAGAIN)
             return result;
         int64_t now = gnli_now_ns();
@@ -90,29 +104,26 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
         /* What it was woken for, before the flag goes up again: else the next sender wakes nobody. */
         result = gnli_mailbox_port_usable(port);
         if (result == 0)
-            result = attempt(port, context);
+            result = attempt(port, context, stuck);
         if (result != -EAGAIN)
             return result;
     }
 }
 
 int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
-                      attempt_function *attempt, void *context)
+                      gnli_attempt *attempt, void *context, struct gnli_stuck *stuck)
 {
-    int result = attempt(port, context);
-
-    if (result != -EAGAIN || timeout == GNL_NOWAIT)
-        return result;
     int64_t deadline = gnli_deadline_ns(timeout);
     unsigned me = gnli_mailbox_me(port->mailbox);
-    atomic_fetch_add_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
-    result = spin(port, patience, deadline, attempt, context);
+
+    gnli_add(patience->waiting, 1);
+    int result = spin(port, patience, deadline, attempt, context, stuck);
     if (result == -EAGAIN) {
         int64_t start = gnli_now_ns();
-        result = sleep_on(port, patience, deadline, attempt, context);
+        result = sleep_on(port, patience, deadline, attempt, context, stuck);
         gnli_spin_waited(patience->spin, gnli_now_ns() - start);
     }
     if (gnli_mailbox_me(port->mailbox) == me) /* else that record is not ours any more */
-        atomic_fetch_sub_explicit(patience->waiting, 1, memory_order_relaxed); /* A */
+        gnli_add(patience->waiting, -1);
     return result;
 }

@@ -99,15 +99,29 @@ ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_par
 
 enum way { EITHER, SENDING, RECEIVING };
 
-static int refuse(gnl_port *port, enum way way)
+/* Why not, in words; or in a forked child: 0, go on. */
+__attribute__((cold, noinline)) static int turn_back(gnl_port *port, enum way way)
 {
+    int result = 0;
+
     if (way == SENDING && port->direction == GNL_RECV_ONLY)
-        return gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
-    if (way == RECEIVING && port->direction == GNL_SEND_ONLY)
-        return gnli_fail(-EPERM, "%s: this port may only send", port->subject);
-    if (way == SENDING && atomic_load_explicit(&port->finished, memory_order_relaxed)) /* A */
-        return gnli_fail(-EPIPE, "%s: this port said that it sends no more", port->subject);
-    return 0;
+        result = gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
+    else if (way == RECEIVING && port->direction == GNL_SEND_ONLY)
+        result = gnli_fail(-EPERM, "%s: this port may only send", port->subject);
+    else if (way == SENDING && atomic_load_explicit(&port->finished, memory_order_relaxed)) /* A */
+        result = gnli_fail(-EPIPE, "%s: this port said that it sends no more", port->subject);
+    else if (atomic_load_explicit(&port->closing, memory_order_relaxed)) /* A */
+        result = gnli_fail_plain(-ECANCELED, port->subject);
+    else if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) /* A */
+        result = port->operations->after_fork(port);
+    if (result < 0)
+        gnli_leave();
+    return result;
+}
+
+__attribute__((cold, noinline)) static int no_port(void)
+{
+    return gnli_fail(-EINVAL, "no port given");
 }
 
 /* From here on the port stays until leave(). */
@@ -115,16 +129,16 @@ static inline int enter(gnl_port *port, enum way way)
 {
     gnli_failure_begin();
     if (!port)
-        return gnli_fail(-EINVAL, "no port given");
+        return no_port();
     gnli_enter(port);
-    int result = refuse(port, way);
-    if (result == 0 && atomic_load_explicit(&port->closing, memory_order_relaxed)) /* A */
-        result = gnli_fail_plain(-ECANCELED, port->subject);
-    if (result == 0 && !gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) /* A */
-        result = port->operations->after_fork(port);
-    if (result < 0)
-        gnli_leave();
-    return result;
+    bool wrong_way = (way == SENDING && port->direction == GNL_RECV_ONLY) ||
+                     (way == RECEIVING && port->direction == GNL_SEND_ONLY);
+    if (wrong_way ||
+        (way == SENDING && atomic_load_explicit(&port->finished, memory_order_relaxed)) || /* A */
+        atomic_load_explicit(&port->closing, memory_order_relaxed) ||                      /* A */
+        !gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed)))        /* A */
+        return turn_back(port, way);
+    return 0;
 }
 
 static inline ssize_t leave(gnl_port *port, ssize_t result)

@@ -75,9 +75,12 @@ static unsigned bits_for(uint64_t count)
 /* A ring of that many slots which has been through `lap` laps. */
 static void make(uint64_t count, uint64_t lap)
 {
-    ring = (struct gnli_slots){
-        .queue = &queue, .slots = slots, .count = count, .shift = bits_for(count), .owner = &owner
-    };
+    ring = (struct gnli_slots){ .queue = &queue,
+                                .slots = slots,
+                                .count = count,
+                                .shift = bits_for(count),
+                                .mask = ((uint64_t)1 << bits_for(count)) - 1,
+                                .owner = &owner };
     for (uint64_t i = 0; i < count; i++)
         atomic_store(&slots[i].word, gnli_word(GNLI_FREE, 0, 0, lap));
     atomic_store(&queue.head, gnli_slots_position(&ring, lap, 0));
@@ -89,16 +92,28 @@ static void make(uint64_t count, uint64_t lap)
 
 static uint64_t claim(unsigned me)
 {
-    uint64_t position;
+    struct gnli_claim claim;
 
-    ck_assert_int_eq(gnli_slots_claim(&ring, &out, me, &position), 0);
-    return position;
+    ck_assert_int_eq(gnli_slots_claim(&ring, &out, me, &claim), 0);
+    ck_assert_ptr_eq(claim.slot, gnli_slots_at(&ring, claim.position));
+    return claim.position;
+}
+
+static int publish(unsigned me, uint64_t *position)
+{
+    struct gnli_claim claim = { .slot = gnli_slots_at(&ring, *position),
+                                .position = *position,
+                                .word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(&ring, *position)) };
+
+    int result = gnli_slots_publish(&ring, &out, &claim);
+    *position = claim.position;
+    return result;
 }
 
 static void put(unsigned me, uint64_t *position, uint32_t value)
 {
     atomic_store(&gnli_slots_at(&ring, *position)->body.size, value);
-    ck_assert_int_eq(gnli_slots_publish(&ring, me, position), 0);
+    ck_assert_int_eq(publish(me, position), 0);
 }
 
 static void send(unsigned me, uint32_t value)
@@ -130,11 +145,11 @@ static int64_t receive(void)
 
 static int full(unsigned me)
 {
-    uint64_t position = 99;
+    struct gnli_claim claim;
 
-    int result = gnli_slots_claim(&ring, &out, me, &position);
-    if (result < 0)
-        ck_assert_uint_eq(position, 99);
+    int result = gnli_slots_claim(&ring, &out, me, &claim);
+    if (result == -EAGAIN) /* then it says what to wait for */
+        ck_assert_uint_ne(gnli_word_phase(atomic_load(gnli_slots_watched(&ring, claim.position))), GNLI_FREE);
     return result;
 }
 
@@ -417,7 +432,7 @@ START_TEST(claim_freed_as_a_dead_one_s_cannot_be_published)
     is_dead[2] = true;
     send(1, 1);
     ck_assert_int_eq(receive(), 1);
-    ck_assert_int_eq(gnli_slots_publish(&ring, 2, &position), -EBADMSG);
+    ck_assert_int_eq(publish(2, &position), -EBADMSG);
 }
 END_TEST
 

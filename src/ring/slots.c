@@ -7,26 +7,15 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define PREFETCH_AHEAD ((uint64_t)16)
-#define CLAIM_LOOKS    7    /* at a claim in the making before looking past it, each after twice the pauses */
-#define MEND_TRIES     8192 /* more than there can be participants */
-#define RESERVES_MAX   16   /* more of them in one call is nonsense in the hints */
-#define COUNT_EXACTLY  ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
+#define CLAIM_LOOKS   7    /* at a claim in the making before looking past it, each after twice the pauses */
+#define MEND_TRIES    8192 /* more than there can be participants */
+#define RESERVES_MAX  16   /* more of them in one call is nonsense in the hints */
+#define COUNT_EXACTLY ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
 {
     memset(cursor, 0, sizeof *cursor);
     pthread_mutex_init(&cursor->lock, NULL);
-}
-
-static bool before(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
-}
-
-static uint64_t later_of(uint64_t a, uint64_t b)
-{
-    return before(a, b) ? b : a;
 }
 
 /*
@@ -36,12 +25,6 @@ static uint64_t later_of(uint64_t a, uint64_t b)
 static uint64_t most_steps(const struct gnli_slots *ring)
 {
     return 8 * ring->count + 4096;
-}
-
-static void raise_hint(_Atomic uint64_t *hint, uint64_t position)
-{
-    if (before(atomic_load_explicit(hint, memory_order_relaxed), position)) /* F */
-        atomic_store_explicit(hint, position, memory_order_relaxed);        /* F */
 }
 
 /* M1: a dead owner's claim is given up. */
@@ -74,7 +57,7 @@ static bool room_after(struct gnli_slots *ring, uint64_t t)
 
     for (uint64_t i = 1; i < ring->count; i++) {
         t = gnli_slots_after(ring, t);
-        if (!before(t, reserved))
+        if (!gnli_before(t, reserved))
             return true; /* not even touched yet */
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, t)->word, memory_order_relaxed); /* F */
         if (gnli_word_phase(word) == GNLI_FREE && gnli_word_ahead(word, gnli_slots_lap(ring, t)) <= 0)
@@ -119,34 +102,37 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
     return done ? 1 : 0;
 }
 
-/* U3: the floor passed us before we claimed. True: the claim stands, at *position. */
-static bool claim_stands(struct gnli_slots *ring, struct gnli_slot *slot, unsigned me, uint64_t *position)
+/* U3: the floor passed us before we claimed. True: the claim stands. */
+static bool claim_stands(struct gnli_slots *ring, struct gnli_claim *claim)
 {
-    uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
-
-    while (before(*position, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) { /* E */
-        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, 0, memory_order_release, /* B */
-                                                    memory_order_relaxed))                       /* F */
+    while (gnli_before(claim->position,
+                       atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) { /* E */
+        uint64_t word = claim->word;
+        if (atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, 0,
+                                                    memory_order_release,  /* B */
+                                                    memory_order_relaxed)) /* F */
             return false;
-        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != gnli_word_owner(claim->word))
             return false; /* the page was returned, and our claim with it */
-        *position = gnli_slots_position(ring, gnli_word_lap(word), gnli_slots_index(ring, *position));
+        claim->word = word;
+        claim->position =
+            gnli_slots_position(ring, gnli_word_lap(word), gnli_slots_index(ring, claim->position));
     }
     return true;
 }
 
-int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position)
+int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
+                            struct gnli_claim *claim)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t t = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
-                          atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
+    uint64_t t = claim->position;
 
     if (ring->unbounded)
-        t = later_of(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+        t = gnli_later(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
     unsigned reserves = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
-        if (!before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
-            int result = ring->owner->reserve(ring->context, ring->number, t);          /* U1 */
+        if (!gnli_before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
+            int result = ring->owner->reserve(ring->context, ring->number, t);               /* U1 */
             if (result < 0)
                 return result;
             if (++reserves > RESERVES_MAX)
@@ -158,26 +144,25 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed); /* F */
         int64_t ahead = gnli_word_ahead(word, lap);
         if (gnli_word_phase(word) == GNLI_FREE && (ahead == 0 || (ring->unbounded && ahead < 0))) { /* U2 */
-            uint64_t claimed = gnli_word(GNLI_CLAIMED, me, 0, lap);
+            *claim = (struct gnli_claim){ .slot = slot,
+                                          .position = t,
+                                          .word = gnli_word(GNLI_CLAIMED, me, 0, lap) };
             /* S2 */
-            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claimed,
+            if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, claim->word,
                                                          memory_order_seq_cst,  /* B E */
                                                          memory_order_relaxed)) /* F */
                 continue;
-            *position = t;
-            if (ring->unbounded && !claim_stands(ring, slot, me, position)) {
-                t = later_of(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
-                continue;
-            }
-            t = gnli_slots_after(ring, t);
-            atomic_store_explicit(&cursor->next, t, memory_order_relaxed); /* F */
-            raise_hint(&queue->tail, t);
-            return 0;
+            if (!ring->unbounded || claim_stands(ring, claim))
+                return 0;
+            t = gnli_later(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+            continue;
         }
         if (ahead < 0) {
             int result = clear_the_way(ring, slot, word, t);
-            if (result < 0)
+            if (result < 0) {
+                claim->position = t;
                 return result;
+            }
             if (result == 0)
                 continue;
         } else if (ahead > 1) {
@@ -189,29 +174,25 @@ int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsign
     return -EBADMSG;
 }
 
-int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position)
+int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim)
 {
-    uint64_t index = gnli_slots_index(ring, *position);
-    struct gnli_slot *slot = gnli_slots_at(ring, *position);
-    uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, *position));
+    uint64_t word = claim->word;
+    unsigned me = gnli_word_owner(word);
 
     /* S5: others may push the claim on while we look, a lap at a time. */
     for (;;) {
         uint64_t ready = gnli_word(GNLI_READY, me, 0, gnli_word_lap(word));
-        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, ready, memory_order_seq_cst, /* A C */
-                                                    memory_order_relaxed))                           /* F */
+        if (atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, ready,
+                                                    memory_order_seq_cst,  /* A C */
+                                                    memory_order_relaxed)) /* F */
             break;
         if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
             return -EBADMSG;
     }
-    uint64_t lap = gnli_slots_lap(ring, *position);
-    *position = gnli_slots_position(ring, lap + (uint64_t)gnli_word_ahead(word, lap), index);
-    /* Soon ours to write: have the lines here by then. */
-    if (ring->count > 2 * PREFETCH_AHEAD) {
-        index += index + PREFETCH_AHEAD < ring->count ? PREFETCH_AHEAD : PREFETCH_AHEAD - ring->count;
-        gnli_prefetch_write(&ring->slots[index]);
-        gnli_prefetch_write((char *)&ring->slots[index] + 64);
-    }
+    uint64_t lap = gnli_slots_lap(ring, claim->position);
+    claim->position = gnli_slots_position(ring, lap + (uint64_t)gnli_word_ahead(word, lap),
+                                          gnli_slots_index(ring, claim->position));
+    claim->word = word;
     return 0;
 }
 
@@ -251,7 +232,6 @@ static int look_at(struct gnli_slots *ring, uint64_t position, uint64_t *word, e
     struct gnli_slot *slot = gnli_slots_at(ring, position);
 
     *word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* A C */
-    __builtin_prefetch((char *)slot + 64);                           /* on its way together with the word */
     int64_t ahead = gnli_word_ahead(*word, gnli_slots_lap(ring, position));
 
     if (ahead > 0) {
@@ -323,8 +303,8 @@ static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64
 
     if (ahead > 2)
         position = gnli_slots_position(ring, lap + (uint64_t)ahead - 2, gnli_slots_index(ring, position));
-    return later_of(gnli_slots_after(ring, position),
-                    atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+    return gnli_later(gnli_slots_after(ring, position),
+                      atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
 }
 
 /* R1 and R2 past living claims; the cursor's lock is held. */
@@ -339,7 +319,8 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
         enum look look = LOOK_EMPTY;
         uint64_t p = cursor->resume;
-        if (before(p, reserved)) {
+        *word = reserved;
+        if (gnli_before(p, reserved)) {
             int result = look_at(ring, p, word, &look);
             if (result < 0)
                 return result;
@@ -402,23 +383,24 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
 int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
 {
     struct gnli_queue *queue = ring->queue;
-    uint64_t h = later_of(atomic_load_explicit(&cursor->next, memory_order_relaxed), /* F */
-                          atomic_load_explicit(&queue->head, memory_order_relaxed)); /* F */
 
+    if (gnli_slots_peek(ring, cursor, position, word))
+        return 0;
+    uint64_t h = *position;
     if (ring->unbounded)
-        h = later_of(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+        h = gnli_later(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
     unsigned looks = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
-        if (!before(h, atomic_load_explicit(&queue->reserved, memory_order_seq_cst))) /* C D */
+        *position = h;
+        *word = atomic_load_explicit(&queue->reserved, memory_order_seq_cst); /* C D */
+        if (!gnli_before(h, *word))
             return -EAGAIN;
         enum look look;
         int result = look_at(ring, h, word, &look);
         if (result < 0)
             return result;
-        if (look == LOOK_READY) {
-            *position = h;
+        if (look == LOOK_READY)
             return 0;
-        }
         if (look == LOOK_CLAIMED && looks < CLAIM_LOOKS) {
             /* Most likely its sender is writing it this very moment: keep off its lines. */
             for (unsigned pauses = 1u << looks++; pauses > 0; pauses--)
@@ -432,29 +414,10 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         if (look == LOOK_CONSUMED) {
             h = past_consumed(ring, h, *word);
             atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */
-            raise_hint(&queue->head, h);
+            gnli_raise_hint(&queue->head, h);
         }
     }
     return -EBADMSG;
-}
-
-bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word)
-{
-    uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, position) + 1);
-
-    /* R5 */
-    return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &word, free,
-                                                   memory_order_seq_cst,  /* B C */
-                                                   memory_order_relaxed); /* F */
-}
-
-void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position)
-{
-    if (atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
-        return; /* the next look finds its way past what was skipped */
-    uint64_t next = gnli_slots_after(ring, position);
-    atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
-    raise_hint(&ring->queue->head, next);
 }
 
 /* ---- mending ---- */
@@ -515,7 +478,7 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
 
     if (ring->unbounded || ring->count > COUNT_EXACTLY)
         return distance > 0 ? (uint64_t)distance : 0;
-    for (uint64_t i = 0; i < ring->count && before(i, reserved); i++) {
+    for (uint64_t i = 0; i < ring->count && gnli_before(i, reserved); i++) {
         uint64_t word = atomic_load_explicit(&ring->slots[i].word, memory_order_relaxed); /* F */
         queued += gnli_word_phase(word) == GNLI_READY;
     }
@@ -524,12 +487,12 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
 
 uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner)
 {
-    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
-    uint64_t p = later_of(atomic_load_explicit(&ring->queue->head, memory_order_relaxed),   /* F */
-                          atomic_load_explicit(&ring->queue->floor, memory_order_relaxed)); /* F */
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire);   /* D */
+    uint64_t p = gnli_later(atomic_load_explicit(&ring->queue->head, memory_order_relaxed),   /* F */
+                            atomic_load_explicit(&ring->queue->floor, memory_order_relaxed)); /* F */
     uint64_t claims = 0;
 
-    for (uint64_t i = 0; i < ring->count && i < COUNT_EXACTLY && before(p, reserved); i++) {
+    for (uint64_t i = 0; i < ring->count && i < COUNT_EXACTLY && gnli_before(p, reserved); i++) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* F */
         claims += gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == owner;
         p = gnli_slots_after(ring, p);

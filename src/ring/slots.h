@@ -98,14 +98,16 @@ struct gnli_slots {
     struct gnli_slot *slots;
     uint64_t count; /* N */
     unsigned shift; /* a position is lap << shift | index */
+    uint64_t mask;  /* of the index */
     bool unbounded;
     unsigned number; /* of the queue: 0, or 1 on a two-way mailbox's other side */
     const struct gnli_slots_owner *owner;
     void *context;
 };
 
-#define GNLI_SKIPPED_MAX   64
-#define GNLI_BACKLOG_AHEAD 8
+#define GNLI_SKIPPED_MAX    64
+#define GNLI_BACKLOG_AHEAD  8
+#define GNLI_PREFETCH_AHEAD ((uint64_t)16)
 
 /* Where one port stands; advice for the next call, shared by its threads. */
 struct gnli_cursor {
@@ -120,9 +122,26 @@ struct gnli_cursor {
 
 void gnli_cursor_init(struct gnli_cursor *cursor);
 
+/* Positions, compared as they wrap around. */
+static inline bool gnli_before(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
+}
+
+static inline uint64_t gnli_later(uint64_t a, uint64_t b)
+{
+    return gnli_before(a, b) ? b : a;
+}
+
+static inline void gnli_raise_hint(_Atomic uint64_t *hint, uint64_t position)
+{
+    if (gnli_before(atomic_load_explicit(hint, memory_order_relaxed), position)) /* F */
+        atomic_store_explicit(hint, position, memory_order_relaxed);             /* F */
+}
+
 static inline uint64_t gnli_slots_index(const struct gnli_slots *ring, uint64_t position)
 {
-    return position & (((uint64_t)1 << ring->shift) - 1);
+    return position & ring->mask;
 }
 
 static inline uint64_t gnli_slots_lap(const struct gnli_slots *ring, uint64_t position)
@@ -160,24 +179,122 @@ static inline int64_t gnli_slots_distance(const struct gnli_slots *ring, uint64_
            (int64_t)gnli_slots_index(ring, a);
 }
 
-/* S1, S2: claims a place; -EAGAIN full, -ENOSPC, -EBADMSG. */
-int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me, uint64_t *position);
+/* A place that is being filled. */
+struct gnli_claim {
+    struct gnli_slot *slot;
+    uint64_t position;
+    uint64_t word; /* with which it was claimed */
+};
 
-/* S5: the claim becomes a message. *position follows a pushed claim. -EBADMSG: the claim is ours no more. */
-int gnli_slots_publish(struct gnli_slots *ring, unsigned me, uint64_t *position);
+int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
+                            struct gnli_claim *claim);
+int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim);
+
+/*
+ * S1, S2: claims a place; -EAGAIN full, and claim->position is the place that is in use still; -ENOSPC,
+ * -EBADMSG. Nearly always the first place is free. From here to S5 each instruction counts: a receiver that
+ * looks at the slot meanwhile takes its line away, and both wait for it twice.
+ */
+static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
+                                   struct gnli_claim *claim)
+{
+    uint64_t t = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
+                            atomic_load_explicit(&ring->queue->tail, memory_order_relaxed)); /* F */
+
+    claim->position = t;
+    if (ring->unbounded ||
+        !gnli_before(t, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+        return gnli_slots_claim_slowly(ring, cursor, me, claim);
+    claim->slot = gnli_slots_at(ring, t);
+    uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, t));
+    claim->word = free | gnli_word(GNLI_CLAIMED, me, 0, 0);
+    if (atomic_load_explicit(&claim->slot->word, memory_order_relaxed) == free &&       /* F */
+        atomic_compare_exchange_strong_explicit(&claim->slot->word, &free, claim->word, /* S2 */
+                                                memory_order_seq_cst,                   /* B E */
+                                                memory_order_relaxed))                  /* F */
+        return 0;
+    return gnli_slots_claim_slowly(ring, cursor, me, claim);
+}
+
+/* S5: the claim becomes a message, at claim->position, if it was pushed. -EBADMSG: it is ours no more. */
+static inline int gnli_slots_publish(struct gnli_slots *ring, struct gnli_cursor *cursor,
+                                     struct gnli_claim *claim)
+{
+    uint64_t word = claim->word;
+    uint64_t ready = word ^ gnli_word(GNLI_CLAIMED, 0, 0, 0) ^ gnli_word(GNLI_READY, 0, 0, 0);
+
+    if (!atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, ready,
+                                                 memory_order_seq_cst,    /* A C */
+                                                 memory_order_relaxed)) { /* F */
+        int result = gnli_slots_publish_slowly(ring, claim);
+        if (result < 0)
+            return result;
+    }
+    uint64_t next = gnli_slots_after(ring, claim->position);
+    atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
+    gnli_raise_hint(&ring->queue->tail, next);
+    /* Soon ours to write: have the lines here by then. */
+    if (ring->count > 2 * GNLI_PREFETCH_AHEAD) {
+        uint64_t index = gnli_slots_index(ring, claim->position) + GNLI_PREFETCH_AHEAD;
+        const char *slot = (const char *)&ring->slots[index < ring->count ? index : index - ring->count];
+        gnli_prefetch_write(slot);
+        gnli_prefetch_write(slot + 64);
+    }
+    return 0;
+}
 
 /* Z2, Z4: a message that nobody took becomes a claim again; a claim is given up. */
 bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position);
 void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position);
 
-/* R1, R2: finds the message that is next for this port: its position and word. -EAGAIN empty, -EBADMSG. */
+/* R1 of the first place to look at: true if it has the message that is next. */
+static inline bool gnli_slots_peek(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position,
+                                   uint64_t *word)
+{
+    uint64_t h = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
+                            atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+
+    *position = h;
+    if (!gnli_before(h, atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst))) /* C D */
+        return false;
+    *word = atomic_load_explicit(&gnli_slots_at(ring, h)->word, memory_order_seq_cst); /* A C */
+    return gnli_word_phase(*word) == GNLI_READY && gnli_word_ahead(*word, gnli_slots_lap(ring, h)) == 0 &&
+           !atomic_load_explicit(&cursor->slow, memory_order_relaxed); /* F */
+}
+
+/*
+ * R1, R2: finds the message that is next for this port: its position and word. -EAGAIN empty, and then
+ * `position` is where the next one is expected, and `word` what gnli_slots_watched held there. -EBADMSG.
+ */
 int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word);
 
+/* What changes when something happens at the position; its memory may not be there yet. */
+static inline const _Atomic uint64_t *gnli_slots_watched(const struct gnli_slots *ring, uint64_t position)
+{
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
+
+    return gnli_before(position, reserved) ? &gnli_slots_at(ring, position)->word : &ring->queue->reserved;
+}
+
 /* R5: what was found and copied is received. False: somebody else was quicker. */
-bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word);
+static inline bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word)
+{
+    uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, position) + 1);
+
+    return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &word, free, /* R5 */
+                                                   memory_order_seq_cst,  /* B C */
+                                                   memory_order_relaxed); /* F */
+}
 
 /* After a consume or F6 of the position: the next look starts behind it. */
-void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position);
+static inline void gnli_slots_advance(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t position)
+{
+    if (atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
+        return; /* the next look finds its way past what was skipped */
+    uint64_t next = gnli_slots_after(ring, position);
+    atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
+    gnli_raise_hint(&ring->queue->head, next);
+}
 
 /*
  * Asks for the lines of the slot some places on. In a backlog that hides the way they come; on the
