@@ -4,6 +4,9 @@
  * Included by mailbox.pml. A process sends `m`; it goes on at send_done, send_full or send_withdrawn.
  */
 
+/* The hints that a claim moves. */
+#define CLAIM_STANDS next_out = t + 1; if :: tail < t + 1 -> tail = t + 1 :: else fi
+
 #ifdef FLAW_4 /* nothing pushes a living claim on */
 #define MAY_PUSH false
 #else
@@ -22,14 +25,24 @@ S1: STEP
         :: t == HINT && next_out < tail -> t = next_out /* an old hint */
         :: t != HINT
         fi;
+#ifdef UNBOUNDED
+        if :: t < floor -> t = floor :: true fi; /* or that of old */
+        if :: t >= reserved -> goto U1 :: else fi;
+#endif
         w = slot[AT(t)];
         BOUNDED;
         if
         :: LAP(w) > LAP_OF(t) + 1 -> t = (LAP(w) - 1) * SLOTS + AT(t) + 1; goto S1
         :: LAP(w) == LAP_OF(t) + 1 || (LAP(w) == LAP_OF(t) && PHASE(w) != FREE) -> t++; goto S1
         :: LAP(w) == LAP_OF(t) && PHASE(w) == FREE -> goto S2
+#ifdef UNBOUNDED /* U2: what came back as zeros is free at any lap */
+        :: LAP(w) < LAP_OF(t) && PHASE(w) == FREE -> goto S2
+        :: LAP(w) < LAP_OF(t) && PHASE(w) != FREE ->
+            assert(PHASE(w) == CLAIMED); /* a message of the lap before would have kept its block */
+#else
         :: LAP(w) < LAP_OF(t) ->
             assert(LAP(w) + 1 == LAP_OF(t) && PHASE(w) != FREE); /* else the library says -EBADMSG */
+#endif
             if
             :: PHASE(w) == READY -> goto send_full
 #ifdef TAKE
@@ -39,6 +52,9 @@ S1: STEP
             fi
         fi
     END;
+#if defined UNBOUNDED && !defined FLAW_19 /* U3's: its owner won't keep it, nor who gets its number one day */
+    atomic { m_slot = AT(t); m_back = 1; goto M1 }
+#endif
     STEP /* asked after the word was read */
         if
         :: dead[OWNER(w)] -> m_slot = AT(t); m_back = 1; goto M1
@@ -51,11 +67,21 @@ room: /* S7: is one of the next N-1 free? */
         :: i == SLOTS || !MAY_PUSH -> /* that holds for this lap only: others may have gone on meanwhile */
             i = 0;
             if :: slot[AT(t)] == w -> goto send_full :: else -> goto S1 fi
+#ifdef UNBOUNDED
+        :: i < SLOTS && MAY_PUSH && t + i >= reserved -> i = 0 /* not even touched yet */
+        :: i < SLOTS && MAY_PUSH && t + i < reserved ->
+            w2 = slot[AT(t + i)];
+            if
+            :: !(PHASE(w2) == FREE && LAP(w2) <= LAP_OF(t + i)) -> i = SLOTS; w2 = 0; goto room /* one look */
+#else
         :: else ->
             w2 = slot[AT(t + i)];
             if
+#endif
             :: PHASE(w2) == FREE && LAP(w2) <= LAP_OF(t + i) -> i = 0; w2 = 0
+#ifndef UNBOUNDED
             :: else -> i++; w2 = 0; goto room
+#endif
             fi
         fi
     END;
@@ -70,12 +96,56 @@ S2: STEP
         w = 0;
         if
         :: !ok -> goto S1
-        :: else ->
-            next_out = t + 1;
-            if :: tail < t + 1 -> tail = t + 1 :: else fi
+#ifndef UNBOUNDED
+        :: else -> CLAIM_STANDS
+#else
+        :: else
+#endif
         fi
     END;
+#ifdef UNBOUNDED
+U3: STEP
+        if
+#ifdef FLAW_20 /* nobody looks at the floor */
+        :: CLAIM_STANDS; goto S3
+#else
+        :: t >= floor -> CLAIM_STANDS; goto S3
+        :: else
+#endif
+        fi
+    END;
+    STEP
+        w = slot[AT(t)];
+        if
+        :: PHASE(w) == CLAIMED && OWNER(w) == me && LAP(w) != LAP_OF(t) -> /* pushed on */
+            t = LAP(w) * SLOTS + AT(t); w = 0; goto U3
+        :: PHASE(w) == CLAIMED && OWNER(w) == me && LAP(w) == LAP_OF(t) ->
+            slot[AT(t)] = 0; w = 0; t = floor; goto S1
+        :: else -> w = 0; t = floor; goto S1 /* its page is gone, and the claim with it */
+        fi
+    END;
+U1: STEP
+        r = reserved;
+        if :: t < r -> r = 0; goto S1 :: else fi
+    END;
+    STEP
+#ifndef FLAW_22 /* the block of a whole lap before may be on its way out still */
+        if :: r / BLOCK - release >= BLOCKS -> r = 0; w = 0; goto send_full :: else fi
+#else
+        if :: r / BLOCK - floor / BLOCK >= BLOCKS -> r = 0; w = 0; goto send_full :: else fi
+#endif
+    END;
+    STEP
+        HAS_MEMORY(AT(r)) = true
+    END;
+    STEP
+        CAS(reserved, r, r + BLOCK);
+        r = 0;
+        goto S1
+    END;
+#endif
 S3: STEP
+        assert(HAS_MEMORY(AT(t)));
         body[AT(t)] = m;
 #ifdef LARGE
         body_chunk[AT(t)] = k; body_serial[AT(t)] = s;
@@ -92,7 +162,7 @@ S4: STEP
 #endif
 S5: STEP /* one read-modify-write: it keeps the position that others have pushed the claim to */
         w = slot[AT(t)];
-        assert(PHASE(w) == CLAIMED && OWNER(w) == me);
+        assert(PHASE(w) == CLAIMED && OWNER(w) == me && HAS_MEMORY(AT(t)));
         t = LAP(w) * SLOTS + AT(t);
         slot[AT(t)] = WORD(READY, me, 0, LAP(w));
         w = 0;
