@@ -12,6 +12,7 @@
 #include "receive.pml"
 #include "mend.pml"
 #include "sleep.pml"
+#include "join.pml"
 
 /* What every process has of its own. */
 #ifdef TAKE
@@ -81,7 +82,7 @@
 #define EXISTS_RETURNED false
 #endif
 
-/* ---- a sender; a newcomer sends with the number of somebody dead ---- */
+/* ---- a sender; a newcomer sends under a number that somebody had before ---- */
 
 proctype Sender(byte me; bool newcomer)
 {
@@ -91,25 +92,9 @@ proctype Sender(byte me; bool newcomer)
     LOCALS_SEND
 
 #if NEWCOMERS > 0
-    if
-    :: !newcomer
-    :: atomic { newcomer && left > NEWCOMERS && member[1] == false && ADMITTING(1) -> me = 1 }
-    :: atomic { newcomer && left > NEWCOMERS && member[SENDERS + 1] == false && ADMITTING(SENDERS + 1) ->
-         me = SENDERS + 1 }
-    :: atomic { newcomer && left == NEWCOMERS -> goto leave }
-    fi;
-    atomic {
-        if
-        :: newcomer && (member[me] || !ADMITTING(me)) -> goto leave /* somebody else was quicker */
-        :: newcomer && !member[me] && ADMITTING(me) ->
-            names_nothing(me);
-            i = 1;
-            do :: i > SURVIVOR -> break :: else -> if :: admits[i] == me -> admits[i] = NOBODY :: else fi; i++ od;
-            i = 0;
-            member[me] = true; dead[me] = false
-        :: else
-        fi
-    }
+    if :: !newcomer -> goto send_next :: else fi;
+    joining();
+joined:
 #endif
 send_next:
     atomic {
@@ -119,8 +104,8 @@ send_next:
         t = 0; m = 0;
         if
         :: !newcomer && number < MESSAGES -> number++; m = MESSAGE(me, number)
-        :: newcomer && number < 1 -> number++; m = SENDERS * MESSAGES + 1
-        :: else -> goto leave
+        :: newcomer && number < 1 -> number++; m = SENDERS * MESSAGES + _pid - SENDERS - RECEIVERS
+        :: else -> goto finish
         fi
     }
 #ifdef LARGE
@@ -158,14 +143,14 @@ send_full:
     if
     KILLED STOPPED
     :: atomic { (w == 0 -> t < reserved || reserved / BLOCK - release < BLOCKS : slot[AT(t)] != w) -> w = 0; goto send_begin }
-    :: atomic { left == senders_left -> w = 0 } /* nobody will ever receive: give up */
+    :: atomic { receivers_left == 0 -> w = 0 } /* nobody will ever receive: give up */
     fi;
 #ifdef LARGE
     dropping();
 #endif
     goto leave;
 #elif defined SLEEP
-    sleeping(OF_SENDERS, left == senders_left);
+    sleeping(OF_SENDERS, receivers_left == 0);
 again:
     goto send_begin;
 #else
@@ -173,7 +158,7 @@ again:
     KILLED STOPPED
     :: atomic { slot[AT(t)] != w || (PHASE(w) == CLAIMED && (dead[OWNER(w)] || PHASE(slot[AT(t + 1)]) == FREE)) ->
          w = 0; goto send_begin }
-    :: atomic { left == senders_left -> w = 0 } /* nobody will ever receive: give up */
+    :: atomic { receivers_left == 0 -> w = 0 } /* nobody will ever receive: give up */
     fi;
 #ifdef LARGE
     dropping();
@@ -204,6 +189,10 @@ k_over:
     }
 #endif
 
+finish:
+#ifdef LEAVES
+    closing();
+#endif
 leave: /* at the end of its work, or of its life */
     atomic { if :: _pid <= SENDERS -> senders_left-- :: else fi; left-- }
 }
@@ -272,7 +261,7 @@ again:
     if
     :: last ->
         assert(RECEIVERS > 1 || NEWCOMERS > 0 || !EXISTS_READY); /* no message is out of a receiver's sight */
-        goto leave
+        goto finish
     :: else
     fi;
     if
@@ -319,8 +308,12 @@ k_over:
     }
 #endif
 
+finish:
+#ifdef LEAVES
+    closing();
+#endif
 leave: /* at the end of its work, or of its life */
-    atomic { if :: _pid <= SENDERS -> senders_left-- :: else fi; left-- }
+    atomic { receivers_left--; left-- }
 }
 
 /* ---- the survivor ---- */
@@ -522,9 +515,11 @@ init {
             if :: n <= SENDERS -> run Sender(n, false) :: else -> run Receiver(n) fi;
             n++
         od;
-#if NEWCOMERS > 0
-        run Sender(0, true);
-#endif
+        n = 1;
+        do
+        :: n > NEWCOMERS -> break
+        :: else -> run Sender(0, true); n++
+        od;
         run Survivor()
     }
 }

@@ -135,7 +135,7 @@ sweep_begin:
 #ifdef FLAW_16 /* all of it under the admission lock: who is stopped there keeps the held messages of x */
     STEP
         if
-        :: member[x] && dead[x] && ADMITTING(x) -> admits[x] = _pid; locked = true
+        :: member[x] && dead[x] && ADMITTED(x) -> ADMIT(x); locked = true
         :: else -> goto sweep_end
         fi
     END;
@@ -275,13 +275,14 @@ sweep_woke:
     STEP /* once more, under the lock: now nobody can have got the number meanwhile */
         if
         :: locked -> goto W5
-        :: !locked && member[x] && dead[x] && ADMITTING(x) -> admits[x] = _pid; locked = true; goto sweep_pass
+        :: !locked && member[x] && dead[x] && ADMITTED(x) -> ADMIT(x); locked = true; goto sweep_pass
         :: else -> goto sweep_end
         fi
     END;
 #endif
 W5: STEP
         names_nothing(x);
+        assert(dead[x]);
         member[x] = false
     END;
 #if defined TAKE && defined FLAW_14 /* raised when the number is free already */
@@ -291,11 +292,11 @@ W5: STEP
     END;
 #endif
     STEP
-        admits[x] = NOBODY; locked = false
+        ADMIT_END(x); locked = false
     END;
 sweep_end:
     atomic {
-        if :: locked -> admits[x] = NOBODY; locked = false :: else fi;
+        if :: locked -> ADMIT_END(x); locked = false :: else fi;
         x = 0;
 #ifdef TAKE
         some = false;

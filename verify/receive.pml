@@ -19,6 +19,10 @@
 #define RAISE returned = (returned + 2) | 1
 #endif
 
+/* Of what was read as w: nobody has sent there yet, so it seems, or is about to. */
+#define NOTHING_AT(position)                                                                      \
+    (LAP(w) < LAP_OF(position) || (LAP(w) == LAP_OF(position) && (PHASE(w) == FREE || PHASE(w) == CLAIMED)))
+
 /* What receiver `me` gets for the first time: not doubled, not withdrawn, in the order sent. */
 #define RECEIVED(message)                                                                         \
     assert(message != 0 && !withdrawn[message] && !delivered[message] && !done[message]);           \
@@ -148,10 +152,12 @@ skip_look: /* R1 at `resume` */
         BOUNDED;
         if
 #if defined UNBOUNDED && !defined FLAW_18
-        :: LAP(w) <= LAP_OF(resume) && PHASE(w) == FREE && resume < floor -> resume = floor; goto skip_look
-        :: LAP(w) < LAP_OF(resume) && (PHASE(w) != FREE || resume >= floor) -> p = 0; j = 0; goto R2
-        :: LAP(w) == LAP_OF(resume) && PHASE(w) == FREE && resume >= floor -> p = 0; j = 0; goto R2
+        :: NOTHING_AT(resume) && resume < floor -> resume = floor; goto skip_look
+        :: NOTHING_AT(resume) && resume >= floor && PHASE(w) != CLAIMED -> p = 0; j = 0; goto R2
+        :: LAP(w) < LAP_OF(resume) && resume >= floor && PHASE(w) == CLAIMED -> p = 0; j = 0; goto R2
+        :: LAP(w) == LAP_OF(resume) && resume >= floor && PHASE(w) == CLAIMED -> skip
 #else
+        :: LAP(w) == LAP_OF(resume) && PHASE(w) == CLAIMED -> skip
         :: LAP(w) < LAP_OF(resume) || (LAP(w) == LAP_OF(resume) && PHASE(w) == FREE) -> p = 0; j = 0; goto R2
 #endif
         :: LAP(w) > LAP_OF(resume) -> resume++; goto skip_look
@@ -159,7 +165,6 @@ skip_look: /* R1 at `resume` */
         :: LAP(w) == LAP_OF(resume) && PHASE(w) == TAKEN -> f_slot = AT(resume); f_word = w; f_back = 3; goto F1
 #endif
         :: LAP(w) == LAP_OF(resume) && PHASE(w) == READY -> p = w; j = 0; goto R2
-        :: LAP(w) == LAP_OF(resume) && PHASE(w) == CLAIMED -> skip
         fi
     END;
     STEP

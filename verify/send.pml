@@ -115,14 +115,16 @@ U3: STEP
         fi
     END;
     STEP
+#ifdef FLAW_19
         w = slot[AT(t)];
-        if
-        :: PHASE(w) == CLAIMED && OWNER(w) == me && LAP(w) != LAP_OF(t) -> /* pushed on */
+        if :: PHASE(w) == CLAIMED && OWNER(w) == me && LAP(w) != LAP_OF(t) -> /* pushed on */
             t = LAP(w) * SLOTS + AT(t); w = 0; goto U3
-        :: PHASE(w) == CLAIMED && OWNER(w) == me && LAP(w) == LAP_OF(t) ->
-            slot[AT(t)] = 0; w = 0; t = floor; goto S1
-        :: else -> w = 0; t = floor; goto S1 /* its page is gone, and the claim with it */
-        fi
+        :: else
+        fi;
+#endif
+        CAS(slot[AT(t)], WORD(CLAIMED, me, 0, LAP_OF(t)), 0); /* else its page is gone, or S1 took it away */
+        w = 0; t = floor;
+        goto S1
     END;
 U1: STEP
         r = reserved;

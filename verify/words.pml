@@ -124,7 +124,7 @@ bool member[8];          /* the record: alive, or dead and not swept yet */
 byte admits[8];          /* which process has the number's admission lock */
 bool gone[10];           /* which processes were killed */
 byte deaths, stops;
-byte senders_left = SENDERS;
+byte senders_left = SENDERS, receivers_left = RECEIVERS;
 byte waiting = NEWCOMERS; /* those that have not joined yet */
 byte left = SENDERS + RECEIVERS + NEWCOMERS;
 
@@ -183,6 +183,15 @@ byte gives, reposts;
 
 /* The admission lock of a number: the kernel drops it when its holder ends. */
 #define ADMITTING(number) (admits[number] == NOBODY || gone[admits[number]])
+
+#ifdef FLAW_24 /* without the lock: the record alone decides */
+#define ADMITTED(number) true
+#define ADMIT(number) skip
+#else
+#define ADMITTED(number) ADMITTING(number)
+#define ADMIT(number) admits[number] = _pid
+#endif
+#define ADMIT_END(number) if :: admits[number] == _pid -> admits[number] = NOBODY :: else fi
 
 #define STEP if KILLED STOPPED :: atomic { skip;
 #define END  } fi
