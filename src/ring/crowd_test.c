@@ -18,9 +18,9 @@
 #define BLOCK         2 /* slots that get and lose their memory together */
 #define SENDERS       3
 #define RECEIVERS_MAX 2
-#define MESSAGES      4000          /* of each sender */
+#define MESSAGES      1500          /* of each sender */
 #define MORTAL        (SENDERS + 1) /* the owner that dies again and again */
-#define DEATHS        500
+#define DEATHS        200
 #define SECONDS       60
 
 static struct gnli_queue queue;
