@@ -4,7 +4,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 RESULTS ?= docs/bench
 
-.PHONY: all deps demo test check bench torture verify arm64 install format clean
+.PHONY: all deps demo test check bench torture fuzz verify arm64 install format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -37,6 +37,10 @@ bench: all
 torture: all
 	@$(BUILD)/test/torture/torture --full
 
+# Hostile inputs and members, each target for so long: make fuzz SECONDS=60
+fuzz: deps
+	@sh fuzz/run $(or $(SECONDS),60)
+
 verify: deps
 	@sh verify/run
 
@@ -54,4 +58,4 @@ format: deps
 	@sh scripts/sources '*.c' '*.cc' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf $(BUILD) build-ci build-arm64
+	@rm -rf $(BUILD) build-ci build-fuzz build-arm64

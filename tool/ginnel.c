@@ -17,6 +17,7 @@ static const struct command commands[] = {
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
+    { "doctor", "tell what is wrong, and what to do; --clean mends", run_doctor },
     { "bench", "measure here, beside the machine's own limits", run_bench },
 };
 

@@ -9,6 +9,8 @@
 #define TRIES        64 /* chunks looked at before the class grows */
 #define RECENT_TRIES 4
 #define RECOUNTS_MAX 4
+#define SEARCH_NS    ((int64_t)50000000) /* for a free chunk among all */
+#define SERIAL_TRIES 64
 #define SERIAL_MASK  (((uint64_t)1 << 33) - 1)
 
 /* Memory of idle chunks that a class keeps for reuse. */
@@ -264,6 +266,16 @@ static int64_t grow(struct gnli_arena *arena, unsigned class, uint64_t blocks)
     return (int64_t)blocks;
 }
 
+/*
+ * Is a walk over blocks to end before it is through? Also when the file is being truncated: each page that is
+ * missing becomes a mapping of its own (memory/mapping.c), and a process has only so many.
+ */
+static bool given_up(struct gnli_arena *arena, struct gnli_budget *budget, uint64_t steps)
+{
+    return gnli_budget_spent(budget, steps) ||
+           atomic_load_explicit(&arena->file->patched, memory_order_relaxed); /* C */
+}
+
 /* Looks at up to `tries` chunks from the class's hint on, all around. */
 static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned class, uint64_t tries,
                   struct place *found, uint64_t *word)
@@ -279,7 +291,12 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
         place.block = place.index = 0;
     if (tries > blocks * layout->per_block)
         tries = blocks * layout->per_block;
+    struct gnli_budget budget = { .allowed_ns = SEARCH_NS };
     while (tries-- > 0) {
+        if (given_up(arena, &budget, 1)) { /* the next search goes on from here */
+            atomic_store_explicit(&shared->next, name_of(place), memory_order_relaxed); /* C */
+            break;
+        }
         int tried = try_chunk(arena, me, size, place, word);
         if (tried == 0)
             *found = place;
@@ -406,14 +423,14 @@ static void outgrow(struct gnli_arena *arena, unsigned class, _Atomic uint64_t *
         uint64_t word = atomic_load_explicit(&words[i], memory_order_relaxed); /* C */
         most = gnli_chunk_serial(word) > most ? gnli_chunk_serial(word) : most;
     }
-    while (was < most &&
-           !atomic_compare_exchange_weak_explicit(serial, &was, most, memory_order_relaxed, /* C */
-                                                  memory_order_relaxed))                    /* C */
-        ;
+    for (unsigned tries = 0; tries < SERIAL_TRIES && was < most; tries++)
+        if (atomic_compare_exchange_strong_explicit(serial, &was, most, memory_order_relaxed, /* C */
+                                                    memory_order_relaxed))                    /* C */
+            break;
 }
 
-/* Takes the memory of a block of small chunks away if all of them are free. */
-static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+/* Takes the memory of a block of small chunks away if all of them are free. True: they looked so. */
+static bool trim_small(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
     uint32_t per_block = layout_of(arena, class)->per_block;
     struct gnli_block *entry = block_of(arena, class, block);
@@ -421,12 +438,12 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     uint32_t have = 0;
 
     if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
-        return;
+        return false;
     _Atomic uint64_t *words = word_at(arena, place);
     for (uint32_t i = per_block; i > 0; i--) { /* from the end: the last to be lent, the last to be free */
         uint64_t word = atomic_load_explicit(&words[i - 1], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) != GNLI_CHUNK_FREE)
-            return;
+            return false;
     }
     while (have < per_block) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
@@ -440,29 +457,31 @@ static void trim_small(struct gnli_arena *arena, unsigned me, unsigned class, ui
     uint64_t mark = TRIMMING | (uint64_t)me << 8;
     if (have == per_block && change(&entry->backed, BACKED, mark)) {
         return_small(arena, class, block, mark);
-        return;
+        return true;
     }
     while (have-- > 0) {
         uint64_t word = atomic_load_explicit(&words[have], memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) == GNLI_CHUNK_LOAN && gnli_chunk_who(word) == me)
             change(&words[have], word, freed(word));
     }
+    return true;
 }
 
-static void trim_block(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
+/* True: it tried. */
+static bool trim_block(struct gnli_arena *arena, unsigned me, unsigned class, uint64_t block)
 {
     struct place place = { .class = class, .block = block };
 
-    if (small(layout_of(arena, class))) {
-        trim_small(arena, me, class, block);
-        return;
-    }
+    if (small(layout_of(arena, class)))
+        return trim_small(arena, me, class, block);
     _Atomic uint64_t *word = word_at(arena, place);
     uint64_t was = atomic_load_explicit(word, memory_order_relaxed); /* C */
-    if (gnli_chunk_state(was) == GNLI_CHUNK_FREE &&
-        atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed) > 0 && /* C */
-        change(word, was, lent(was, me)))
+    if (gnli_chunk_state(was) != GNLI_CHUNK_FREE ||
+        atomic_load_explicit(&block_of(arena, class, block)->backed, memory_order_relaxed) == 0) /* C */
+        return false;
+    if (change(word, was, lent(was, me)))
         return_large(arena, place, lent(was, me));
+    return true;
 }
 
 void gnli_arena_free(struct gnli_arena *arena, unsigned me, gnli_chunk chunk, uint64_t word, uint64_t queued)
@@ -499,6 +518,9 @@ bool gnli_arena_bloated(struct gnli_arena *arena)
 
 void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
 {
+    /* Each block that has memory has a page: of more than these somebody has only said so. */
+    uint64_t tries_left = gnli_file_bytes(arena->file) / PAGE + TRIES;
+
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         uint64_t most = all ? 0 : keep(arena) / 2;
         uint64_t blocks = blocks_in_use(arena, class);
@@ -509,7 +531,10 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
                 atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
             if ((int64_t)backed <= (int64_t)most)
                 break;
-            trim_block(arena, me, class, block - 1);
+            if (atomic_load_explicit(&arena->file->patched, memory_order_relaxed)) /* C */
+                return;
+            if (trim_block(arena, me, class, block - 1) && --tries_left == 0)
+                return;
         }
     }
 }
@@ -564,8 +589,8 @@ static void recount(struct gnli_arena *arena, unsigned class, uint64_t blocks)
     }
 }
 
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
-                      orphan_function *orphan, void *context)
+bool gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, dead_function *dead,
+                      orphan_function *orphan, void *context, struct gnli_budget *budget)
 {
     for (unsigned class = 0; class < arena->layout->classes; class ++) {
         const struct gnli_class_layout *layout = layout_of(arena, class);
@@ -573,6 +598,8 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
         if (blocks == 0 || !map_class(arena, class))
             continue;
         for (uint64_t block = 0; block < blocks; block++) {
+            if (given_up(arena, budget, layout->per_block))
+                return false;
             struct gnli_block *entry = block_of(arena, class, block);
             if (small(layout)) {
                 uint64_t backed = atomic_load_explicit(&entry->backed, memory_order_seq_cst); /* B */
@@ -588,4 +615,5 @@ void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
         }
         recount(arena, class, blocks);
     }
+    return true;
 }

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "mailbox/layout.h"
 #include "memory/file.h"
 
@@ -121,10 +122,11 @@ bool gnli_arena_bloated(struct gnli_arena *arena);
 
 /*
  * Sweep (W4): frees what participant `number`, who is `dead`, had on loan, and queued and held chunks
- * that are orphans: that no slot or cell names.
+ * that are orphans: that no slot or cell names. False: the budget was gone before it was through.
  */
-void gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number,
+bool gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number,
                       bool (*dead)(void *context, unsigned number),
-                      bool (*orphan)(void *context, gnli_chunk chunk, uint64_t word), void *context);
+                      bool (*orphan)(void *context, gnli_chunk chunk, uint64_t word), void *context,
+                      struct gnli_budget *budget);
 
 #endif

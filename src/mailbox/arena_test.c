@@ -227,6 +227,8 @@ static bool is_dead(void *context, unsigned number)
     return number == OTHER;
 }
 
+static struct gnli_budget budget = { .allowed_ns = 1000000000 };
+
 static bool is_orphan(void *context, gnli_chunk chunk, uint64_t word)
 {
     (void)word;
@@ -237,7 +239,7 @@ START_TEST(sweep_frees_the_dead_one_s_loans_and_nobody_else_s)
 {
     open_arena(100, MIB);
     struct loan mine = borrow(ME, sizes[_i]), theirs = borrow(OTHER, sizes[_i]);
-    gnli_arena_sweep(&arena, ME, OTHER, is_dead, no_orphan, NULL);
+    gnli_arena_sweep(&arena, ME, OTHER, is_dead, no_orphan, NULL, &budget);
     ck_assert_uint_eq(word_of(mine), mine.word);
     ck_assert_int_eq(gnli_chunk_state(word_of(theirs)), GNLI_CHUNK_FREE);
     ck_assert_uint_ne(gnli_chunk_serial(word_of(theirs)), gnli_chunk_serial(theirs.word));
@@ -254,7 +256,7 @@ START_TEST(sweep_frees_orphans_and_leaves_what_is_queued)
     uint64_t held_word = gnli_chunk_word(GNLI_CHUNK_HELD, 3, gnli_chunk_serial(orphan.word));
     atomic_store(gnli_arena_word(&arena, queued.chunk), queued_word);
     atomic_store(gnli_arena_word(&arena, orphan.chunk), held_word);
-    gnli_arena_sweep(&arena, ME, OTHER, is_dead, is_orphan, &orphan.chunk);
+    gnli_arena_sweep(&arena, ME, OTHER, is_dead, is_orphan, &orphan.chunk, &budget);
     ck_assert_uint_eq(word_of(queued), queued_word);
     ck_assert_int_eq(gnli_chunk_state(word_of(orphan)), GNLI_CHUNK_FREE);
     close_arena();

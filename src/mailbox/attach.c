@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/errors.h"
 #include "life/process.h"
 
@@ -31,6 +32,7 @@ static struct gnli_mailbox *mailboxes; /* of this process; under the handles' lo
 static int read_header(struct gnli_view *view, const char *subject)
 {
     struct gnli_header header;
+    struct gnli_address address;
     struct stat status;
 
     if (fstat(view->file->descriptor, &status) != 0)
@@ -49,8 +51,11 @@ static int read_header(struct gnli_view *view, const char *subject)
     if ((uint64_t)status.st_size < view->layout.size)
         return gnli_fail(-EBADMSG, "%s: its file was truncated", subject);
     view->max_deliveries = header.max_deliveries;
+    /* People are shown it: nothing but an address. */
     memcpy(view->dead_letters, header.dead_letters, sizeof view->dead_letters);
     view->dead_letters[sizeof view->dead_letters - 1] = '\0';
+    if (view->dead_letters[0] != '\0' && gnli_address_parse(&address, view->dead_letters) < 0)
+        return gnli_fail(-EBADMSG, "%s: its header is damaged", subject);
     view->uid = status.st_uid;
     view->mode = status.st_mode & 07777;
     return 0;

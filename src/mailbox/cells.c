@@ -15,7 +15,8 @@
 
 #include "base/errors.h"
 
-#define PAGE 4096
+#define PAGE        4096
+#define RAISE_TRIES 8192 /* while others raise it, too: more than there can be of them */
 
 void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from)
 {
@@ -205,10 +206,11 @@ void gnli_raise_returned(struct gnli_queue *queue)
 {
     uint64_t was = atomic_load_explicit(&queue->returned, memory_order_relaxed); /* A */
 
-    while (!atomic_compare_exchange_weak_explicit(&queue->returned, &was, (was + 2) | 1,
-                                                  memory_order_seq_cst,  /* B */
-                                                  memory_order_relaxed)) /* A */
-        ;
+    for (unsigned tries = 0; tries < RAISE_TRIES; tries++)
+        if (atomic_compare_exchange_strong_explicit(&queue->returned, &was, (was + 2) | 1,
+                                                    memory_order_seq_cst,  /* B */
+                                                    memory_order_relaxed)) /* A */
+            return;
 }
 
 bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word, struct gnli_hold *hold)

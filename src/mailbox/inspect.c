@@ -8,11 +8,14 @@
  */
 #include "mailbox/mailbox.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/directory.h"
+#include "base/errors.h"
 #include "life/process.h"
 
 static uint64_t load(_Atomic uint64_t *counter)
@@ -73,18 +76,31 @@ void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
     }
 }
 
-static uint64_t claims_of(struct gnli_view *view, unsigned number)
-{
-    struct gnli_slots rings[2];
-    uint64_t claims = 0;
+/* What each participant has, counted in one walk: there may be thousands, whoever made them. */
+struct tally {
+    uint32_t claimed[GNLI_OWNERS];
+    uint32_t held[GNLI_OWNERS];
+};
 
+static struct tally *count_up(struct gnli_view *view)
+{
+    struct tally *tally = calloc(1, sizeof *tally);
+    struct gnli_slots rings[2];
+
+    if (!tally)
+        return NULL;
     gnli_view_rings(view, rings, NULL, NULL);
     for (unsigned i = 0; i < view->layout.queues; i++)
-        claims += gnli_slots_claims(&rings[i], number);
-    return claims;
+        gnli_slots_claims(&rings[i], tally->claimed);
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        uint64_t word = load(&view->cells[cell].word);
+        tally->held[gnli_cell_owner(word)] += gnli_cell_phase(word) == GNLI_CELL_HELD;
+    }
+    return tally;
 }
 
-static void describe(struct gnli_view *view, unsigned number, struct gnl_participant *participant)
+static void describe(struct gnli_view *view, unsigned number, const struct tally *tally,
+                     struct gnl_participant *participant)
 {
     struct gnli_participant *record = &view->participants[number];
     uint64_t pid_namespace = gnli_process_pid_namespace();
@@ -97,7 +113,8 @@ static void describe(struct gnli_view *view, unsigned number, struct gnl_partici
             atomic_load_explicit(&record->pid_namespace, memory_order_relaxed) == pid_namespace, /* A */
         .senders = atomic_load_explicit(&record->senders, memory_order_relaxed),                 /* A */
         .receivers = atomic_load_explicit(&record->receivers, memory_order_relaxed),             /* A */
-        .claimed = claims_of(view, number),
+        .claimed = tally->claimed[number],
+        .held = tally->held[number],
         .sent = load(&record->sent),
         .received = load(&record->received),
     };
@@ -106,10 +123,24 @@ static void describe(struct gnli_view *view, unsigned number, struct gnl_partici
         participant->activity = GNL_WAITS_TO_RECEIVE;
     else if (atomic_load_explicit(&record->sending, memory_order_relaxed) > 0) /* A */
         participant->activity = GNL_WAITS_TO_SEND;
-    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
-        uint64_t word = load(&view->cells[cell].word);
-        participant->held += gnli_cell_phase(word) == GNLI_CELL_HELD && gnli_cell_owner(word) == number;
-    }
+}
+
+/* The number of participants, of which the first `count` are described. */
+static ssize_t describe_all(struct gnli_view *view, struct gnl_participant *participants, size_t count)
+{
+    struct tally *tally = count_up(view);
+    ssize_t found = 0;
+
+    if (!tally)
+        return -ENOMEM;
+    for (unsigned number = 1; number < gnli_view_participants(view); number++)
+        if (in_use(view, number)) {
+            if ((size_t)found < count)
+                describe(view, number, tally, &participants[found]);
+            found++;
+        }
+    free(tally);
+    return found;
 }
 
 ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port_info *info,
@@ -118,7 +149,6 @@ ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port
     char subject[GNL_ADDRESS_MAX + 1], name[GNL_ADDRESS_MAX + 1];
     struct gnl_port_info seen = { 0 };
     struct gnli_view view;
-    ssize_t found = 0;
 
     snprintf(subject, sizeof subject, "mailbox '%s%s'", address->machine_wide ? "/" : "", address->name);
     snprintf(name, sizeof name, "mailbox:%s", address->name);
@@ -131,13 +161,15 @@ ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port
         return result;
     gnli_address_format(address, seen.address);
     gnli_view_info(&view, &seen);
-    for (unsigned number = 1; number < gnli_view_participants(&view); number++)
-        if (in_use(&view, number)) {
-            if ((size_t)found < count)
-                describe(&view, number, &participants[found]);
-            found++;
-        }
+    ssize_t found = describe_all(&view, participants, count);
+    /* Was the file truncated while we looked? Then some of that was zeros. */
+    if (found >= 0 && atomic_load_explicit(&view.file->patched, memory_order_relaxed)) { /* A */
+        result = gnli_file_repair(view.file);
+        found = result < 0 ? result : found;
+    }
     gnli_view_close(&view);
+    if (found < 0)
+        return gnli_fail_plain((int)found, subject);
     *info = seen;
     return found;
 }

@@ -112,11 +112,11 @@ int gnli_mailbox_usable(struct gnli_mailbox *mailbox);
 
 extern const struct gnli_slots_owner gnli_mailbox_slots_owner;
 
-/* Looks around: has the mailbox lost its name, has a participant died? Asks after up to `most` of them. */
+/*
+ * Looks around: has the mailbox lost its name, has a participant died? Asks after up to `most` of them, and
+ * sweeps the dead: their messages come home, their numbers are free.
+ */
 void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most);
-
-/* Mends what a dead participant left and frees its number. False: somebody else is at it. */
-bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number);
 
 /* U4: gives memory of consumed slots back. */
 void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring);

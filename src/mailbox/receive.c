@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "life/process.h"
@@ -27,6 +28,7 @@
 #define LOOK_SHARE_NS ((int64_t)500000) /* longer by so much a port: who has a thousand still looks little */
 #define ASK_WHEN_BUSY 4                 /* participants asked after at such a look */
 #define STRIDE_MAX    63                /* receives between two looks at the clock */
+#define RACING_NS     ((int64_t)10000000) /* with others for messages, before a try is over */
 
 struct receiving {
     void *data; /* gnl_recv: the buffer */
@@ -58,6 +60,8 @@ static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
 
     *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
+    if (*size > mailbox->view.layout.message_max)
+        return NULL;
     if (*size <= GNLI_INLINE_MAX)
         return body->data;
     return gnli_arena_reach(&mailbox->view.arena, chunk, *size) == 0
@@ -153,13 +157,14 @@ static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *ho
     return true;
 }
 
-/* The same with one that was returned, and that we adopted for this: it stays while it can't be done. */
-static void bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
+/* The same with one that was returned and that we adopted for this. False: it can't be done, and stays. */
+static bool bury(struct gnli_mailbox_port *port, const struct gnli_hold *hold)
 {
     if (bury_held(port, hold, gnli_cell_deliveries(hold->word) - 1)) /* this one is to us, not to a user */
-        return;
+        return true;
     gnli_cell_giveback(port->mailbox, hold, true);
     atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
+    return false;
 }
 
 void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
@@ -180,6 +185,8 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 {
     struct gnli_mailbox *mailbox = port->mailbox;
     unsigned most = mailbox->view.max_deliveries;
+    struct gnli_budget budget = { .allowed_ns = RACING_NS };
+    bool graves = true; /* if the dead letters can't be opened, once in vain is enough: that takes its time */
 
     for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
         struct gnli_cell *held = &mailbox->view.cells[cell];
@@ -188,6 +195,8 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
             continue;
         size_t size = atomic_load_explicit(&held->body.size, memory_order_relaxed); /* D */
         bool poisoned = most > 0 && gnli_cell_deliveries(word) >= most;
+        if (poisoned && !graves)
+            continue;
         if (!poisoned && receiving->copy && size > receiving->size)
             return too_small(port, size, receiving->size);
         int result = reach(port, &held->body);
@@ -199,7 +208,12 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
             gnli_add(&gnli_mailbox_record(mailbox)->redelivered, 1);
             return 0;
         }
-        bury(port, &receiving->hold);
+        graves = bury(port, &receiving->hold) ||
+                 atomic_load_explicit(&port->dead_letters, memory_order_acquire) != NULL; /* C */
+        if (gnli_budget_spent(&budget, GNLI_STEPS_A_LOOK)) {
+            graves = false; /* the rest at a next look around */
+            atomic_store_explicit(&port->unburied, true, memory_order_relaxed); /* A */
+        }
     }
     return -EAGAIN;
 }
@@ -329,10 +343,15 @@ __attribute__((always_inline)) static inline int receive_small(struct gnli_mailb
 static int from_queue(struct gnli_mailbox_port *port, struct receiving *receiving, struct gnli_stuck *stuck)
 {
     struct gnli_hold hold = { .cell = 0 };
+    struct gnli_budget budget = { .allowed_ns = RACING_NS };
     int result;
 
     for (;;) {
         uint64_t position, word;
+        if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL)) { /* others are quicker each time */
+            result = -EAGAIN;
+            break;
+        }
         result = gnli_slots_find(port->in, &port->in_cursor, &position, &word); /* R1 R2 */
         if (result < 0) {
             *stuck = (struct gnli_stuck){ .word = gnli_slots_watched(port->in, position), .seen = word };

@@ -13,17 +13,19 @@
 
 #include <errno.h>
 
+#include "base/budget.h"
 #include "base/errors.h"
 
 #define SLOTS_A_BLOCK      2048 /* of an unbounded ring, that get and lose their memory together */
 #define BLOCKS_AT_ONCE     64
 #define RELEASE_OWNER_BITS 12
-#define CELL_TRIES         8 /* a dead one's word changes three times: pending, held, returned or empty */
+/*
+ * How long one look around may mend, of this thread's own time: always so much, and what the mailbox's memory
+ * takes. Honest words take less. What is left is for the next look.
+ */
+#define MENDING_NS ((int64_t)20000000)
 
-static bool before(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
-}
+#define CELL_TRIES 8 /* a dead one's word changes three times: pending, held, returned or empty */
 
 /* ---- what a ring asks ---- */
 
@@ -74,7 +76,7 @@ static int reserve(void *context, unsigned queue, uint64_t position)
     uint64_t slots = ring->count - index < SLOTS_A_BLOCK ? ring->count - index : SLOTS_A_BLOCK;
     uint64_t offset = mailbox->view.layout.slots_at[queue] + index * sizeof(struct gnli_slot);
 
-    if (before(position, reserved))
+    if (gnli_before(position, reserved))
         return 0;
     if (index >= ring->count || index % SLOTS_A_BLOCK != 0)
         return -EBADMSG;
@@ -125,7 +127,7 @@ void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots 
         uint64_t word = atomic_load_explicit(release, memory_order_acquire); /* C */
         uint64_t block = release_block(word);
         unsigned owner = release_owner(word);
-        if (owner == 0 ? before(head, (block + 1) * SLOTS_A_BLOCK) : !dead(mailbox, owner))
+        if (owner == 0 ? gnli_before(head, (block + 1) * SLOTS_A_BLOCK) : !dead(mailbox, owner))
             return;
         uint64_t ours = block << RELEASE_OWNER_BITS | me;
         if (!atomic_compare_exchange_strong_explicit(release, &word, ours, memory_order_acquire, /* C */
@@ -173,7 +175,7 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     if (queue >= mailbox->view.layout.queues || index >= mailbox->view.layout.slots)
         return false;
     struct gnli_slots *ring = &mailbox->rings[queue];
-    if (!before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+    if (!gnli_before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
         return false;
     uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* C */
     if (gnli_word_phase(word) != GNLI_TAKEN || gnli_word_cell(word) != cell)
@@ -211,33 +213,39 @@ static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned c
     }
 }
 
-/* W3 */
-static void sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, unsigned number)
+/* W3; false: the budget was gone before it was through. */
+static bool sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, unsigned number,
+                       struct gnli_budget *budget)
 {
     uint64_t p = atomic_load_explicit(&ring->queue->head, memory_order_relaxed);      /* A */
     uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed);   /* A */
     uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_relaxed); /* A */
 
-    if (before(p, floor))
+    if (gnli_before(p, floor))
         p = floor;
     for (uint64_t steps = ring->count; steps > 0; steps--) {
-        if (!before(p, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
-            return;
+        if (!gnli_before(p, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+            return true;
+        uint64_t before_it =
+            atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
         gnli_slots_mend(ring, p, number);
+        if (gnli_budget_spent(budget, gnli_word_owner(before_it) == number ? GNLI_STEPS_A_LOOK : 1))
+            return false;
         /* The tail may lag: go on to where nobody has claimed yet. */
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
-        if (!before(p, tail) && gnli_word_phase(word) == GNLI_FREE &&
+        if (!gnli_before(p, tail) && gnli_word_phase(word) == GNLI_FREE &&
             gnli_word_ahead(word, gnli_slots_lap(ring, p)) <= 0)
-            return;
+            return true;
         p = gnli_slots_after(ring, p);
     }
+    return true;
 }
 
-/* W1 to W4; any number of processes may be at it. */
-static void mend(struct gnli_mailbox *mailbox, unsigned number)
+/* W1 to W4; any number of processes may be at it. False: the budget was gone before it was through. */
+static bool mend(struct gnli_mailbox *mailbox, unsigned number, struct gnli_budget *budget)
 {
     struct gnli_view *view = &mailbox->view;
-    bool returned = false;
+    bool returned = false, through = true;
 
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
         sweep_cell(mailbox, number, cell);
@@ -245,11 +253,12 @@ static void mend(struct gnli_mailbox *mailbox, unsigned number)
         returned |= gnli_cell_phase(word) ==
                     GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
     }
-    for (unsigned i = 0; i < view->layout.queues; i++) {
-        sweep_ring(mailbox, &mailbox->rings[i], number);
+    for (unsigned i = 0; i < view->layout.queues && through; i++) {
+        through = sweep_ring(mailbox, &mailbox->rings[i], number, budget);
         gnli_mailbox_release_slots(mailbox, &mailbox->rings[i]);
     }
-    gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, dead, gnli_cell_orphan, mailbox);
+    through = through && gnli_arena_sweep(&view->arena, gnli_mailbox_me(mailbox), number, dead,
+                                          gnli_cell_orphan, mailbox, budget);
     for (unsigned i = 0; i < view->layout.queues; i++) {
         struct gnli_queue *queue = mailbox->rings[i].queue;
         if (returned)
@@ -257,29 +266,25 @@ static void mend(struct gnli_mailbox *mailbox, unsigned number)
         gnli_wake(&queue->receivers);
         gnli_wake(&queue->senders);
     }
+    return through;
 }
 
-bool gnli_mailbox_sweep(struct gnli_mailbox *mailbox, unsigned number)
+/* Mends what a dead participant left and frees its number, unless somebody else is at it. */
+static void sweep(struct gnli_mailbox *mailbox, unsigned number, struct gnli_budget *budget)
 {
     struct gnli_view *view = &mailbox->view;
     struct gnli_participant *record = &view->participants[number];
-    bool swept = false;
 
-    if (!dead(mailbox, number))
-        return false;
     /* Without the lock first: who is stopped with it holds up the number, not the messages. */
-    mend(mailbox, number);
-    if (!gnli_participant_admit(view->file, number))
-        return false;
+    if (!mend(mailbox, number, budget) || !gnli_participant_admit(view->file, number))
+        return;
     if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
-        dead(mailbox, number)) {
-        mend(mailbox, number); /* once more: it may have been another process's number since */
+        dead(mailbox, number) &&
+        mend(mailbox, number, budget)) { /* once more: it may have been another process's number since */
         gnli_participant_add_up(record, &view->header->sent);
         gnli_participant_leave(view->file, view->participants, number); /* W5 */
-        swept = true;
     }
     gnli_participant_admit_end(view->file, number);
-    return swept;
 }
 
 void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
@@ -289,9 +294,12 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     if (gnli_file_nameless(view->file) &&
         !atomic_exchange_explicit(&view->header->removed, 1, memory_order_relaxed)) /* A */
         gnli_mailbox_wake_all(view);
+    if (gnli_mailbox_usable(mailbox) == -EBADMSG) /* truncated: there is nothing to mend */
+        return;
     pthread_mutex_lock(&mailbox->lock);
     unsigned count = gnli_view_participants(view);
     unsigned number = atomic_load_explicit(&mailbox->asked, memory_order_relaxed); /* A */
+    struct gnli_budget budget = { .allowed_ns = MENDING_NS + gnli_file_walk_ns(view->file) };
     for (unsigned seen = 0, asked = 0; seen < count && asked < most; seen++) {
         number = number + 1 < count ? number + 1 : 1;
         if (number == gnli_mailbox_me(mailbox) || number >= count)
@@ -302,7 +310,9 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
             continue;
         asked++;
         if (dead(mailbox, number))
-            gnli_mailbox_sweep(mailbox, number);
+            sweep(mailbox, number, &budget);
+        if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL))
+            break;
     }
     atomic_store_explicit(&mailbox->asked, number, memory_order_relaxed); /* A */
     pthread_mutex_unlock(&mailbox->lock);

@@ -14,6 +14,8 @@
 #include "base/directory.h"
 #include "base/errors.h"
 
+#define LINE_BYTES 64
+#define LINE_NS    50 /* to look at it, and to change it or give it back now and then */
 #define RESERVE_STEP \
     ((uint64_t)1 << 20) /* at a time: a signal undoes a step, and steps must end between signals */
 
@@ -272,4 +274,9 @@ uint64_t gnli_file_bytes(const struct gnli_file *file)
     struct stat status;
 
     return fstat(file->descriptor, &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
+}
+
+int64_t gnli_file_walk_ns(const struct gnli_file *file)
+{
+    return (int64_t)(gnli_file_bytes(file) / LINE_BYTES) * LINE_NS;
 }

@@ -62,6 +62,9 @@ bool gnli_file_nameless(const struct gnli_file *file);
 /* Bytes of memory that the file occupies. */
 uint64_t gnli_file_bytes(const struct gnli_file *file);
 
+/* The time, of a thread's own, that honest work on all of that memory may take: for budgets. */
+int64_t gnli_file_walk_ns(const struct gnli_file *file);
+
 /*
  * Maps a part of the file, readable and writable and shared; NULL when out of address space. A page
  * that turns out to be missing (somebody truncated the file) becomes a page of zeros, private to

@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define CLAIM_LOOKS   7    /* at a claim in the making before looking past it, each after twice the pauses */
-#define MEND_TRIES    8192 /* more than there can be participants */
-#define RESERVES_MAX  16   /* more of them in one call is nonsense in the hints */
+#define CLAIM_LOOKS  7  /* at a claim in the making before looking past it, each after twice the pauses */
+#define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
+#define CHANGE_TRIES \
+    8192 /* at a word that others push on: more than there can be of them, and each does it once */
+#define WALK_NS       ((int64_t)10000000) /* of looking at places, before a call gives up for now */
 #define COUNT_EXACTLY ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
@@ -51,11 +54,11 @@ static int finish(struct gnli_slots *ring, uint64_t position, uint64_t word)
 /* ---- sending ---- */
 
 /* S7's condition: one of the N-1 places after t is free for its position. */
-static bool room_after(struct gnli_slots *ring, uint64_t t)
+static bool room_after(struct gnli_slots *ring, uint64_t t, struct gnli_budget *budget)
 {
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
 
-    for (uint64_t i = 1; i < ring->count; i++) {
+    for (uint64_t i = 1; i < ring->count && !gnli_budget_spent(budget, 1); i++) {
         t = gnli_slots_after(ring, t);
         if (!gnli_before(t, reserved))
             return true; /* not even touched yet */
@@ -70,7 +73,8 @@ static bool room_after(struct gnli_slots *ring, uint64_t t)
  * S1 at a slot that is a lap behind: 0 look at it again, 1 passed on to the next, -EAGAIN full,
  * -EBADMSG nonsense.
  */
-static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t word, uint64_t t)
+static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t word, uint64_t t,
+                         struct gnli_budget *budget)
 {
     uint64_t lap = gnli_slots_lap(ring, t);
 
@@ -94,7 +98,7 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
-    if (!room_after(ring, t)) /* that holds for this lap only: others may have gone on meanwhile */
+    if (!room_after(ring, t, budget)) /* that holds for this lap only: others may have gone on meanwhile */
         return atomic_load_explicit(&slot->word, memory_order_relaxed) == word ? -EAGAIN : 0; /* F */
     uint64_t pushed = gnli_word(GNLI_CLAIMED, gnli_word_owner(word), 0, lap);
     /* S7 */
@@ -126,8 +130,14 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
 
     if (ring->unbounded)
         t = gnli_later(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
     unsigned reserves = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (gnli_budget_spent(&budget, 1)) {
+            atomic_store_explicit(&cursor->next, t, memory_order_relaxed); /* F */
+            claim->position = t;
+            return -EAGAIN;
+        }
         if (!gnli_before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
             int result = ring->owner->reserve(ring->context, ring->number, t);               /* U1 */
             if (result < 0)
@@ -155,7 +165,7 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             continue;
         }
         if (ahead < 0) {
-            int result = clear_the_way(ring, slot, word, t);
+            int result = clear_the_way(ring, slot, word, t, &budget);
             if (result < 0) {
                 claim->position = t;
                 return result;
@@ -177,13 +187,13 @@ int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim)
     unsigned me = gnli_word_owner(word);
 
     /* S5: others may push the claim on while we look, a lap at a time. */
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         uint64_t ready = gnli_word(GNLI_READY, me, 0, gnli_word_lap(word));
         if (atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, ready,
                                                     memory_order_seq_cst,  /* A C */
                                                     memory_order_relaxed)) /* F */
             break;
-        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me)
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me || tries == CHANGE_TRIES)
             return -EBADMSG;
     }
     uint64_t lap = gnli_slots_lap(ring, claim->position);
@@ -211,12 +221,13 @@ void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
     uint64_t word = gnli_word(GNLI_CLAIMED, me, 0, gnli_slots_lap(ring, position));
 
     /* Z4 */
-    while (gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == me &&
-           !atomic_compare_exchange_strong_explicit(&slot->word, &word,
+    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++)
+        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != me ||
+            atomic_compare_exchange_strong_explicit(&slot->word, &word,
                                                     gnli_word(GNLI_FREE, 0, 0, gnli_word_lap(word) + 1),
                                                     memory_order_seq_cst,  /* B C */
                                                     memory_order_relaxed)) /* F */
-        ;
+            return;
 }
 
 /* ---- receiving ---- */
@@ -323,8 +334,12 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
     bool ask = now != cursor->asked_ns; /* not with every message: each question is a system call */
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst); /* C D */
 
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
+
     cursor->asked_ns = now;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
+        if (gnli_budget_spent(&budget, ask ? GNLI_STEP_KERNEL : 1))
+            return -EAGAIN; /* the next look goes on from here */
         enum look look = LOOK_EMPTY;
         uint64_t p = cursor->resume;
         *word = reserved;
@@ -357,6 +372,8 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
         case LOOK_EMPTY:
             break;
         }
+        if (gnli_budget_spent(&budget, (ask ? GNLI_STEP_KERNEL : 1) * (uint64_t)cursor->skipped_count))
+            return -EAGAIN;
         uint64_t earlier;
         int64_t found = look_at_skipped(ring, cursor, ask, &earlier); /* R2 */
         if (found < 0)
@@ -403,10 +420,13 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
     uint64_t h = *position;
     if (ring->unbounded)
         h = gnli_later(h, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
+    struct gnli_budget budget = { .allowed_ns = WALK_NS };
     unsigned looks = 0;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
         *position = h;
         *word = atomic_load_explicit(&queue->reserved, memory_order_seq_cst); /* C D */
+        if (gnli_budget_spent(&budget, 1))
+            return -EAGAIN; /* the next look goes on from here */
         if (!gnli_before(h, *word))
             return -EAGAIN;
         enum look look;
@@ -447,7 +467,7 @@ int gnli_slots_mend(struct gnli_slots *ring, uint64_t position, unsigned dead)
      * Until the word does not name it any more: S7 by those who asked before the death makes M1 fail, at
      * most once for each of them.
      */
-    for (unsigned tries = 0; tries < MEND_TRIES; tries++) {
+    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++) {
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* A */
         enum gnli_phase phase = gnli_word_phase(word);
         if (phase != GNLI_CLAIMED && phase != GNLI_TAKEN)
@@ -502,17 +522,15 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
     return queued;
 }
 
-uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner)
+void gnli_slots_claims(struct gnli_slots *ring, uint32_t claims[GNLI_OWNERS])
 {
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire);   /* D */
     uint64_t p = gnli_later(atomic_load_explicit(&ring->queue->head, memory_order_relaxed),   /* F */
                             atomic_load_explicit(&ring->queue->floor, memory_order_relaxed)); /* F */
-    uint64_t claims = 0;
 
     for (uint64_t i = 0; i < ring->count && i < COUNT_EXACTLY && gnli_before(p, reserved); i++) {
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* F */
-        claims += gnli_word_phase(word) == GNLI_CLAIMED && gnli_word_owner(word) == owner;
+        claims[gnli_word_owner(word)] += gnli_word_phase(word) == GNLI_CLAIMED;
         p = gnli_slots_after(ring, p);
     }
-    return claims;
 }

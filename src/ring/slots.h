@@ -321,7 +321,11 @@ bool gnli_slots_raise_floor(struct gnli_slots *ring, uint64_t from, uint64_t pos
 /* Messages that are ready; an estimate when the ring is large. */
 uint64_t gnli_slots_queued(struct gnli_slots *ring);
 
-/* Places that a participant is filling; of a large ring, among the first ones after the head. */
-uint64_t gnli_slots_claims(struct gnli_slots *ring, unsigned owner);
+/*
+ * Counts the places that each participant is filling, claims[owner]; of a large ring, among the first ones
+ * after the head. There is a count for every owner that a word can name.
+ */
+#define GNLI_OWNERS (GNLI_TWELVE_BITS + 1)
+void gnli_slots_claims(struct gnli_slots *ring, uint32_t claims[GNLI_OWNERS]);
 
 #endif

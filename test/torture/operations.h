@@ -47,7 +47,7 @@ struct operation {
     bool removes;       /* the mailbox is not there afterwards */
     int64_t result;     /* that the operation has when nobody disturbs it */
     int64_t or_result;  /* after having been stopped: anything between the two */
-    unsigned coarser;   /* run only every so manieth point: each takes long */
+    unsigned coarser;   /* in the short form, so many times fewer points: each takes long */
 };
 
 extern const struct operation operations[];

@@ -54,8 +54,10 @@ static void run_at(const struct plan *plan, enum mode mode, uint64_t step)
 static void torture(const struct operation *operation)
 {
     struct plan plan;
-    size_t every = (size_t)choice.every * (operation->coarser > 1 ? operation->coarser : 1);
+    size_t every = choice.every;
 
+    if (every > 1 && operation->coarser > 1)
+        every *= operation->coarser;
     run_scout(&plan, operation);
     atomic_store(&report->tallies[operation - operations].steps, plan.victim.steps);
     report_run(report, operation, "only stepped through", plan.victim.steps, 0);

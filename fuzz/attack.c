@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuzz/attack.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuzz/guard.h"
+#include "mailbox/mailbox.h"
+
+#define PLANNED_MAX 8
+
+static int file = -1;
+static struct gnli_layout layout;
+
+/* What happens during a call. */
+static _Thread_local bool armed;
+static uint64_t loads; /* from shared memory, in this call */
+static struct planned {
+    uint64_t at; /* before this load */
+    uint64_t offset, value;
+} planned[PLANNED_MAX];
+static unsigned planned_count;
+static uint64_t again_every;         /* not 0: the writes are repeated before every so-many-th load */
+static uint64_t fed_from, fed_until; /* loads that find what the attacker has put there just before */
+static uint64_t fed[4];
+
+void attack_begin(const char *name)
+{
+    struct gnli_header header;
+
+    file = room_open(name, O_RDWR);
+    must(file >= 0);
+    must(pread(file, &header, sizeof header, 0) == sizeof header);
+    must(gnli_layout_compute(&layout, header.capacity, header.message_max, header.two_way, header.arena) ==
+         0);
+}
+
+void attack_end(void)
+{
+    if (file >= 0)
+        close(file);
+    file = -1;
+}
+
+static void put(uint64_t offset, uint64_t value)
+{
+    /* Into the file as it is: writing does not mend what was truncated. */
+    struct stat status;
+
+    if (fstat(file, &status) == 0 && offset + sizeof value <= (uint64_t)status.st_size)
+        must(pwrite(file, &value, sizeof value, (off_t)offset) == sizeof value);
+}
+
+/* ---- what a hostile member would write ---- */
+
+/* Small numbers mostly, and those at which something ends. */
+static uint64_t some_number(struct input *input)
+{
+    uint64_t kind = input_number(input, 1);
+
+    if (kind < 192)
+        return kind % 64;
+    switch (kind % 8) {
+    case 0:
+        return UINT64_MAX;
+    case 1:
+        return (uint64_t)1 << (input_number(input, 1) % 64);
+    case 2:
+        return layout.slots;
+    case 3:
+        return 4094 + input_number(input, 1) % 4;
+    case 4:
+        return input_number(input, 2);
+    case 5:
+        return input_number(input, 4);
+    default:
+        return input_number(input, 8);
+    }
+}
+
+static uint64_t some_value(struct input *input)
+{
+    switch (input_number(input, 1) % 8) {
+    case 0: { /* of a slot */
+        uint64_t parts = input_number(input, 4);
+        return gnli_word(parts & 3, parts >> 2 & 0xfff, parts >> 14 & 0xff, some_number(input));
+    }
+    case 1: { /* of a cell */
+        uint64_t parts = input_number(input, 3);
+        return gnli_cell_word(parts & 3, parts >> 2 & 0xff, parts >> 10, some_number(input));
+    }
+    case 2: { /* of a chunk */
+        uint64_t parts = input_number(input, 1);
+        return gnli_chunk_word(parts & 3, (uint32_t)some_number(input), some_number(input));
+    }
+    case 3: { /* a chunk's name */
+        uint64_t class = input_number(input, 1) % (layout.classes + 1);
+        uint64_t block = some_number(input);
+        return class << 56 | (block & 0xffffffffff) << 16 | (some_number(input) & 0xffff);
+    }
+    case 4: /* a position */
+        return gnli_slots_position(&(struct gnli_slots){ .shift = layout.shift }, some_number(input),
+                                   some_number(input));
+    case 5: { /* two numbers of 32 bits */
+        uint64_t low = some_number(input) & 0xffffffff;
+        return some_number(input) << 32 | low;
+    }
+    default:
+        return some_number(input);
+    }
+}
+
+static uint64_t some_of(struct input *input, uint64_t count)
+{
+    uint64_t number = some_number(input);
+
+    return count == 0 ? 0 : number % count;
+}
+
+static uint64_t some_offset(struct input *input)
+{
+    uint64_t kind = input_number(input, 1) % 12;
+
+    switch (kind) {
+    case 0:
+        return some_of(input, offsetof(struct gnli_header, classes) / 8) * 8;
+    case 1: /* a class */
+        return offsetof(struct gnli_header, classes) +
+               some_of(input, layout.classes) * sizeof(struct gnli_class) + input_number(input, 1) % 4 * 8;
+    case 2:
+        return layout.participants_at + some_of(input, 128) * sizeof(struct gnli_participant) +
+               input_number(input, 1) % 16 * 8;
+    case 3:
+    case 4:
+        return layout.cells_at + some_of(input, 64) * sizeof(struct gnli_cell) +
+               input_number(input, 1) % 7 * 8;
+    case 5:
+    case 6: { /* a queue's hints */
+        static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 48, 64 };
+        return layout.queues_at + some_of(input, layout.queues) * sizeof(struct gnli_queue) +
+               (uint64_t)words[input_number(input, 1) % sizeof words] * 8;
+    }
+    case 7:
+    case 8:
+    case 9: /* a slot */
+        return layout.slots_at[some_of(input, layout.queues)] +
+               some_of(input, layout.slots) * sizeof(struct gnli_slot) + input_number(input, 1) % 7 * 8;
+    case 10: { /* a block's entry, or its words */
+        if (layout.classes == 0)
+            return 0;
+        const struct gnli_class_layout *class = &layout.class[some_of(input, layout.classes)];
+        uint64_t block = some_of(input, class->blocks);
+        return input_number(input, 1) % 2
+                   ? class->table_at + block * 16 + input_number(input, 1) % 2 * 8
+                   : class->blocks_at + block * class->block + some_of(input, 8192) * 8;
+    }
+    default:
+        return some_number(input) * 8 % layout.size;
+    }
+}
+
+void attack_write(struct input *input)
+{
+    uint64_t offset = some_offset(input);
+
+    put(offset, some_value(input));
+}
+
+void attack_resize(struct input *input)
+{
+    uint64_t kind = input_number(input, 1) % 6;
+    uint64_t offset = some_offset(input);
+
+    switch (kind) {
+    case 0:
+        must(ftruncate(file, 0) == 0);
+        break;
+    case 1:
+        must(ftruncate(file, (off_t)offset) == 0);
+        break;
+    case 2:
+        must(ftruncate(file, (off_t)layout.size + 65536) == 0);
+        break;
+    case 3: /* away, and back: zeros */
+        must(ftruncate(file, (off_t)offset) == 0);
+        must(ftruncate(file, (off_t)layout.size) == 0);
+        break;
+    default:
+        must(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(offset & ~UINT64_C(4095)),
+                       (off_t)(4096 * (1 + some_of(input, 64)))) == 0);
+    }
+}
+
+/* ---- during a call ---- */
+
+void attack_arm(struct input *input)
+{
+    uint64_t plan = input_number(input, 1);
+
+    loads = planned_count = 0;
+    again_every = fed_from = fed_until = 0;
+    if (plan < 64)
+        return;
+    if (plan < 224) {
+        planned_count = 1 + plan % PLANNED_MAX;
+        for (unsigned i = 0; i < planned_count; i++) {
+            planned[i].at = 1 + some_number(input);
+            planned[i].offset = some_offset(input);
+            planned[i].value = some_value(input);
+        }
+        if (plan >= 192)
+            again_every = 1 + input_number(input, 1) % 8;
+    } else {
+        fed_from = some_number(input);
+        fed_until = plan < 240 ? fed_from + 1 + input_number(input, 1) : UINT64_MAX;
+        for (unsigned i = 0; i < 4; i++)
+            fed[i] = some_value(input);
+    }
+    armed = true;
+}
+
+void attack_disarm(void)
+{
+    armed = false;
+}
+
+__attribute__((always_inline)) static inline void load(const void *address, unsigned bytes)
+{
+    if (!armed || !guard_shared(address))
+        return;
+    armed = false; /* what we do ourselves does not count */
+    loads++;
+    for (unsigned i = 0; i < planned_count; i++)
+        if (planned[i].at == loads || (again_every != 0 && (loads + i) % again_every == 0))
+            put(planned[i].offset, planned[i].value);
+    if (loads >= fed_from && loads < fed_until) {
+        if (bytes == 8)
+            *(volatile uint64_t *)(uintptr_t)address = fed[loads % 4];
+        else if (bytes == 4)
+            *(volatile uint32_t *)(uintptr_t)address = (uint32_t)fed[loads % 4];
+    }
+    armed = true;
+}
+
+void __sanitizer_cov_load1(const uint8_t *address);
+void __sanitizer_cov_load2(const uint16_t *address);
+void __sanitizer_cov_load4(const uint32_t *address);
+void __sanitizer_cov_load8(const uint64_t *address);
+void __sanitizer_cov_load16(const void *address);
+
+void __sanitizer_cov_load1(const uint8_t *address)
+{
+    load(address, 1);
+}
+void __sanitizer_cov_load2(const uint16_t *address)
+{
+    load(address, 2);
+}
+void __sanitizer_cov_load4(const uint32_t *address)
+{
+    load(address, 4);
+}
+void __sanitizer_cov_load8(const uint64_t *address)
+{
+    load(address, 8);
+}
+void __sanitizer_cov_load16(const void *address)
+{
+    load(address, 16);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hostile member of a mailbox, in the process of the honest one: it writes into the file between the
+ * honest one's calls, and in the middle of them. The library is built so that each load calls us first
+ * (-fsanitize-coverage=trace-loads): a load from a shared mapping is a moment at which a hostile process
+ * may have written, so each race between it and the library can be had, and had again.
+ */
+#ifndef FUZZ_ATTACK_H
+#define FUZZ_ATTACK_H
+
+#include "fuzz/room.h"
+#include "mailbox/layout.h"
+
+/* The file of that name is attacked from now on. Its header is whole still. */
+void attack_begin(const char *name);
+void attack_end(void);
+
+/* One write, of what and where the input says. */
+void attack_write(struct input *input);
+
+/* Truncates, grows, or punches a hole. */
+void attack_resize(struct input *input);
+
+/* What happens during the next call: taken from the input now. */
+void attack_arm(struct input *input);
+void attack_disarm(void);
+
+#endif
