@@ -207,6 +207,10 @@ proctype Receiver(byte me)
     LOCALS_RECEIVE
 
 receive_next:
+#ifdef TRIMS
+    if :: atomic { trims < TRIMS -> trims++ }; trimming() :: true fi;
+trimmed:
+#endif
     atomic {
         senders_left == 0 || PHASE(slot[0]) != FREE || PHASE(slot[SLOTS - 1]) != FREE || EXISTS_RETURNED;
 #ifdef SLEEP

@@ -226,8 +226,23 @@ W3_back:
         goto W3_look
     }
 W4:
-#ifdef LARGE
+#ifdef TRIMS
+    STEP
+        if :: backed == TRIMMING(x) && dead[x] -> skip :: else -> goto W4_chunks fi
+    END;
+    STEP
+        CAS(backed, TRIMMING(x), TRIMMING(me));
+        if :: !ok -> goto W4_chunks :: else fi
+    END;
+    punching();
+W4_chunks:
+    STEP /* of a block without memory there is nothing to say */
+        if :: backed != BACKED -> k = CHUNKS + 1 :: else -> k = 1 fi
+    END;
+#elif defined LARGE
     k = 1;
+#endif
+#ifdef LARGE
 W4_look:
     STEP
         if

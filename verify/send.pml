@@ -259,6 +259,7 @@ m1_end:
 
 #ifdef LARGE
 /* A chunk for message m: goes on at loan_done, or loan_none. */
+#ifndef TRIMS
 inline lending()
 {
     k = 1;
@@ -279,6 +280,133 @@ loan_look:
     END;
     goto loan_done
 }
+#else
+#define NEW_SERIAL(word) if :: word == 0 -> serials++; s = serials :: else fi
+
+inline lending()
+{
+    k = 1;
+loan_look: /* is there memory? */
+    STEP
+        if
+        :: k > CHUNKS -> k = 0; goto loan_none
+        :: k <= CHUNKS && backed == BACKED_NOT -> skip
+        :: k <= CHUNKS && backed == BACKED -> goto loan_word
+        :: k <= CHUNKS && backed > BACKED -> k++; goto loan_look
+        fi
+    END;
+    STEP
+        CAS(backed, BACKED_NOT, BACKED);
+        goto loan_look
+    END;
+loan_word:
+    STEP
+        if
+        :: PHASE(chunk[k]) != FREE -> k++; goto loan_look
+        :: else -> w2 = chunk[k]; s = SERIAL(w2)
+        fi
+    END;
+    STEP /* never used, or its word vanished: it has no serial */
+        NEW_SERIAL(w2)
+    END;
+    STEP
+        CAS(chunk[k], w2, WORD(LOAN, me, 0, s));
+        w2 = 0;
+        if :: !ok -> k++; s = 0; goto loan_look :: else fi
+    END;
+#ifndef FLAW_25
+    STEP /* and is it there still? */
+        if :: backed == BACKED -> skip :: else -> goto loan_back fi
+    END;
+#endif
+    STEP
+        assert(backed == BACKED);
+        chunk_bytes[k] = m;
+        goto loan_done
+    END;
+loan_back:
+    STEP
+        CAS(chunk[k], WORD(LOAN, me, 0, s), WORD(FREE, 0, 0, s + 1));
+        k++; s = 0;
+        goto loan_look
+    END
+}
+#endif
+
+#ifdef TRIMS
+/* The memory of the block goes, and its words with it. Its mark is ours. */
+inline punching()
+{
+    STEP
+        k = 1;
+        do :: k > CHUNKS -> break :: else -> chunk[k] = 0; chunk_bytes[k] = 0; k++ od;
+        k = 0
+    END;
+    STEP
+        CAS(backed, TRIMMING(me), BACKED_NOT)
+    END
+}
+
+/* If all chunks are free; goes on at trimmed. */
+inline trimming()
+{
+    k = 1;
+    STEP
+        if :: backed != BACKED -> k = 0; goto trimmed :: else fi
+    END;
+trim_look:
+    STEP
+        if
+        :: k > CHUNKS -> k = 1
+        :: k <= CHUNKS && PHASE(chunk[k]) == FREE -> k++; goto trim_look
+        :: else -> k = 0; goto trimmed
+        fi
+    END;
+trim_lend:
+    STEP
+        if
+        :: k > CHUNKS -> goto trim_mark
+        :: k <= CHUNKS && PHASE(chunk[k]) == FREE -> w = chunk[k]; s = SERIAL(w)
+        :: else -> goto trim_undo
+        fi
+    END;
+    STEP
+        NEW_SERIAL(w)
+    END;
+    STEP
+        CAS(chunk[k], w, WORD(LOAN, me, 0, s));
+        w = 0; s = 0;
+        if :: ok -> k++; goto trim_lend :: else -> goto trim_undo fi
+    END;
+trim_mark:
+    STEP /* new serials are from beyond those that vanish */
+        k = 1;
+        do
+        :: k > CHUNKS -> break
+        :: else -> if :: SERIAL(chunk[k]) > serials -> serials = SERIAL(chunk[k]) :: else fi; k++
+        od
+    END;
+    STEP
+        CAS(backed, BACKED, TRIMMING(me));
+        if :: !ok -> goto trim_undo :: else fi
+    END;
+    punching();
+    goto trimmed;
+trim_undo:
+    STEP
+        k--;
+        if
+        :: k == 0 -> goto trimmed
+        :: else -> if :: PHASE(chunk[k]) == LOAN && OWNER(chunk[k]) == me -> s = chunk[k] :: else -> goto trim_undo fi
+        fi
+    END;
+    STEP
+        CAS(chunk[k], s, WORD(FREE, 0, 0, SERIAL(s) + 1));
+        s = 0;
+        goto trim_undo
+    END
+}
+#endif
 
 /* What was not sent is not needed any more. */
 inline dropping()

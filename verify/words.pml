@@ -112,6 +112,12 @@ short chunk[CHUNKS + 1];
 byte chunk_bytes[CHUNKS + 1];
 byte body_chunk[SLOTS];
 byte body_serial[SLOTS];
+#ifdef TRIMS             /* how often a receiver takes the chunks' memory away: all of them are of one block */
+#define BACKED_NOT 0
+#define BACKED     1
+#define TRIMMING(number) (8 | (number))
+byte backed = BACKED, serials, trims;
+#endif
 byte cell_chunk[CELLS + 1];
 byte cell_serial[CELLS + 1];
 #endif
