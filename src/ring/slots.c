@@ -9,6 +9,7 @@
 #include "wait/futex.h"
 
 #define CLAIM_LOOKS  7  /* at a claim in the making before looking past it, each after twice the pauses */
+#define TAIL_STEPS   8  /* places to walk over before looking at the tail again */
 #define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
 #define CHANGE_TRIES \
     8192 /* at a word that others push on: more than there can be of them, and each does it once */
@@ -168,7 +169,7 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             int result = clear_the_way(ring, slot, word, t, &budget);
             if (result < 0) {
                 claim->position = t;
-                return result;
+                return result == -EAGAIN && ring->unbounded ? -ENOSPC : result;
             }
             if (result == 0)
                 continue;
@@ -177,6 +178,9 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             t = gnli_slots_position(ring, lap + (uint64_t)ahead - 1, gnli_slots_index(ring, t));
         }
         t = gnli_slots_after(ring, t);
+        if (steps % TAIL_STEPS ==
+            0) /* others claim as fast as we walk: nobody would catch up place by place */
+            t = gnli_later(t, atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
     }
     return -EBADMSG;
 }

@@ -72,6 +72,7 @@ static inline _Atomic uint64_t *gnli_body_words(struct gnli_body *body)
 struct gnli_sleepers {
     _Alignas(128) _Atomic uint32_t sequence; /* the futex */
     _Atomic uint32_t flag;
+    _Atomic int64_t woken_ns; /* senders: when they were last woken although the queue was nearly full */
 };
 
 /* A queue's shared hints, each on lines of its own. */
