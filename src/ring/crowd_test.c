@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that send, receive and mend at once on small rings. Under TSan it shows wrong orderings: beside the ring lie
- * plain variables, whose every access the ring has to order (ring/slots.h: A, B, D). Without TSan it shows what is
- * lost, doubled or out of order.
+ * Threads that send, receive and mend at once on small rings. Under TSan it shows wrong orderings: beside
+ * the ring lie plain variables, whose every access the ring has to order (ring/slots.h: A, B, D). Without
+ * TSan it shows what is lost, doubled or out of order.
  */
 #include "support.h"
 
