@@ -133,8 +133,7 @@ static uint64_t some_offset(struct input *input)
                input_number(input, 1) % 16 * 8;
     case 3:
     case 4:
-        return layout.cells_at + some_of(input, 64) * sizeof(struct gnli_cell) +
-               input_number(input, 1) % 7 * 8;
+        return layout.cells_at + some_of(input, 64) * layout.stride + input_number(input, 1) % 7 * 8;
     case 5:
     case 6: { /* a queue's hints */
         static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 48, 64 };
@@ -144,8 +143,8 @@ static uint64_t some_offset(struct input *input)
     case 7:
     case 8:
     case 9: /* a slot */
-        return layout.slots_at[some_of(input, layout.queues)] +
-               some_of(input, layout.slots) * sizeof(struct gnli_slot) + input_number(input, 1) % 7 * 8;
+        return layout.slots_at[some_of(input, layout.queues)] + some_of(input, layout.slots) * layout.stride +
+               input_number(input, 1) % 7 * 8;
     case 10: { /* a block's entry, or its words */
         if (layout.classes == 0)
             return 0;

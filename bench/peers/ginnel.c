@@ -23,7 +23,8 @@ static enum peer_result failed(const char *what)
 
 static enum peer_result setup(const struct peer_work *work)
 {
-    struct gnl_options options = { .capacity = work->capacity };
+    /* The others have a largest message, too; of short ones that is worth something. */
+    struct gnl_options options = { .capacity = work->capacity, .message_max = work->size };
     gnl_port *port;
 
     setenv("GINNEL_DIR", peer_directory(), 1);

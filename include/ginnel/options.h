@@ -19,6 +19,7 @@
 #define GNL_CAPACITY_DEFAULT    1024
 #define GNL_CAPACITY_MAX        ((int64_t)1 << 24)
 #define GNL_MESSAGE_MAX_DEFAULT ((size_t)1 << 20)
+#define GNL_MESSAGE_SHORT       ((size_t)2016)    /* of such messages all lie in the queue itself */
 #define GNL_MESSAGE_MAX_LIMIT   ((size_t)1 << 31) /* the largest message_max that can be asked for */
 
 #define GNL_OWNER_ROOT ((uid_t)-2) /* for owner_uid, where 0 means anybody */
@@ -45,7 +46,8 @@ typedef struct gnl_identity gnl_identity;
 
 struct gnl_options {
     int64_t capacity;   /* messages that queue; 0: GNL_CAPACITY_DEFAULT; or GNL_RENDEZVOUS, GNL_UNBOUNDED */
-    size_t message_max; /* bytes; 0: GNL_MESSAGE_MAX_DEFAULT; up to GNL_MESSAGE_MAX_LIMIT */
+    size_t message_max; /* bytes; 0: GNL_MESSAGE_MAX_DEFAULT; up to GNL_MESSAGE_MAX_LIMIT. Up to
+                           GNL_MESSAGE_SHORT, not unbounded: fastest, see gnl_open(3) */
     mode_t mode;        /* who may open it, as of a file, 0600 at least; 0: 0600. The umask does not apply. */
     enum gnl_create create;
     enum gnl_direction direction;

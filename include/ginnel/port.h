@@ -74,7 +74,8 @@ int gnl_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
  * Receives a message into the buffer and is done with it: returns its size. To have the message
  * outlive a receiver that is killed while it works, use gnl_take. -EAGAIN, -ETIMEDOUT there is none;
  * -EMSGSIZE the buffer is too small: the message stays, gnl_error_detail() says how large it is;
- * -ENOBUFS too much is held; -EPERM a send-only port.
+ * -ENOBUFS too much is held; -EPERM a send-only port. After an error what is in the buffer is
+ * undefined.
  */
 ssize_t gnl_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
 

@@ -156,7 +156,7 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
     uint64_t lent = 0;
     int result;
 
-    open_arena(1, 200);
+    open_arena(1, 4096);
     while ((result = gnli_arena_loan(&arena, &recent, ME, 200, &loan.chunk, &loan.word)) == 0) {
         last = loan;
         lent++;

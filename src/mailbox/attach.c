@@ -69,7 +69,6 @@ static int map_core(struct gnli_view *view, const char *subject)
                                (unsigned long long)view->layout.core);
     view->header = (struct gnli_header *)(void *)view->core;
     view->participants = (struct gnli_participant *)(void *)(view->core + view->layout.participants_at);
-    view->cells = (struct gnli_cell *)(void *)(view->core + view->layout.cells_at);
     gnli_arena_init(&view->arena, view->file, &view->layout, view->core);
     return 0;
 }
@@ -113,6 +112,8 @@ void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const s
             .count = view->layout.slots,
             .shift = view->layout.shift,
             .mask = ((uint64_t)1 << view->layout.shift) - 1,
+            .stride = view->layout.stride,
+            .inline_max = view->layout.inline_max,
             .unbounded = view->layout.capacity == GNL_UNBOUNDED,
             .number = i,
             .owner = owner,
@@ -151,7 +152,7 @@ static int reserve_beginning(struct gnli_file *file, const struct gnli_layout *l
         result = gnli_file_reserve(file, layout->queues_at, PAGE);
     for (unsigned i = 0; i < layout->queues && result == 0; i++) {
         uint64_t slots = layout->slots < SLOTS_AT_ONCE ? layout->slots : SLOTS_AT_ONCE;
-        result = gnli_file_reserve(file, layout->slots_at[i], slots * sizeof(struct gnli_slot));
+        result = gnli_file_reserve(file, layout->slots_at[i], slots * layout->stride);
     }
     return result;
 }
@@ -172,7 +173,7 @@ static int write_beginning(struct gnli_file *file, const struct gnli_layout *lay
         .arena = layout->arena,
         .max_deliveries = options->max_deliveries,
         .participants = RECORDS_A_PAGE,
-        .cells = PAGE / sizeof(struct gnli_cell),
+        .cells = gnli_layout_cells(layout),
     };
     if (options->dead_letters)
         snprintf(header->dead_letters, sizeof header->dead_letters, "%s", options->dead_letters);
@@ -353,7 +354,7 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
     }
     if (made->view.layout.slots <= SLOTS_AT_ONCE) /* no faults on the first lap */
         gnli_populate(made->rings[0].slots,
-                      made->view.layout.slots * sizeof(struct gnli_slot) * made->view.layout.queues);
+                      made->view.layout.slots * made->view.layout.stride * made->view.layout.queues);
     made->references = 1;
     made->next = mailboxes;
     mailboxes = made;

@@ -18,18 +18,22 @@
 #define PAGE        4096
 #define RAISE_TRIES 8192 /* while others raise it, too: more than there can be of them */
 
-void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from)
+void gnli_body_copy(struct gnli_body *to, struct gnli_body *from, size_t most)
 {
-#define COPY(field)                                                                                     \
-    atomic_store_explicit(&to->field, atomic_load_explicit(&from->field, memory_order_relaxed), /* E */ \
-                          memory_order_relaxed)                                                 /* E */
-    COPY(size);
-    COPY(pid);
-    COPY(uid);
-    COPY(gid);
-    COPY(deliveries);
-    for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
-        COPY(data[i]);
+    _Atomic uint64_t *out = gnli_body_words(to), *in = gnli_body_words(from);
+    uint32_t size = atomic_load_explicit(&from->size, memory_order_relaxed); /* E */
+    size_t words = most <= GNLI_INLINE || size > most ? GNLI_INLINE / 8 : (size + 7) / 8;
+
+    atomic_store_explicit(&to->size, size, memory_order_relaxed); /* E */
+#define COPY(to, from)                                                                  \
+    atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed), /* E */ \
+                          memory_order_relaxed)                                 /* E */
+    COPY(&to->pid, &from->pid);
+    COPY(&to->uid, &from->uid);
+    COPY(&to->gid, &from->gid);
+    COPY(&to->deliveries, &from->deliveries);
+    for (size_t i = 0; i < words; i++)
+        COPY(&out[i], &in[i]);
 #undef COPY
 }
 
@@ -41,7 +45,7 @@ static bool change(_Atomic uint64_t *at, uint64_t from, uint64_t to)
 
 static bool try_cell(struct gnli_mailbox *mailbox, unsigned cell, struct gnli_hold *hold)
 {
-    _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
+    _Atomic uint64_t *at = &gnli_cell_at(&mailbox->view, cell)->word;
     uint64_t word = atomic_load_explicit(at, memory_order_relaxed); /* A */
 
     if (gnli_cell_phase(word) != GNLI_CELL_EMPTY)
@@ -55,15 +59,16 @@ static bool try_cell(struct gnli_mailbox *mailbox, unsigned cell, struct gnli_ho
 
 static int more_cells(struct gnli_view *view)
 {
-    uint32_t have = gnli_view_cells(view);
+    uint32_t have = gnli_view_cells(view), more = gnli_layout_cells(&view->layout);
 
     if (have > GNLI_CELLS_MAX)
         return -ENOBUFS;
-    int result = gnli_file_reserve(view->file, view->layout.cells_at + have * sizeof(struct gnli_cell), PAGE);
+    int result = gnli_file_reserve(view->file, view->layout.cells_at + have * view->layout.stride,
+                                   more * view->layout.stride);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(
-            &view->header->cells, &have, have + PAGE / sizeof(struct gnli_cell), memory_order_release, /* D */
-            memory_order_relaxed);                                                                     /* A */
+        atomic_compare_exchange_strong_explicit(&view->header->cells, &have, have + more,
+                                                memory_order_release,  /* D */
+                                                memory_order_relaxed); /* A */
     return result;
 }
 
@@ -91,7 +96,7 @@ int gnli_cell_acquire(struct gnli_mailbox *mailbox, _Atomic uint32_t *hint, stru
 
 void gnli_cell_release(struct gnli_mailbox *mailbox, struct gnli_hold *hold)
 {
-    change(&mailbox->view.cells[hold->cell].word, hold->word,
+    change(&gnli_cell_at(&mailbox->view, hold->cell)->word, hold->word,
            gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1));
 }
 
@@ -109,7 +114,7 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
     unsigned cell = gnli_word_cell(word);
     if (cell == 0 || cell >= gnli_view_cells(view))
         return -EBADMSG;
-    struct gnli_cell *held = &view->cells[cell];
+    struct gnli_cell *held = gnli_cell_at(view, cell);
 
     /*
      * The caller has read the slot (F1). Now F2: while the slot says taken its cell is not used again, and F3
@@ -123,14 +128,14 @@ int gnli_cell_finish(struct gnli_view *view, struct gnli_slots *ring, uint64_t i
     if (atomic_load_explicit(&slot->word, memory_order_seq_cst) != word) /* C */
         return 0;                                                        /* F3 */
     /* Without address space for the chunk we can't do F5, and must not do F6 without it: let others. */
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == -ENOMEM)
+    if (size > view->layout.inline_max && gnli_arena_reach(&view->arena, chunk, size) == -ENOMEM)
         return -ENOMEM;
     if (gnli_cell_phase(cell_word) == GNLI_CELL_PENDING &&
         gnli_cell_owner(cell_word) == gnli_word_owner(word))
         change(&held->word, cell_word, /* F4 */
                gnli_cell_word(GNLI_CELL_HELD, gnli_cell_owner(cell_word), gnli_cell_deliveries(cell_word),
                               gnli_cell_serial(cell_word)));
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0) {
+    if (size > view->layout.inline_max && gnli_arena_reach(&view->arena, chunk, size) == 0) {
         uint64_t queued = gnli_chunk_word(GNLI_CHUNK_QUEUED, gnli_chunk_slot(ring->number, index),
                                           gnli_chunk_serial(chunk_held));
         change(gnli_arena_word(&view->arena, chunk), queued, chunk_held); /* F5 */
@@ -144,13 +149,13 @@ int gnli_cell_take(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64
                    struct gnli_hold *hold)
 {
     struct gnli_slot *slot = gnli_slots_at(ring, position);
-    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    struct gnli_cell *cell = gnli_cell_at(&mailbox->view, hold->cell);
     uint64_t index = gnli_slots_index(ring, position);
 
     /* T2 */
     atomic_store_explicit(&cell->body.origin, (uint32_t)(ring->number << 31 | index),
                           memory_order_relaxed); /* E */
-    gnli_body_copy(&cell->body, &slot->body);
+    gnli_body_copy(&cell->body, &slot->body, ring->inline_max);
     uint64_t taken = gnli_word(GNLI_TAKEN, gnli_mailbox_me(mailbox), hold->cell, gnli_word_lap(word));
     if (!change(&slot->word, word, taken)) /* T3 */
         return 0;
@@ -164,7 +169,7 @@ int gnli_cell_take(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64
 
 int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
 {
-    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    struct gnli_cell *cell = gnli_cell_at(&mailbox->view, hold->cell);
     uint64_t size = atomic_load_explicit(&cell->body.size, memory_order_relaxed);       /* E */
     gnli_chunk chunk = atomic_load_explicit(&cell->body.data[0], memory_order_relaxed); /* E */
     uint64_t chunk_word = held_chunk_word(&cell->body, hold->cell);
@@ -173,7 +178,8 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
     if (!change(&cell->word, hold->word,
                 gnli_cell_word(GNLI_CELL_EMPTY, 0, 0, gnli_cell_serial(hold->word) + 1)))
         return -EBADMSG;
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
+    if (size > mailbox->view.layout.inline_max &&
+        gnli_arena_reach(&mailbox->view.arena, chunk, size) == 0) { /* D2 */
         bool unbounded = mailbox->view.layout.capacity == GNL_UNBOUNDED;
         uint64_t depth =
             unbounded ? gnli_mailbox_depth(mailbox) : 0; /* a look at the line that senders write */
@@ -187,7 +193,7 @@ int gnli_cell_done(struct gnli_mailbox *mailbox, const struct gnli_hold *hold)
 
 int gnli_cell_giveback(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, bool quietly)
 {
-    struct gnli_cell *cell = &mailbox->view.cells[hold->cell];
+    struct gnli_cell *cell = gnli_cell_at(&mailbox->view, hold->cell);
     unsigned queue = atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31; /* E */
     unsigned deliveries = gnli_cell_deliveries(hold->word) - (quietly ? 1 : 0);
     uint64_t returned = gnli_cell_word(GNLI_CELL_RETURNED, 0, deliveries, gnli_cell_serial(hold->word) + 1);
@@ -220,7 +226,7 @@ bool gnli_cell_adopt(struct gnli_mailbox *mailbox, unsigned cell, uint64_t word,
                                    deliveries < GNLI_CELL_DELIVERIES_MAX ? deliveries + 1 : deliveries,
                                    gnli_cell_serial(word) + 1);
 
-    if (!change(&mailbox->view.cells[cell].word, word, held)) /* A1 */
+    if (!change(&gnli_cell_at(&mailbox->view, cell)->word, word, held)) /* A1 */
         return false;
     *hold = (struct gnli_hold){ .cell = cell, .word = held };
     return true;
@@ -238,7 +244,7 @@ void gnli_cell_undo_claim(struct gnli_view *view, struct gnli_slots *ring, uint6
         return;
     /* What stands there may be of an earlier lap: then no chunk has this word any more. */
     uint32_t who = gnli_chunk_slot(ring->number, index);
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(&view->arena, chunk, size) == 0)
+    if (size > view->layout.inline_max && gnli_arena_reach(&view->arena, chunk, size) == 0)
         change(gnli_arena_word(&view->arena, chunk), gnli_chunk_word(GNLI_CHUNK_QUEUED, who, serial),
                gnli_chunk_word(GNLI_CHUNK_FREE, 0, serial + 1));
 }
@@ -248,7 +254,7 @@ static bool cell_names(struct gnli_view *view, gnli_chunk chunk, uint64_t word)
     unsigned cell = gnli_chunk_who(word);
     if (cell == 0 || cell >= gnli_view_cells(view))
         return false;
-    struct gnli_cell *held = &view->cells[cell];
+    struct gnli_cell *held = gnli_cell_at(view, cell);
     enum gnli_cell_phase phase =
         gnli_cell_phase(atomic_load_explicit(&held->word, memory_order_acquire)); /* C */
 
@@ -269,6 +275,6 @@ bool gnli_cell_orphan(void *context, gnli_chunk chunk, uint64_t word)
     if (queue >= view->layout.queues || index >= view->layout.slots)
         return true;
     /* It leaves *queued* before its slot becomes free (F5, M1, Z3): who reads both in this order can tell. */
-    struct gnli_slot *slot = &mailbox->rings[queue].slots[index];
+    struct gnli_slot *slot = gnli_slots_nth(&mailbox->rings[queue], index);
     return gnli_word_phase(atomic_load_explicit(&slot->word, memory_order_acquire)) == GNLI_FREE; /* C */
 }

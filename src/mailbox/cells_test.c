@@ -27,7 +27,7 @@ static void close_port(void)
 
 static uint64_t word_of(const struct gnli_hold *hold)
 {
-    return atomic_load(&mailbox->view.cells[hold->cell].word);
+    return atomic_load(&gnli_cell_at(&mailbox->view, hold->cell)->word);
 }
 
 /* A message of that size is sent, found, and taken into a cell. */
@@ -99,7 +99,7 @@ START_TEST(large_message_is_held_by_its_cell_and_freed_with_it)
 {
     open_port();
     struct gnli_hold hold = take(3000);
-    gnli_chunk chunk = atomic_load(&mailbox->view.cells[hold.cell].body.data[0]);
+    gnli_chunk chunk = atomic_load(&gnli_cell_at(&mailbox->view, hold.cell)->body.data[0]);
     uint64_t word = atomic_load(gnli_arena_word(&mailbox->view.arena, chunk));
     ck_assert_int_eq(gnli_chunk_state(word), GNLI_CHUNK_HELD);
     ck_assert_uint_eq(gnli_chunk_who(word), hold.cell);
@@ -158,7 +158,7 @@ START_TEST(count_of_deliveries_stops_at_its_limit)
     struct gnli_hold hold = take(1);
     uint64_t word =
         gnli_cell_word(GNLI_CELL_RETURNED, 0, GNLI_CELL_DELIVERIES_MAX, gnli_cell_serial(hold.word) + 1);
-    atomic_store(&mailbox->view.cells[hold.cell].word, word);
+    atomic_store(&gnli_cell_at(&mailbox->view, hold.cell)->word, word);
     ck_assert(gnli_cell_adopt(mailbox, hold.cell, word, &adopted));
     ck_assert_uint_eq(gnli_cell_deliveries(adopted.word), GNLI_CELL_DELIVERIES_MAX);
     assert_ok(gnli_cell_done(mailbox, &adopted));

@@ -70,7 +70,7 @@ void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
     for (unsigned i = 0; i < view->layout.queues; i++)
         info->queued += gnli_slots_queued(&rings[i]);
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
-        uint64_t word = load(&view->cells[cell].word);
+        uint64_t word = load(&gnli_cell_at(view, cell)->word);
         info->held += gnli_cell_phase(word) == GNLI_CELL_HELD;
         info->queued += gnli_cell_phase(word) == GNLI_CELL_RETURNED;
     }
@@ -93,7 +93,7 @@ static struct tally *count_up(struct gnli_view *view)
     for (unsigned i = 0; i < view->layout.queues; i++)
         gnli_slots_claims(&rings[i], tally->claimed);
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
-        uint64_t word = load(&view->cells[cell].word);
+        uint64_t word = load(&gnli_cell_at(view, cell)->word);
         tally->held[gnli_cell_owner(word)] += gnli_cell_phase(word) == GNLI_CELL_HELD;
     }
     return tally;

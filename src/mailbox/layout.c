@@ -64,6 +64,11 @@ int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t m
 
     *layout = (struct gnli_layout){ .capacity = capacity, .message_max = message_max, .arena = arena };
     layout->queues = two_way ? 2 : 1;
+    /* All messages short: whole in their slots. Of unbounded ones slots come and go, and shall be small. */
+    bool flat = message_max > GNLI_INLINE && message_max <= GNL_MESSAGE_SHORT && capacity != GNL_UNBOUNDED;
+    layout->stride =
+        flat ? round_up(GNLI_BODY_AT + message_max, sizeof(struct gnli_slot)) : sizeof(struct gnli_slot);
+    layout->inline_max = layout->stride - GNLI_BODY_AT;
     if (capacity == GNL_UNBOUNDED) {
         layout->shift = bits_for(arena / sizeof(struct gnli_slot));
         layout->slots = (uint64_t)1 << layout->shift;
@@ -80,14 +85,14 @@ int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t m
     layout->participants_at = at;
     at += round_up((GNLI_PARTICIPANTS_MAX + 1) * sizeof(struct gnli_participant), PAGE);
     layout->cells_at = at;
-    at += round_up((GNLI_CELLS_MAX + 1) * sizeof(struct gnli_cell), PAGE);
+    at += round_up((GNLI_CELLS_MAX + 1) * layout->stride, PAGE);
     layout->queues_at = at;
     at += PAGE;
     for (unsigned i = 0; i < layout->queues; i++) {
         layout->slots_at[i] = at;
-        at += round_up(layout->slots * sizeof(struct gnli_slot), PAGE);
+        at += round_up(layout->slots * layout->stride, PAGE);
     }
-    if (message_max > GNLI_INLINE_MAX)
+    if (message_max > layout->inline_max)
         layout->classes = gnli_layout_class(message_max) + 1;
     for (unsigned i = 0; i < layout->classes; i++) {
         lay_out_class(&layout->class[i], layout, i);
@@ -101,4 +106,9 @@ int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t m
     }
     layout->size = at;
     return 0;
+}
+
+uint32_t gnli_layout_cells(const struct gnli_layout *layout)
+{
+    return (uint32_t)(PAGE / layout->stride);
 }

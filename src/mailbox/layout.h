@@ -32,7 +32,7 @@
 
 #define GNLI_RENDEZVOUS_SLOTS 64 /* senders of a mailbox of capacity zero that can offer at a time */
 
-/* A message that a receiver has taken: docs/protocol.md. */
+/* A message that a receiver has taken: docs/protocol.md. As many bytes as a slot. */
 struct gnli_cell {
     _Atomic uint64_t word;
     struct gnli_body body;
@@ -80,6 +80,7 @@ _Static_assert(offsetof(struct gnli_header, removed) == 256, "layout");
 _Static_assert(offsetof(struct gnli_header, classes) == 512, "layout");
 _Static_assert(sizeof(struct gnli_cell) == 128, "layout");
 _Static_assert(sizeof(struct gnli_block) == 64, "layout");
+_Static_assert((GNLI_BODY_AT + GNL_MESSAGE_SHORT) % sizeof(struct gnli_slot) == 0, "none of a slot is lost");
 
 struct gnli_class_layout {
     uint64_t chunk;     /* bytes */
@@ -96,7 +97,9 @@ struct gnli_layout {
     uint64_t message_max;
     uint64_t arena;
     unsigned queues;
-    uint64_t slots; /* of each queue */
+    uint64_t slots;    /* of each queue */
+    size_t stride;     /* bytes of a slot, and of a cell */
+    size_t inline_max; /* bytes of a message that they hold */
     unsigned shift;
     uint64_t participants_at, cells_at, queues_at, slots_at[2];
     unsigned classes;
@@ -111,6 +114,9 @@ int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t m
 
 /* The arena to ask for on a file system of that many bytes: no more than it could hold. */
 uint64_t gnli_layout_arena(uint64_t file_system_bytes);
+
+/* Cells that get memory at a time. */
+uint32_t gnli_layout_cells(const struct gnli_layout *layout);
 
 /* The class whose chunks hold that many bytes. */
 unsigned gnli_layout_class(uint64_t size);

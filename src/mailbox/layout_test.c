@@ -17,6 +17,8 @@ static const uint64_t message_maxes[] = { 1,
                                           95,
                                           96,
                                           97,
+                                          GNL_MESSAGE_SHORT,
+                                          GNL_MESSAGE_SHORT + 1,
                                           256,
                                           257,
                                           4096,
@@ -62,10 +64,10 @@ static void check(const struct gnli_layout *layout)
         part(0, layout->participants_at, (GNLI_PARTICIPANTS_MAX + 1) * sizeof(struct gnli_participant), 4096);
 
     ck_assert_uint_ge(layout->participants_at, sizeof(struct gnli_header));
-    end = part(end, layout->cells_at, (GNLI_CELLS_MAX + 1) * sizeof(struct gnli_cell), 4096);
+    end = part(end, layout->cells_at, (GNLI_CELLS_MAX + 1) * layout->stride, 4096);
     end = part(end, layout->queues_at, layout->queues * sizeof(struct gnli_queue), 4096);
     for (unsigned i = 0; i < layout->queues; i++)
-        end = part(end, layout->slots_at[i], layout->slots * sizeof(struct gnli_slot), 4096);
+        end = part(end, layout->slots_at[i], layout->slots * layout->stride, 4096);
     ck_assert_uint_le(layout->slots, (uint64_t)1 << layout->shift);
     ck_assert_uint_le(layout->slots, (uint64_t)1 << 28); /* a queued chunk's word names one of them */
     ck_assert_uint_le(layout->classes, GNLI_CLASSES_MAX);
@@ -94,7 +96,12 @@ START_TEST(every_combination_is_in_order_apart_and_in_bounds)
                     if (capacities[c] > 0)
                         ck_assert_uint_eq(layout.slots, (uint64_t)capacities[c]);
                     check(&layout);
-                    if (message_maxes[m] > GNLI_INLINE_MAX) {
+                    ck_assert_uint_ge(layout.inline_max, 96);
+                    bool short_ones = message_maxes[m] <= GNL_MESSAGE_SHORT && capacities[c] != GNL_UNBOUNDED;
+                    if (short_ones || message_maxes[m] <= 96) {
+                        ck_assert_uint_eq(layout.classes, 0);
+                        ck_assert_uint_ge(layout.inline_max, message_maxes[m]);
+                    } else {
                         unsigned last = gnli_layout_class(message_maxes[m]);
                         ck_assert_uint_eq(layout.classes, last + 1);
                         ck_assert_uint_ge(layout.class[last].chunk, message_maxes[m]);

@@ -40,7 +40,6 @@ struct gnli_view {
     char *core;
     struct gnli_header *header;
     struct gnli_participant *participants;
-    struct gnli_cell *cells;
     struct gnli_arena arena;
     uint32_t max_deliveries;
     char dead_letters[GNL_ADDRESS_MAX + 1];
@@ -99,6 +98,11 @@ static inline unsigned gnli_mailbox_me(struct gnli_mailbox *mailbox)
 static inline struct gnli_participant *gnli_mailbox_record(struct gnli_mailbox *mailbox)
 {
     return &mailbox->view.participants[gnli_mailbox_me(mailbox)];
+}
+
+static inline struct gnli_cell *gnli_cell_at(const struct gnli_view *view, unsigned cell)
+{
+    return (struct gnli_cell *)(void *)(view->core + view->layout.cells_at + cell * view->layout.stride);
 }
 
 /* Cells and records that have memory; at most as many as there are. */
@@ -167,7 +171,8 @@ struct gnli_hold {
     uint64_t word;
 };
 
-void gnli_body_copy(struct gnli_body *to, const struct gnli_body *from);
+/* With as many of its bytes as `most`, at the most. */
+void gnli_body_copy(struct gnli_body *to, struct gnli_body *from, size_t most);
 
 /* T1: an empty cell becomes ours, pending; `hint` is tried first and remembers it. -ENOBUFS, -ENOSPC. */
 int gnli_cell_acquire(struct gnli_mailbox *mailbox, _Atomic uint32_t *hint, struct gnli_hold *hold);

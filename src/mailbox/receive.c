@@ -42,28 +42,28 @@ struct receiving {
 /* What a slot holds, copied out of shared memory: from here on it cannot change under us. */
 struct letter {
     uint32_t size;
-    uint64_t data[GNLI_INLINE_MAX / 8];
+    uint64_t data[GNLI_INLINE / 8];
 };
 
 static inline void read_letter(struct letter *letter, const struct gnli_body *body)
 {
     letter->size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
 #pragma GCC unroll 12
-    for (unsigned i = 0; i < GNLI_INLINE_MAX / 8; i++)
+    for (unsigned i = 0; i < GNLI_INLINE / 8; i++)
         letter->data[i] = atomic_load_explicit(&body->data[i], memory_order_relaxed); /* D */
 }
 
 /* What a held message consists of; NULL data: nonsense. */
 static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, size_t *size)
 {
-    struct gnli_body *body = &mailbox->view.cells[hold->cell].body;
+    struct gnli_body *body = &gnli_cell_at(&mailbox->view, hold->cell)->body;
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
 
     *size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
     if (*size > mailbox->view.layout.message_max)
         return NULL;
-    if (*size <= GNLI_INLINE_MAX)
-        return body->data;
+    if (*size <= mailbox->view.layout.inline_max)
+        return gnli_body_words(body);
     return gnli_arena_reach(&mailbox->view.arena, chunk, *size) == 0
                ? gnli_arena_data(&mailbox->view.arena, chunk)
                : NULL;
@@ -75,7 +75,7 @@ static int reach(struct gnli_mailbox_port *port, struct gnli_body *body)
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
     size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
 
-    if (size <= GNLI_INLINE_MAX || gnli_arena_reach(&port->mailbox->view.arena, chunk, size) != -ENOMEM)
+    if (size <= port->in->inline_max || gnli_arena_reach(&port->mailbox->view.arena, chunk, size) != -ENOMEM)
         return 0;
     return gnli_fail(-ENOMEM, "%s: no address space for a message of %zu bytes", port->port.subject, size);
 }
@@ -141,7 +141,7 @@ static bool bury_held(struct gnli_mailbox_port *port, const struct gnli_hold *ho
         size_t size;
         void *data = held_data(mailbox, hold, &size);
         gnl_port *grave = dead_letters(port);
-        struct gnli_body *body = &mailbox->view.cells[hold->cell].body;
+        struct gnli_body *body = &gnli_cell_at(&mailbox->view, hold->cell)->body;
         struct gnli_sender_note sender = {
             .pid = atomic_load_explicit(&body->pid, memory_order_relaxed), /* D */
             .uid = atomic_load_explicit(&body->uid, memory_order_relaxed), /* D */
@@ -189,7 +189,7 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
     bool graves = true; /* if the dead letters can't be opened, once in vain is enough: that takes its time */
 
     for (unsigned cell = 1; cell < gnli_view_cells(&mailbox->view); cell++) {
-        struct gnli_cell *held = &mailbox->view.cells[cell];
+        struct gnli_cell *held = gnli_cell_at(&mailbox->view, cell);
         uint64_t word = atomic_load_explicit(&held->word, memory_order_acquire); /* C */
         if (!returned_to(port, held, word))
             continue;
@@ -247,8 +247,8 @@ static bool returned_waits(struct gnli_mailbox_port *port)
     if (!gnli_any_returned(seen))
         return false;
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
-        uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* C */
-        if (returned_to(port, &view->cells[cell], word))
+        uint64_t word = atomic_load_explicit(&gnli_cell_at(view, cell)->word, memory_order_acquire); /* C */
+        if (returned_to(port, gnli_cell_at(view, cell), word))
             return true;
     }
     lower_returned(port, seen);
@@ -265,7 +265,7 @@ static inline void prefetch_chunk(struct gnli_mailbox_port *port, uint64_t posit
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
     size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
 
-    if (size > GNLI_INLINE_MAX && gnli_arena_reach(arena, chunk, size) == 0)
+    if (size > port->in->inline_max && gnli_arena_reach(arena, chunk, size) == 0)
         gnli_prefetch_write(gnli_arena_word(arena, chunk));
 }
 
@@ -303,6 +303,35 @@ static inline void write_out(char *data, const struct letter *letter)
         memcpy(data + i * 8, &letter->data[i], letter->size % 8);
 }
 
+/*
+ * The same of a message that takes a long slot: straight to the caller, who may find some of it there
+ * without having received it.
+ */
+__attribute__((noinline)) static int copy_out_long(struct gnli_mailbox_port *port, uint64_t position,
+                                                   uint64_t word, struct receiving *receiving, size_t size)
+{
+    _Atomic uint64_t *from = gnli_body_words(&gnli_slots_at(port->in, position)->body);
+    char *to = receiving->data;
+    uint64_t bytes;
+
+#pragma GCC unroll 8
+    for (size_t i = 0; i < size / 8; i++) {
+        bytes = atomic_load_explicit(&from[i], memory_order_relaxed); /* D */
+        memcpy(to + i * 8, &bytes, 8);
+    }
+    if (size % 8 != 0) {
+        bytes = atomic_load_explicit(&from[size / 8], memory_order_relaxed); /* D */
+        memcpy(to + size / 8 * 8, &bytes, size % 8);
+    }
+    if (!gnli_slots_consume(port->in, position, word))
+        return -EAGAIN;
+    received(port, position);
+    gnli_wake_senders(port->in, position); /* R6 */
+    receiving->received = size;
+    receiving->hold.cell = 0;
+    return 0;
+}
+
 /* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
 __attribute__((always_inline)) static inline int copy_out(struct gnli_mailbox_port *port, uint64_t position,
                                                           uint64_t word, struct receiving *receiving)
@@ -310,9 +339,12 @@ __attribute__((always_inline)) static inline int copy_out(struct gnli_mailbox_po
     struct gnli_slot *slot = gnli_slots_at(port->in, position);
     struct letter letter;
 
-    read_letter(&letter, &slot->body); /* R4: all of it, whatever its size: no load waits for another */
-    if (letter.size > receiving->size || letter.size > GNLI_INLINE_MAX)
+    read_letter(&letter,
+                &slot->body); /* R4: all of two lines, whatever its size: no load waits for another */
+    if (letter.size > receiving->size || letter.size > port->in->inline_max)
         return -EAGAIN;
+    if (letter.size > GNLI_INLINE)
+        return copy_out_long(port, position, word, receiving, letter.size);
     if (!gnli_slots_consume(port->in, position, word))
         return -EAGAIN;
     received(port, position);
@@ -365,7 +397,7 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             result = too_small(port, size, receiving->size);
             break;
         }
-        if (receiving->copy && size <= GNLI_INLINE_MAX) {
+        if (receiving->copy && size <= port->in->inline_max) {
             result = copy_out(port, position, word, receiving);
             if (result == 0)
                 break;
@@ -524,7 +556,7 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
     }
     port->held.ticket[ticket].word = receiving.hold.word;
     port->held.ticket[ticket].name = receiving.hold.cell;
-    struct gnli_body *body = &mailbox->view.cells[receiving.hold.cell].body;
+    struct gnli_body *body = &gnli_cell_at(&mailbox->view, receiving.hold.cell)->body;
     unsigned deliveries = gnli_cell_deliveries(receiving.hold.word) +
                           atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
     *message = (gnl_message){

@@ -35,24 +35,23 @@ struct sending {
 
 static inline void write_bytes(struct gnli_body *body, const char *data, size_t size)
 {
+    _Atomic uint64_t *to = gnli_body_words(body);
     uint64_t word;
 
 #pragma GCC unroll 12
-    for (size_t i = 0; i < GNLI_INLINE_MAX / 8; i++) {
-        if (i * 8 + 8 > size)
-            break;
+    for (size_t i = 0; i < size / 8; i++) {
         memcpy(&word, data + i * 8, 8);
-        atomic_store_explicit(&body->data[i], word, memory_order_relaxed); /* B */
+        atomic_store_explicit(&to[i], word, memory_order_relaxed); /* B */
     }
     if (size % 8 != 0) {
         word = 0;
         memcpy(&word, data + size / 8 * 8, size % 8);
-        atomic_store_explicit(&body->data[size / 8], word, memory_order_relaxed); /* B */
+        atomic_store_explicit(&to[size / 8], word, memory_order_relaxed); /* B */
     }
 }
 
 /* S3 */
-static inline void write_body(struct gnli_body *body, const struct sending *sending)
+static inline void write_body(struct gnli_body *body, const struct sending *sending, bool large)
 {
     const struct gnli_sender_note *sender = sending->sender;
 
@@ -61,7 +60,7 @@ static inline void write_body(struct gnli_body *body, const struct sending *send
     atomic_store_explicit(&body->uid, sender->uid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->gid, sender->gid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->deliveries, sender->deliveries, memory_order_relaxed); /* B */
-    if (sending->size <= GNLI_INLINE_MAX) {
+    if (!large) {
         write_bytes(body, sending->data, sending->size);
     } else {
         atomic_store_explicit(&body->data[0], sending->chunk, memory_order_relaxed);                   /* B */
@@ -110,9 +109,9 @@ __attribute__((always_inline)) static inline int send_once(struct gnli_mailbox_p
     result = gnli_slots_claim(ring, &port->out_cursor, me, &sending->claim); /* S1 S2 */
     if (result < 0)
         return refused(ring, sending->claim.position, result, stuck);
-    write_body(&sending->claim.slot->body, sending); /* S3 */
-    if (sending->size > GNLI_INLINE_MAX &&
-        !change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) { /* S4 */
+    bool large = sending->size > ring->inline_max;
+    write_body(&sending->claim.slot->body, sending, large);                                           /* S3 */
+    if (large && !change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) { /* S4 */
         gnli_slots_abandon(ring, me, sending->claim.position);
         return -EBADMSG;
     }
@@ -177,7 +176,7 @@ static int await_receiver(struct gnli_mailbox_port *port, struct sending *sendin
                                    sending, &stuck);
     if (result == 0 || !gnli_slots_retract(ring, me, sending->claim.position)) /* Z2 */
         return 0;
-    if (sending->size > GNLI_INLINE_MAX) {
+    if (sending->size > ring->inline_max) {
         /* With a new serial: sent again through this slot it must not look the same to a stopped sweep. */
         uint64_t loan = gnli_chunk_word(GNLI_CHUNK_LOAN, me, gnli_chunk_serial(sending->loan) + 1);
         change_chunk(port->mailbox, sending->chunk, queued_word(ring, sending), loan); /* Z3 */
@@ -286,8 +285,8 @@ int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_
     int result = check_size(port, size);
     if (result < 0)
         return result;
-    return size <= GNLI_INLINE_MAX ? send_and_wait(port, &sending, timeout)
-                                   : send_large(port, &sending, timeout);
+    return size <= port->out->inline_max ? send_and_wait(port, &sending, timeout)
+                                         : send_large(port, &sending, timeout);
 }
 
 int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t timeout)
@@ -314,9 +313,9 @@ int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t
     if (ticket < 0)
         return gnli_fail(ticket, "%s: %d loans are out already: post or drop some", base->subject,
                          GNL_HELD_MAX);
-    if (size <= GNLI_INLINE_MAX) {
+    if (size <= port->out->inline_max) {
         result = gnli_mailbox_usable(port->mailbox);
-        data = result == 0 ? malloc(GNLI_INLINE_MAX) : NULL;
+        data = result == 0 ? malloc(size > 0 ? size : 1) : NULL;
         name = (uint64_t)(uintptr_t)data;
         if (result == 0 && !data)
             result = -ENOMEM;
@@ -387,7 +386,7 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
     int result = send_and_wait(port, &sending, timeout);
     loan->word = sending.loan;
     if (result == 0) {
-        end_loan(port, ticket, message->size > GNLI_INLINE_MAX);
+        end_loan(port, ticket, message->size > port->out->inline_max);
         message->port_ = NULL;
         message->data = NULL;
     }

@@ -74,7 +74,7 @@ static int reserve(void *context, unsigned queue, uint64_t position)
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
     uint64_t index = gnli_slots_index(ring, reserved);
     uint64_t slots = ring->count - index < SLOTS_A_BLOCK ? ring->count - index : SLOTS_A_BLOCK;
-    uint64_t offset = mailbox->view.layout.slots_at[queue] + index * sizeof(struct gnli_slot);
+    uint64_t offset = mailbox->view.layout.slots_at[queue] + index * ring->stride;
 
     if (gnli_before(position, reserved))
         return 0;
@@ -83,10 +83,10 @@ static int reserve(void *context, unsigned queue, uint64_t position)
     uint64_t release = atomic_load_explicit(&ring->queue->release, memory_order_acquire); /* C */
     if (ring->unbounded && reserved / SLOTS_A_BLOCK - release_block(release) >= ring->count / SLOTS_A_BLOCK)
         return -ENOSPC; /* all slots there are, but for those that are yet to be given back */
-    int result = gnli_file_reserve(mailbox->view.file, offset, slots * sizeof(struct gnli_slot));
+    int result = gnli_file_reserve(mailbox->view.file, offset, slots * ring->stride);
     if (result < 0)
         return result;
-    gnli_populate(&ring->slots[index], slots * sizeof(struct gnli_slot));
+    gnli_populate(gnli_slots_nth(ring, index), slots * ring->stride);
     uint64_t next = reserved + slots;
     if (!ring->unbounded && index + slots == ring->count)
         next = GNLI_ALL_RESERVED;
@@ -113,8 +113,8 @@ static void release_block_of(struct gnli_mailbox *mailbox, struct gnli_slots *ri
     if (gnli_slots_raise_floor(ring, position, position + SLOTS_A_BLOCK))
         gnli_file_punch(mailbox->view.file,
                         mailbox->view.layout.slots_at[ring->number] +
-                            gnli_slots_index(ring, position) * sizeof(struct gnli_slot),
-                        SLOTS_A_BLOCK * sizeof(struct gnli_slot));
+                            gnli_slots_index(ring, position) * ring->stride,
+                        SLOTS_A_BLOCK * ring->stride);
 }
 
 void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
@@ -168,7 +168,7 @@ void gnli_mailbox_tidy(struct gnli_mailbox *mailbox)
 static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
 {
     uint32_t origin =
-        atomic_load_explicit(&mailbox->view.cells[cell].body.origin, memory_order_relaxed); /* A */
+        atomic_load_explicit(&gnli_cell_at(&mailbox->view, cell)->body.origin, memory_order_relaxed); /* A */
     unsigned queue = origin >> 31;
     uint64_t index = origin & 0x7fffffff;
 
@@ -177,7 +177,7 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
     struct gnli_slots *ring = &mailbox->rings[queue];
     if (!gnli_before(index, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
         return false;
-    uint64_t word = atomic_load_explicit(&ring->slots[index].word, memory_order_acquire); /* C */
+    uint64_t word = atomic_load_explicit(&gnli_slots_nth(ring, index)->word, memory_order_acquire); /* C */
     if (gnli_word_phase(word) != GNLI_TAKEN || gnli_word_cell(word) != cell)
         return false;
     return gnli_cell_finish(&mailbox->view, ring, index, word) == 0;
@@ -186,7 +186,7 @@ static bool finish_origin(struct gnli_mailbox *mailbox, unsigned cell)
 /* W1, W2: until the cell's word no longer names the dead one; others may finish its slot meanwhile (F4). */
 static void sweep_cell(struct gnli_mailbox *mailbox, unsigned number, unsigned cell)
 {
-    _Atomic uint64_t *at = &mailbox->view.cells[cell].word;
+    _Atomic uint64_t *at = &gnli_cell_at(&mailbox->view, cell)->word;
 
     for (unsigned tries = 0; tries < CELL_TRIES; tries++) {
         uint64_t word = atomic_load_explicit(at, memory_order_acquire); /* C */
@@ -249,7 +249,7 @@ static bool mend(struct gnli_mailbox *mailbox, unsigned number, struct gnli_budg
 
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
         sweep_cell(mailbox, number, cell);
-        uint64_t word = atomic_load_explicit(&view->cells[cell].word, memory_order_acquire); /* D */
+        uint64_t word = atomic_load_explicit(&gnli_cell_at(view, cell)->word, memory_order_acquire); /* D */
         returned |= gnli_cell_phase(word) ==
                     GNLI_CELL_RETURNED; /* by us, or by a sweeper who was killed before it said so */
     }

@@ -80,6 +80,8 @@ static void make(uint64_t count, uint64_t lap)
                                 .count = count,
                                 .shift = bits_for(count),
                                 .mask = ((uint64_t)1 << bits_for(count)) - 1,
+                                .stride = sizeof slots[0],
+                                .inline_max = GNLI_INLINE,
                                 .owner = &owner };
     for (uint64_t i = 0; i < count; i++)
         atomic_store(&slots[i].word, gnli_word(GNLI_FREE, 0, 0, lap));

@@ -181,6 +181,15 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
     return -EBADMSG;
 }
 
+void gnli_slots_prefetch_long(struct gnli_slots *ring, uint64_t next)
+{
+    const char *slot = (const char *)gnli_slots_at(ring, gnli_slots_after(ring, next));
+
+    if (ring->count > 2)
+        for (size_t i = 0; i < ring->stride; i += 64)
+            gnli_prefetch_write(slot + i);
+}
+
 int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim)
 {
     uint64_t word = claim->word;
@@ -516,7 +525,7 @@ uint64_t gnli_slots_queued(struct gnli_slots *ring)
     if (ring->unbounded || ring->count > COUNT_EXACTLY)
         return distance > 0 ? (uint64_t)distance : 0;
     for (uint64_t i = 0; i < ring->count && gnli_before(i, reserved); i++) {
-        uint64_t word = atomic_load_explicit(&ring->slots[i].word, memory_order_relaxed); /* F */
+        uint64_t word = atomic_load_explicit(&gnli_slots_nth(ring, i)->word, memory_order_relaxed); /* F */
         queued += gnli_word_phase(word) == GNLI_READY;
     }
     return queued;

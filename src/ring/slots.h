@@ -41,7 +41,7 @@
 #include "ring/word.h"
 #include "wait/futex.h"
 
-#define GNLI_INLINE_MAX 96 /* bytes of a message that a slot itself holds */
+#define GNLI_INLINE 96 /* bytes of a message that a slot of two lines holds */
 
 /* A message as a slot or a held cell has it. */
 struct gnli_body {
@@ -51,7 +51,7 @@ struct gnli_body {
     _Atomic uint32_t gid;
     _Atomic uint32_t deliveries; /* it had before it came into this mailbox */
     _Atomic uint32_t origin;     /* of a held cell: the slot it was taken from, the queue in the top bit */
-    _Atomic uint64_t data[GNLI_INLINE_MAX / 8]; /* larger ones: the chunk's name and word */
+    _Atomic uint64_t data[GNLI_INLINE / 8]; /* or more; larger ones: the chunk's name and serial */
 };
 
 struct gnli_slot {
@@ -59,6 +59,14 @@ struct gnli_slot {
     struct gnli_body body;
 };
 _Static_assert(sizeof(struct gnli_slot) == 128, "two cache lines");
+#define GNLI_BODY_AT 32 /* of the bytes, in a slot and in a held cell */
+_Static_assert(offsetof(struct gnli_slot, body.data) == GNLI_BODY_AT, "layout");
+
+/* All words of a body: there are as many as its mailbox's slots have. */
+static inline _Atomic uint64_t *gnli_body_words(struct gnli_body *body)
+{
+    return (_Atomic uint64_t *)(void *)((char *)body + offsetof(struct gnli_body, data));
+}
 
 /* Sleepers of one direction. */
 struct gnli_sleepers {
@@ -96,9 +104,11 @@ struct gnli_slots_owner {
 struct gnli_slots {
     struct gnli_queue *queue;
     struct gnli_slot *slots;
-    uint64_t count; /* N */
-    unsigned shift; /* a position is lap << shift | index */
-    uint64_t mask;  /* of the index */
+    uint64_t count;    /* N */
+    unsigned shift;    /* a position is lap << shift | index */
+    uint64_t mask;     /* of the index */
+    size_t stride;     /* bytes of a slot */
+    size_t inline_max; /* bytes of a message that it holds */
     bool unbounded;
     unsigned number; /* of the queue: 0, or 1 on a two-way mailbox's other side */
     const struct gnli_slots_owner *owner;
@@ -162,12 +172,17 @@ static inline uint64_t gnli_slots_after(const struct gnli_slots *ring, uint64_t 
                                : gnli_slots_position(ring, gnli_slots_lap(ring, position) + 1, 0);
 }
 
+static inline struct gnli_slot *gnli_slots_nth(const struct gnli_slots *ring, uint64_t index)
+{
+    return (struct gnli_slot *)(void *)((char *)ring->slots + index * ring->stride);
+}
+
 /* The slot of a position; in bounds whatever the position is. */
 static inline struct gnli_slot *gnli_slots_at(const struct gnli_slots *ring, uint64_t position)
 {
     uint64_t index = gnli_slots_index(ring, position);
 
-    return &ring->slots[index < ring->count ? index : 0];
+    return gnli_slots_nth(ring, index < ring->count ? index : 0);
 }
 
 /* Positions from a to b. */
@@ -216,6 +231,9 @@ static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *
     return gnli_slots_claim_slowly(ring, cursor, me, claim);
 }
 
+/* All lines of the slot after next, in a mailbox of long slots. */
+void gnli_slots_prefetch_long(struct gnli_slots *ring, uint64_t next);
+
 /* S5: the claim becomes a message, at claim->position, if it was pushed. -EBADMSG: it is ours no more. */
 static inline int gnli_slots_publish(struct gnli_slots *ring, struct gnli_cursor *cursor,
                                      struct gnli_claim *claim)
@@ -233,10 +251,12 @@ static inline int gnli_slots_publish(struct gnli_slots *ring, struct gnli_cursor
     uint64_t next = gnli_slots_after(ring, claim->position);
     atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
     gnli_raise_hint(&ring->queue->tail, next);
-    /* Soon ours to write: have the lines here by then. */
-    if (ring->count > 2 * GNLI_PREFETCH_AHEAD) {
+    if (ring->stride > sizeof(struct gnli_slot)) {
+        gnli_slots_prefetch_long(ring, next);
+    } else if (ring->count > 2 * GNLI_PREFETCH_AHEAD) { /* soon ours to write: have the lines here by then */
         uint64_t index = gnli_slots_index(ring, claim->position) + GNLI_PREFETCH_AHEAD;
-        const char *slot = (const char *)&ring->slots[index < ring->count ? index : index - ring->count];
+        const char *slot =
+            (const char *)gnli_slots_nth(ring, index < ring->count ? index : index - ring->count);
         gnli_prefetch_write(slot);
         gnli_prefetch_write(slot + 64);
     }
@@ -303,7 +323,7 @@ static inline void gnli_slots_advance(struct gnli_slots *ring, struct gnli_curso
 static inline void gnli_slots_prefetch(const struct gnli_slots *ring, uint64_t position)
 {
     uint64_t index = gnli_slots_index(ring, position) + GNLI_BACKLOG_AHEAD;
-    const char *slot = (const char *)&ring->slots[index < ring->count ? index : index % ring->count];
+    const char *slot = (const char *)gnli_slots_nth(ring, index < ring->count ? index : index % ring->count);
 
     gnli_prefetch_write(slot); /* its word is ours to change */
     __builtin_prefetch(slot + 64);

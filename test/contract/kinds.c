@@ -23,6 +23,8 @@ const struct kind kinds[] = {
     MAILBOX("rendezvous mailbox", GNL_RENDEZVOUS, MIB, .capacity = GNL_RENDEZVOUS),
     MAILBOX("mailbox of short messages", 64, 100, .capacity = 64, .message_max = 100),
     MAILBOX("mailbox of inline messages", 7, 96, .capacity = 7, .message_max = 96),
+    MAILBOX("mailbox of messages in long slots", 5, 2000, .capacity = 5, .message_max = 2000),
+    MAILBOX("rendezvous in long slots", GNL_RENDEZVOUS, 500, .capacity = GNL_RENDEZVOUS, .message_max = 500),
     MAILBOX("mailbox of long messages", 2, 4 * MIB, .capacity = 2, .message_max = 4 * MIB),
     { .name = "two-way mailbox, A to B",
       .address = "mailbox:contract",

@@ -79,7 +79,7 @@ void audit_numbers(void)
                   gnli_word_owner(word));
     }
     for (unsigned cell = 1; cell < gnli_view_cells(&view); cell++) {
-        uint64_t word = atomic_load(&view.cells[cell].word);
+        uint64_t word = atomic_load(&gnli_cell_at(&view, cell)->word);
         enum gnli_cell_phase phase = gnli_cell_phase(word);
         if ((phase == GNLI_CELL_PENDING || phase == GNLI_CELL_HELD) && number_is_free(gnli_cell_owner(word)))
             found(LEAK, "cell %u names participant %u, whose number is free again", cell,
@@ -115,7 +115,7 @@ static void audit_slots(void)
 static void audit_cells(void)
 {
     for (unsigned cell = 1; cell < gnli_view_cells(&view); cell++) {
-        uint64_t word = atomic_load(&view.cells[cell].word);
+        uint64_t word = atomic_load(&gnli_cell_at(&view, cell)->word);
         if (gnli_cell_phase(word) != GNLI_CELL_EMPTY)
             found(LEAK, "cell %u is not empty: phase %u, owner %u", cell, gnli_cell_phase(word),
                   gnli_cell_owner(word));
