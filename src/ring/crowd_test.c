@@ -213,6 +213,7 @@ static void make(uint64_t count, bool unbounded)
     ring = (struct gnli_slots){ .queue = &queue,
                                 .slots = slots,
                                 .count = count,
+                                .stride = sizeof(struct gnli_slot),
                                 .shift = shift,
                                 .mask = count - 1,
                                 .unbounded = unbounded,
