@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that send, receive and mend at once on small rings. Under TSan it shows wrong orderings: beside the ring lie
- * plain variables, whose every access the ring has to order (ring/slots.h: A, B, D). Without TSan it shows what is
- * lost, doubled or out of order.
+ * Threads that send, receive and mend at once on small rings. Under TSan it shows wrong orderings: beside
+ * the ring lie plain variables, whose every access the ring has to order (ring/slots.h: A, B, D). Without
+ * TSan it shows what is lost, doubled or out of order.
  */
 #include "support.h"
 
@@ -213,6 +213,7 @@ static void make(uint64_t count, bool unbounded)
     ring = (struct gnli_slots){ .queue = &queue,
                                 .slots = slots,
                                 .count = count,
+                                .stride = sizeof(struct gnli_slot),
                                 .shift = shift,
                                 .mask = count - 1,
                                 .unbounded = unbounded,

@@ -629,7 +629,7 @@ START_TEST(receiver_that_slept_through_the_floor_finds_the_next_message)
 }
 END_TEST
 
-/* A sender slept through the floor and was killed before it looked at it; its number is somebody else's now. */
+/* A sender slept through the floor and was killed before it looked; its number is somebody else's now. */
 START_TEST(claim_below_the_floor_is_nobody_s)
 {
     make_unbounded();

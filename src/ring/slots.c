@@ -92,8 +92,8 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
         break;
     }
     /*
-     * Unbounded: t has memory, so the floor has passed the lap before (U1). The claim is one that its owner is
-     * about to take back (U3), or was, when it died: nobody may have it, and least of all who got its number.
+     * Unbounded: t has memory, so the floor has passed the lap before (U1). The claim is one that its owner
+     * is about to take back (U3), or was, when it died: nobody may have it, least of all who got its number.
      */
     if (ring->unbounded || owner_dead(ring, word)) {
         free_claim(ring, t, word); /* M1 */
@@ -329,8 +329,8 @@ static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64
 }
 
 /*
- * Where to look instead of a place where nothing is yet. Of an unbounded ring it may be one that was received and
- * given back since we knew of it: zeros then, or a claim that does not stand (U3).
+ * Where to look instead of a place where nothing is yet. Of an unbounded ring it may be one that was
+ * received and given back since we knew of it: zeros then, or a claim that does not stand (U3).
  */
 static uint64_t past_floor(struct gnli_slots *ring, uint64_t position)
 {
