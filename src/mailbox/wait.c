@@ -28,9 +28,9 @@ void gnli_wake_slowly(struct gnli_sleepers *sleepers)
 }
 
 /*
- * Senders who sleep because a long queue is full go on once an eighth of it is free: woken for every slot they
- * would go to sleep again for every message. But of a queue that is received from slowly an eighth may take
- * for ever: so once in a while one slot is enough.
+ * Senders who sleep because a long queue is full go on once an eighth of it is free: woken for every slot
+ * they would go to sleep again for every message. But of a queue that is received from slowly an eighth may
+ * take for ever: so once in a while one slot is enough.
  */
 void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position)
 {
