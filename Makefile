@@ -4,7 +4,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 RESULTS ?= docs/bench
 
-.PHONY: all deps demo test check bench torture fuzz verify install format clean
+.PHONY: all deps demo test check bench torture fuzz verify arm64 install format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -44,6 +44,10 @@ fuzz: deps
 verify: deps
 	@sh verify/run
 
+# Cross-built, under qemu: a quarter of an hour.
+arm64: deps
+	@sh scripts/arm64
+
 # Headers, libraries, ginnel.pc, the tool and the manual below PREFIX; as root also the machine-wide directory.
 install: all
 	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
@@ -54,4 +58,4 @@ format: deps
 	@sh scripts/sources '*.c' '*.cc' '*.h' | xargs clang-format -i
 
 clean:
-	@rm -rf $(BUILD) build-ci build-fuzz
+	@rm -rf $(BUILD) build-ci build-fuzz build-arm64

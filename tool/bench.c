@@ -3,8 +3,10 @@
  * ginnel bench: measures here, beside the machine's own limits or the peers. The measuring is in bench/.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "bench/bench.h"
@@ -61,9 +63,15 @@ int run_bench(int argc, char **argv)
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
     /* Before the measuring: it would be a pity about the figures. */
-    if (request.save && mkdir(request.save, 0777) < 0 && errno != EEXIST) {
-        complain("%s: %s", request.save, strerror(errno));
-        return EXIT_FAILED;
+    if (request.save) {
+        int directory = -1;
+        if (mkdir(request.save, 0777) == 0 || errno == EEXIST)
+            directory = open(request.save, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (directory < 0 || faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+            complain("%s: %s", request.save, strerror(errno));
+            return EXIT_FAILED;
+        }
+        close(directory);
     }
     int (*measure)(const struct bench_request *) = peers ? bench_peers : scale ? bench_scale : bench_mailbox;
     return finish_output((enum exit_status)measure(&request));

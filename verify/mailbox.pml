@@ -12,6 +12,7 @@
 #include "receive.pml"
 #include "mend.pml"
 #include "sleep.pml"
+#include "join.pml"
 
 /* What every process has of its own. */
 #ifdef TAKE
@@ -34,7 +35,14 @@
 #else
 #define LOCALS_FLAW_7
 #endif
-#define LOCALS        byte i, m, m_slot, m_back; short w; bool ok; LOCALS_TAKE LOCALS_LARGE LOCALS_SLEEP LOCALS_FLAW_7
+#ifdef UNBOUNDED
+#define LOCALS_UNBOUNDED byte r, u, u_back; bool u_due;
+#else
+#define LOCALS_UNBOUNDED
+#endif
+#define LOCALS                                                                                    \
+    byte i, m, m_slot, m_back; short w; bool ok;                                                    \
+    LOCALS_TAKE LOCALS_LARGE LOCALS_SLEEP LOCALS_FLAW_7 LOCALS_UNBOUNDED
 #define LOCALS_SEND   byte t, next_out; short w2;
 #define LOCALS_RECEIVE                                                                            \
     byte h, p, j, next_in, resume, skips, x; byte skipped[SKIPS + 1]; byte order[SENDERS + 1];       \
@@ -61,6 +69,11 @@
     :: m_back == 4 -> m_back = 0; goto R2                                                           \
     :: m_back == 7 -> m_back = 0; goto W3_back
 
+#define U4_OVER_IN_R                                                                              \
+    :: u_back == 1 -> u_back = 0; goto returned_memory                                               \
+    :: u_back == 2 -> u_back = 0; goto W4                                                           \
+    :: u_back == 3 -> u_back = 0; goto tidied
+
 #define EXISTS_READY (PHASE(slot[0]) == READY || PHASE(slot[SLOTS - 1]) == READY || PHASE(slot[SLOTS / 2]) == READY)
 #define EXISTS_TAKEN (PHASE(slot[0]) == TAKEN || PHASE(slot[SLOTS - 1]) == TAKEN || PHASE(slot[SLOTS / 2]) == TAKEN)
 #ifdef TAKE
@@ -69,7 +82,7 @@
 #define EXISTS_RETURNED false
 #endif
 
-/* ---- a sender; a newcomer sends with the number of somebody dead ---- */
+/* ---- a sender; a newcomer sends under a number that somebody had before ---- */
 
 proctype Sender(byte me; bool newcomer)
 {
@@ -79,25 +92,9 @@ proctype Sender(byte me; bool newcomer)
     LOCALS_SEND
 
 #if NEWCOMERS > 0
-    if
-    :: !newcomer
-    :: atomic { newcomer && left > NEWCOMERS && member[1] == false && ADMITTING(1) -> me = 1 }
-    :: atomic { newcomer && left > NEWCOMERS && member[SENDERS + 1] == false && ADMITTING(SENDERS + 1) ->
-         me = SENDERS + 1 }
-    :: atomic { newcomer && left == NEWCOMERS -> goto leave }
-    fi;
-    atomic {
-        if
-        :: newcomer && (member[me] || !ADMITTING(me)) -> goto leave /* somebody else was quicker */
-        :: newcomer && !member[me] && ADMITTING(me) ->
-            names_nothing(me);
-            i = 1;
-            do :: i > SURVIVOR -> break :: else -> if :: admits[i] == me -> admits[i] = NOBODY :: else fi; i++ od;
-            i = 0;
-            member[me] = true; dead[me] = false
-        :: else
-        fi
-    }
+    if :: !newcomer -> goto send_next :: else fi;
+    joining();
+joined:
 #endif
 send_next:
     atomic {
@@ -107,8 +104,8 @@ send_next:
         t = 0; m = 0;
         if
         :: !newcomer && number < MESSAGES -> number++; m = MESSAGE(me, number)
-        :: newcomer && number < 1 -> number++; m = SENDERS * MESSAGES + 1
-        :: else -> goto leave
+        :: newcomer && number < 1 -> number++; m = SENDERS * MESSAGES + _pid - SENDERS - RECEIVERS
+        :: else -> goto finish
         fi
     }
 #ifdef LARGE
@@ -142,8 +139,18 @@ send_withdrawn:
 #endif
 
 send_full:
-#ifdef SLEEP
-    sleeping(OF_SENDERS, left == senders_left);
+#ifdef UNBOUNDED /* -ENOSPC */
+    if
+    KILLED STOPPED
+    :: atomic { (w == 0 -> t < reserved || reserved / BLOCK - release < BLOCKS : slot[AT(t)] != w) -> w = 0; goto send_begin }
+    :: atomic { receivers_left == 0 -> w = 0 } /* nobody will ever receive: give up */
+    fi;
+#ifdef LARGE
+    dropping();
+#endif
+    goto leave;
+#elif defined SLEEP
+    sleeping(OF_SENDERS, receivers_left == 0);
 again:
     goto send_begin;
 #else
@@ -151,7 +158,7 @@ again:
     KILLED STOPPED
     :: atomic { slot[AT(t)] != w || (PHASE(w) == CLAIMED && (dead[OWNER(w)] || PHASE(slot[AT(t + 1)]) == FREE)) ->
          w = 0; goto send_begin }
-    :: atomic { left == senders_left -> w = 0 } /* nobody will ever receive: give up */
+    :: atomic { receivers_left == 0 -> w = 0 } /* nobody will ever receive: give up */
     fi;
 #ifdef LARGE
     dropping();
@@ -182,6 +189,10 @@ k_over:
     }
 #endif
 
+finish:
+#ifdef LEAVES
+    closing();
+#endif
 leave: /* at the end of its work, or of its life */
     atomic { if :: _pid <= SENDERS -> senders_left-- :: else fi; left-- }
 }
@@ -196,6 +207,10 @@ proctype Receiver(byte me)
     LOCALS_RECEIVE
 
 receive_next:
+#ifdef TRIMS
+    if :: atomic { trims < TRIMS -> trims++ }; trimming() :: true fi;
+trimmed:
+#endif
     atomic {
         senders_left == 0 || PHASE(slot[0]) != FREE || PHASE(slot[SLOTS - 1]) != FREE || EXISTS_RETURNED;
 #ifdef SLEEP
@@ -203,6 +218,8 @@ receive_next:
 #endif
         last = senders_left == 0
     }
+receive_first:
+    skip;
 #if DEATHS > 0
 look_around:
     if
@@ -221,12 +238,20 @@ used:
 #else
     m = 0;
 #endif
+#ifdef UNBOUNDED /* a look at least, which moves the head: a sender may wait for memory */
+    atomic { last = senders_left == 0; goto receive_first }
+#else
     goto receive_next;
+#endif
 
 nothing:
     atomic { h = 0; w = 0; p = 0 }
 #ifdef TAKE
     releasing();
+#endif
+#ifdef UNBOUNDED
+    if :: head >= (release + 1) * BLOCK && releaser == NOBODY -> u_back = 3; goto U4 :: else fi;
+tidied:
 #endif
 #ifdef SLEEP
     sleeping(OF_RECEIVERS, senders_left == 0 && !EXISTS_READY && !EXISTS_TAKEN && !EXISTS_RETURNED);
@@ -240,7 +265,7 @@ again:
     if
     :: last ->
         assert(RECEIVERS > 1 || NEWCOMERS > 0 || !EXISTS_READY); /* no message is out of a receiver's sight */
-        goto leave
+        goto finish
     :: else
     fi;
     if
@@ -257,12 +282,17 @@ m1_over:
 f_over:
     atomic { if F_OVER_IN_R fi }
 #endif
+#ifdef UNBOUNDED
+    returning_memory();
+u4_over:
+    atomic { if U4_OVER_IN_R fi }
+#endif
 #if DEATHS > 0
     sweeping();
 swept:
     goto receive_next;
 #else
-W1: W3_back: assert(false); /* no deaths, no sweeps */
+W1: W3_back: W4: assert(false); /* no deaths, no sweeps */
 #endif
 #ifdef SLEEP
     waking();
@@ -282,8 +312,12 @@ k_over:
     }
 #endif
 
+finish:
+#ifdef LEAVES
+    closing();
+#endif
 leave: /* at the end of its work, or of its life */
-    atomic { if :: _pid <= SENDERS -> senders_left-- :: else fi; left-- }
+    atomic { receivers_left--; left-- }
 }
 
 /* ---- the survivor ---- */
@@ -313,8 +347,13 @@ inline judging()
     i = 0;
     do
     :: i == SLOTS -> break
-    :: else -> assert(PHASE(slot[i]) == FREE || (PHASE(slot[i]) == CLAIMED && stopped[OWNER(slot[i])])); i++
+    :: else ->
+        assert(PHASE(slot[i]) == FREE || (PHASE(slot[i]) == CLAIMED && stopped[OWNER(slot[i])]) || BELOW_FLOOR(i));
+        i++
     od;
+#ifdef UNBOUNDED
+    assert(stops > 0 || (releaser == NOBODY && head < (release + 1) * BLOCK)); /* all that can go back has */
+#endif
 #ifdef TAKE
     i = 1;
     do
@@ -333,7 +372,7 @@ inline judging()
     i = 1;
     do
     :: i > SENDERS + RECEIVERS -> break
-    :: else -> assert(!dead[i] || !member[i] || stopped[admits[i]]); i++
+    :: else -> assert(!dead[i] || !member[i] || !ADMITTING(i)); i++
     od;
     i = 0
 }
@@ -371,6 +410,10 @@ nothing:
 #ifdef TAKE
     releasing();
 #endif
+#ifdef UNBOUNDED
+    if :: head >= (release + 1) * BLOCK && releaser == NOBODY -> u_back = 3; goto U4 :: else fi;
+tidied:
+#endif
     if
     :: stage == 1 -> goto judge
     :: else -> stage = 1
@@ -396,7 +439,11 @@ send_withdrawn:
 #endif
     goto judge;
 send_full:
+#ifdef UNBOUNDED
+    assert(stops > 0); /* who is stopped keeps memory from going back: a whole lap later there is none */
+#else
     assert(stops >= SLOTS); /* a place for each of the stopped, and no more */
+#endif
 #ifdef LARGE
     dropping();
 #endif
@@ -409,6 +456,11 @@ m1_over:
     finishing();
 f_over:
     atomic { if F_OVER_IN_R :: f_back == 1 -> f_back = 0; goto S1 fi }
+#endif
+#ifdef UNBOUNDED
+    returning_memory();
+u4_over:
+    atomic { if U4_OVER_IN_R fi }
 #endif
     sweeping();
 swept:
@@ -443,6 +495,23 @@ init {
     byte n = 1;
 
     atomic {
+#ifdef UNBOUNDED
+        memory[0] = true;
+#if HEAD_START > 0
+        n = 0;
+        do
+        :: n == HEAD_START * BLOCK -> break
+        :: else -> slot[n] = WORD(FREE, 0, 0, 1); n++
+        od;
+        head = n; tail = n;
+        n = 1;
+        do
+        :: n > HEAD_START || n == BLOCKS -> break
+        :: else -> memory[n] = true; n++
+        od;
+        reserved = n * BLOCK; n = 1;
+#endif
+#endif
         do
         :: n > SENDERS + RECEIVERS -> break
         :: else ->
@@ -450,9 +519,11 @@ init {
             if :: n <= SENDERS -> run Sender(n, false) :: else -> run Receiver(n) fi;
             n++
         od;
-#if NEWCOMERS > 0
-        run Sender(0, true);
-#endif
+        n = 1;
+        do
+        :: n > NEWCOMERS -> break
+        :: else -> run Sender(0, true); n++
+        od;
         run Survivor()
     }
 }

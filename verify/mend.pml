@@ -15,13 +15,23 @@
     :: else -> x++                                                                                  \
     od
 
-/* Nothing names x, but the words of its messages that are ready. */
+/* Of a claim in slot i: U3 is about to take it back, or would have. */
+#ifdef UNBOUNDED
+#define BELOW_FLOOR(i) (PHASE(slot[i]) == CLAIMED && LAP(slot[i]) * SLOTS + (i) < floor)
+#else
+#define BELOW_FLOOR(i) false
+#endif
+
+/* Nothing names x, but the words of its messages that are ready, and claims that count for nothing. */
 inline names_nothing(number)
 {
+#ifdef UNBOUNDED
+    assert(releaser != number);
+#endif
     i = 0;
     do
     :: i < SLOTS ->
-        assert(OWNER(slot[i]) != number || PHASE(slot[i]) == READY || PHASE(slot[i]) == FREE);
+        assert(OWNER(slot[i]) != number || PHASE(slot[i]) == READY || PHASE(slot[i]) == FREE || BELOW_FLOOR(i));
         i++
     :: else -> break
     od;
@@ -42,6 +52,82 @@ inline names_nothing(number)
     i = 0
 }
 
+#ifdef UNBOUNDED
+/* U4: memory of what was received goes back; goes on at u4_over. */
+inline returning_memory()
+{
+    skip;
+U4: STEP
+        u = release; r = releaser;
+        if :: r == NOBODY && head < (u + 1) * BLOCK -> goto u4_end :: else fi
+    END;
+    STEP /* asked after the word was read */
+#ifdef FLAW_23 /* nobody goes on where a dead one was */
+        if :: r != NOBODY -> goto u4_end :: else fi
+#else
+        if :: r != NOBODY && (r == me || !dead[r]) -> goto u4_end :: else fi
+#endif
+    END;
+    STEP
+        if :: release == u && releaser == r -> releaser = me; r = 0 :: else -> goto u4_end fi
+    END;
+#ifndef FLAW_21
+    STEP
+        if
+        :: floor == u * BLOCK -> floor = (u + 1) * BLOCK
+        :: floor == (u + 1) * BLOCK /* by one who died at it */
+        :: else -> goto u4_pass
+        fi
+    END;
+#endif
+    i = 0;
+u4_look:
+    STEP
+        if
+        :: i == BLOCK -> i = 0
+        :: i < BLOCK && PHASE(slot[AT(u * BLOCK + i)]) == FREE -> i++; goto u4_look
+        :: else -> i = 0; goto u4_pass
+        fi
+    END;
+    STEP /* the hole: what was there is zeros */
+        do
+        :: i == BLOCK -> i = 0; break
+        :: else ->
+            w = slot[AT(u * BLOCK + i)];
+            assert(PHASE(w) == FREE || (PHASE(w) == CLAIMED && LAP(w) * SLOTS + AT(u * BLOCK + i) < floor));
+            w = 0;
+            slot[AT(u * BLOCK + i)] = 0; body[AT(u * BLOCK + i)] = 0;
+#ifdef LARGE
+            body_chunk[AT(u * BLOCK + i)] = 0; body_serial[AT(u * BLOCK + i)] = 0;
+#endif
+            i++
+        od;
+        HAS_MEMORY(AT(u * BLOCK)) = false
+    END;
+#ifdef FLAW_21 /* the floor moves last */
+    STEP
+        if :: floor == u * BLOCK -> floor = (u + 1) * BLOCK :: else fi
+    END;
+#endif
+u4_pass:
+    STEP
+        if :: release == u && releaser == me -> release = u + 1; releaser = NOBODY :: else fi;
+        goto U4
+    END;
+u4_end:
+    atomic { u = 0; r = 0; goto u4_over }
+}
+#endif
+
+/* Which places W3 looks at: all, or from where something may be to where nobody has claimed yet. */
+#ifdef UNBOUNDED
+#define W3_BEGIN (head > floor -> head : floor)
+#define W3_ENDS  (i >= reserved || (i >= tail && PHASE(slot[AT(i)]) == FREE && LAP(slot[AT(i)]) <= LAP_OF(i)))
+#else
+#define W3_BEGIN 0
+#define W3_ENDS  (i == SLOTS)
+#endif
+
 inline sweeping()
 {
     skip;
@@ -49,7 +135,7 @@ sweep_begin:
 #ifdef FLAW_16 /* all of it under the admission lock: who is stopped there keeps the held messages of x */
     STEP
         if
-        :: member[x] && dead[x] && ADMITTING(x) -> admits[x] = me; locked = true
+        :: member[x] && dead[x] && ADMITTED(x) -> ADMIT(x); locked = true
         :: else -> goto sweep_end
         fi
     END;
@@ -105,16 +191,20 @@ W2: STEP
         goto W1
     END;
 #endif
-W3: i = 0;
+W3: i = W3_BEGIN;
 W3_look: /* each slot until it does not name x any more */
     STEP
         if
-        :: i == SLOTS -> i = 0; goto W4
+#ifdef UNBOUNDED
+        :: W3_ENDS -> i = 0; u_back = 2; goto U4 /* and what x was at there */
+#else
+        :: W3_ENDS -> i = 0; goto W4
+#endif
         :: else ->
-            w = slot[i];
+            w = slot[AT(i)];
             if
 #ifdef TAKE
-            :: OWNER(w) == x && PHASE(w) == TAKEN -> f_slot = i; f_word = w; w = 0; j = i; f_back = 7; goto F1
+            :: OWNER(w) == x && PHASE(w) == TAKEN -> f_slot = AT(i); f_word = w; w = 0; j = i; f_back = 7; goto F1
 #endif
             :: OWNER(w) == x && PHASE(w) == CLAIMED -> skip
             :: else -> w = 0; i++; goto W3_look
@@ -123,7 +213,7 @@ W3_look: /* each slot until it does not name x any more */
     END;
     STEP
         if
-        :: dead[x] -> m_slot = i; j = i; i = 0; m_back = 7; goto M1
+        :: dead[x] -> m_slot = AT(i); j = i; i = 0; m_back = 7; goto M1
         :: else -> i = 0; w = 0; goto sweep_end
         fi
     END;
@@ -136,8 +226,23 @@ W3_back:
         goto W3_look
     }
 W4:
-#ifdef LARGE
+#ifdef TRIMS
+    STEP
+        if :: backed == TRIMMING(x) && dead[x] -> skip :: else -> goto W4_chunks fi
+    END;
+    STEP
+        CAS(backed, TRIMMING(x), TRIMMING(me));
+        if :: !ok -> goto W4_chunks :: else fi
+    END;
+    punching();
+W4_chunks:
+    STEP /* of a block without memory there is nothing to say */
+        if :: backed != BACKED -> k = CHUNKS + 1 :: else -> k = 1 fi
+    END;
+#elif defined LARGE
     k = 1;
+#endif
+#ifdef LARGE
 W4_look:
     STEP
         if
@@ -185,13 +290,14 @@ sweep_woke:
     STEP /* once more, under the lock: now nobody can have got the number meanwhile */
         if
         :: locked -> goto W5
-        :: !locked && member[x] && dead[x] && ADMITTING(x) -> admits[x] = me; locked = true; goto sweep_pass
+        :: !locked && member[x] && dead[x] && ADMITTED(x) -> ADMIT(x); locked = true; goto sweep_pass
         :: else -> goto sweep_end
         fi
     END;
 #endif
 W5: STEP
         names_nothing(x);
+        assert(dead[x]);
         member[x] = false
     END;
 #if defined TAKE && defined FLAW_14 /* raised when the number is free already */
@@ -201,11 +307,11 @@ W5: STEP
     END;
 #endif
     STEP
-        admits[x] = NOBODY; locked = false
+        ADMIT_END(x); locked = false
     END;
 sweep_end:
     atomic {
-        if :: locked -> admits[x] = NOBODY; locked = false :: else fi;
+        if :: locked -> ADMIT_END(x); locked = false :: else fi;
         x = 0;
 #ifdef TAKE
         some = false;

@@ -7,7 +7,10 @@
 /* The cursor after a look past living claims. */
 #define SLOW_END                                                                                  \
     next_in = (skips > 0 -> skipped[0] : resume); j = 0; crowded = false;                                            \
-    if :: skips == 0 -> slow = false; resume = 0 :: else fi
+    if                                                                                              \
+    :: skips == 0 -> slow = false; resume = 0; if :: head < next_in -> head = next_in :: else fi        \
+    :: else                                                                                         \
+    fi
 
 /* There may be something to adopt. */
 #ifdef FLAW_13
@@ -15,6 +18,10 @@
 #else
 #define RAISE returned = (returned + 2) | 1
 #endif
+
+/* Of what was read as w: nobody has sent there yet, so it seems, or is about to. */
+#define NOTHING_AT(position)                                                                      \
+    (LAP(w) < LAP_OF(position) || (LAP(w) == LAP_OF(position) && (PHASE(w) == FREE || PHASE(w) == CLAIMED)))
 
 /* What receiver `me` gets for the first time: not doubled, not withdrawn, in the order sent. */
 #define RECEIVED(message)                                                                         \
@@ -93,6 +100,10 @@ R1: STEP
         :: h == HINT && next_in < head -> h = next_in /* an old hint */
         :: h != HINT
         fi;
+#ifdef UNBOUNDED
+        if :: h < floor -> h = floor :: true fi; /* or that of old */
+        if :: h >= reserved -> goto nothing :: else fi;
+#endif
         w = slot[AT(h)];
         BOUNDED;
         if
@@ -102,7 +113,7 @@ R1: STEP
 #endif
         :: LAP(w) == LAP_OF(h) && PHASE(w) == CLAIMED -> goto slowly
         :: LAP(w) < LAP_OF(h) || (LAP(w) == LAP_OF(h) && PHASE(w) == FREE) ->
-            if :: slow -> goto slowly :: else -> goto nothing fi
+            if :: slow -> goto slowly :: else -> goto none_there fi
         :: LAP(w) > LAP_OF(h) ->
             if
             :: slow -> goto slowly
@@ -115,6 +126,14 @@ R1: STEP
         fi
     END;
 
+none_there:
+#if defined UNBOUNDED && !defined FLAW_18 /* received, given back and zeros since the hint was read? */
+    STEP
+        if :: h < floor -> h = floor; w = 0; goto R1 :: else fi
+    END;
+#endif
+    goto nothing;
+
 slowly: /* past living claims, which are remembered from one call to the next */
     atomic {
         w = 0;
@@ -126,16 +145,26 @@ slowly: /* past living claims, which are remembered from one call to the next */
     h = 0;
 skip_look: /* R1 at `resume` */
     STEP
+#ifdef UNBOUNDED
+        if :: resume >= reserved -> p = 0; j = 0; goto R2 :: else fi;
+#endif
         w = slot[AT(resume)];
         BOUNDED;
         if
+#if defined UNBOUNDED && !defined FLAW_18
+        :: NOTHING_AT(resume) && resume < floor -> resume = floor; goto skip_look
+        :: NOTHING_AT(resume) && resume >= floor && PHASE(w) != CLAIMED -> p = 0; j = 0; goto R2
+        :: LAP(w) < LAP_OF(resume) && resume >= floor && PHASE(w) == CLAIMED -> p = 0; j = 0; goto R2
+        :: LAP(w) == LAP_OF(resume) && resume >= floor && PHASE(w) == CLAIMED -> skip
+#else
+        :: LAP(w) == LAP_OF(resume) && PHASE(w) == CLAIMED -> skip
+        :: LAP(w) < LAP_OF(resume) || (LAP(w) == LAP_OF(resume) && PHASE(w) == FREE) -> p = 0; j = 0; goto R2
+#endif
         :: LAP(w) > LAP_OF(resume) -> resume++; goto skip_look
 #ifdef TAKE
         :: LAP(w) == LAP_OF(resume) && PHASE(w) == TAKEN -> f_slot = AT(resume); f_word = w; f_back = 3; goto F1
 #endif
         :: LAP(w) == LAP_OF(resume) && PHASE(w) == READY -> p = w; j = 0; goto R2
-        :: LAP(w) < LAP_OF(resume) || (LAP(w) == LAP_OF(resume) && PHASE(w) == FREE) -> p = 0; j = 0; goto R2
-        :: LAP(w) == LAP_OF(resume) && PHASE(w) == CLAIMED -> skip
         fi
     END;
     STEP
@@ -200,7 +229,7 @@ R5: STEP
         w = 0;
         if
         :: !ok -> m = 0; p = 0; goto receive_begin
-        :: else -> RECEIVED(m); done[m] = true
+        :: else -> assert(HAS_MEMORY(AT(p))); RECEIVED(m); done[m] = true
         fi
     END;
 #else
@@ -242,6 +271,9 @@ T4_back: /* T4: finished, by us or by others */
     END;
 #endif
     STEP
+#ifdef UNBOUNDED
+        u_due = (p % BLOCK == BLOCK - 1);
+#endif
         if
         :: !slow ->
             if :: next_in < p + 1 -> next_in = p + 1 :: else fi;
@@ -250,6 +282,10 @@ T4_back: /* T4: finished, by us or by others */
         fi;
         p = 0
     END;
+#ifdef UNBOUNDED
+    if :: u_due -> u_due = false; u_back = 1; goto U4 :: else fi;
+returned_memory:
+#endif
 R6:
 #if defined SLEEP && !defined TAKE /* else F6 does */
     atomic { k_back = 3; k_whom = OF_SENDERS; goto K1 }

@@ -42,8 +42,14 @@
 #if defined TAKE && !defined CELLS
 #define CELLS 2
 #endif
-#ifndef NEWCOMERS       /* processes that get the number of a dead one */
+#ifndef NEWCOMERS       /* processes that come later, each under a number that is free by then */
 #define NEWCOMERS 0
+#endif
+#if defined UNBOUNDED && !defined BLOCK /* slots that get and lose their memory together */
+#define BLOCK 1
+#endif
+#ifndef HEAD_START      /* blocks that were received, and not given back, before all begins */
+#define HEAD_START 0
 #endif
 
 #define SURVIVOR (SENDERS + RECEIVERS + 1) /* comes when all are gone: mends, drains and judges */
@@ -82,6 +88,18 @@ short slot[SLOTS];
 byte body[SLOTS];        /* the message; 0: not written yet */
 byte head, tail;         /* hints */
 
+#ifdef UNBOUNDED         /* of SLOTS slots only those of the blocks from floor to reserved have memory */
+#define BLOCKS           (SLOTS / BLOCK)
+#define BLOCK_OF(index)  ((index) / BLOCK)
+byte floor, reserved = BLOCK;
+byte release;            /* the block that is next to be given back; */
+byte releaser;           /* and who does it. Both are one word: they change in one step */
+bool memory[BLOCKS];     /* U1 gives it, U4 takes it away. A page that is touched without is empty, and counts as none */
+#define HAS_MEMORY(index) memory[BLOCK_OF(index)]
+#else
+#define HAS_MEMORY(index) true
+#endif
+
 #ifdef TAKE
 short cell[CELLS + 1];   /* from 1 on: 0 is none */
 byte cell_body[CELLS + 1];
@@ -94,6 +112,12 @@ short chunk[CHUNKS + 1];
 byte chunk_bytes[CHUNKS + 1];
 byte body_chunk[SLOTS];
 byte body_serial[SLOTS];
+#ifdef TRIMS             /* how often a receiver takes the chunks' memory away: all of them are of one block */
+#define BACKED_NOT 0
+#define BACKED     1
+#define TRIMMING(number) (8 | (number))
+byte backed = BACKED, serials, trims;
+#endif
 byte cell_chunk[CELLS + 1];
 byte cell_serial[CELLS + 1];
 #endif
@@ -103,9 +127,11 @@ byte cell_serial[CELLS + 1];
 bool dead[8];            /* the kernel's answer */
 bool stopped[8];
 bool member[8];          /* the record: alive, or dead and not swept yet */
-byte admits[8];          /* who has the number's admission lock */
+byte admits[8];          /* which process has the number's admission lock */
+bool gone[10];           /* which processes were killed */
 byte deaths, stops;
-byte senders_left = SENDERS;
+byte senders_left = SENDERS, receivers_left = RECEIVERS;
+byte waiting = NEWCOMERS; /* those that have not joined yet */
 byte left = SENDERS + RECEIVERS + NEWCOMERS;
 
 #ifdef SLEEP
@@ -150,7 +176,7 @@ byte gives, reposts;
 
 #if DEATHS > 0
 #define KILLED                                                                                    \
-    :: atomic { deaths < DEATHS && me >= MORTAL_FROM && me <= MORTAL_TO -> deaths++; dead[me] = true; goto leave }
+    :: atomic { deaths < DEATHS && me >= MORTAL_FROM && me <= MORTAL_TO -> deaths++; gone[_pid] = true; dead[me] = true; goto leave }
 #else
 #define KILLED
 #endif
@@ -162,7 +188,16 @@ byte gives, reposts;
 #endif
 
 /* The admission lock of a number: the kernel drops it when its holder ends. */
-#define ADMITTING(number) (admits[number] == NOBODY || dead[admits[number]])
+#define ADMITTING(number) (admits[number] == NOBODY || gone[admits[number]])
+
+#ifdef FLAW_24 /* without the lock: the record alone decides */
+#define ADMITTED(number) true
+#define ADMIT(number) skip
+#else
+#define ADMITTED(number) ADMITTING(number)
+#define ADMIT(number) admits[number] = _pid
+#endif
+#define ADMIT_END(number) if :: admits[number] == _pid -> admits[number] = NOBODY :: else fi
 
 #define STEP if KILLED STOPPED :: atomic { skip;
 #define END  } fi

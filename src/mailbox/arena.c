@@ -240,8 +240,9 @@ static int try_chunk(struct gnli_arena *arena, unsigned me, uint64_t size, struc
     int result = 0;
     if (!is_small)
         result = back_large(arena, place, size);
-    else if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED) /* B */
-        result = -EAGAIN;
+    else if (atomic_load_explicit(&entry->backed, memory_order_seq_cst) != BACKED || /* B */
+             atomic_load_explicit(word, memory_order_seq_cst) != loan)               /* B */
+        result = -EAGAIN; /* it was trimmed meanwhile: by two, perhaps, and backed again for others */
     if (result < 0)
         change(word, loan, freed(loan));
     else
@@ -607,7 +608,8 @@ bool gnli_arena_sweep(struct gnli_arena *arena, unsigned me, unsigned number, de
                 if (backed == (TRIMMING | (uint64_t)number << 8) && dead(context, number) &&
                     change(&entry->backed, backed, mark))
                     return_small(arena, class, block, mark);
-                if (backed != BACKED)
+                /* A lender may have died on a page that was just trimmed. */
+                if (backed != BACKED && !gnli_file_data(arena->file, block_offset(arena, class, block)))
                     continue;
             }
             for (unsigned i = 0; i < layout->per_block; i++)

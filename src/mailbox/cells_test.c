@@ -50,6 +50,26 @@ static struct gnli_hold take(size_t size)
     return hold;
 }
 
+/* An eighth of it would have to be free, if nothing were received from it for ever. */
+START_TEST(sender_asleep_on_a_long_full_queue_is_woken_for_one_slot)
+{
+    gnl_port *long_one;
+    char byte = 'b';
+
+    assert_ok(gnl_open(&long_one, "mailbox:long", &(struct gnl_options){ .capacity = 100 }));
+    for (int i = 0; i < 100; i++)
+        assert_ok(gnl_send(long_one, &byte, 1, GNL_NOWAIT));
+    struct gnli_sleepers *senders = &gnli_mailbox_port_of(long_one)->mailbox->rings[0].queue->senders;
+    uint32_t sequence = atomic_load(&senders->sequence);
+    atomic_store(&senders->flag, 1);
+    ck_assert_int_eq(gnl_recv(long_one, &byte, 1, GNL_NOWAIT), 1);
+    ck_assert_uint_eq(atomic_load(&senders->flag), 0);
+    ck_assert_uint_ne(atomic_load(&senders->sequence), sequence);
+    assert_ok(gnl_close(long_one));
+    assert_ok(gnl_remove("mailbox:long"));
+}
+END_TEST
+
 START_TEST(cell_word_keeps_its_four_parts)
 {
     uint64_t word =
@@ -196,6 +216,7 @@ int main(void)
     Suite *suite = suite_create("cells");
     TCase *cells = support_case(suite, "cells");
 
+    tcase_add_test(cells, sender_asleep_on_a_long_full_queue_is_woken_for_one_slot);
     tcase_add_test(cells, cell_word_keeps_its_four_parts);
     tcase_add_test(cells, acquired_cell_is_pending_and_released_empty_with_a_new_serial);
     tcase_add_test(cells, taken_message_is_done_once);

@@ -330,22 +330,13 @@ static inline void gnli_wake(struct gnli_sleepers *sleepers)
         gnli_wake_slowly(sleepers);
 }
 
-/*
- * After a slot became free. Senders who sleep because a long queue is full go on once an eighth of it
- * is free: woken for every slot they would go to sleep again for every message.
- */
+/* After a slot became free: senders who sleep may go on. */
+void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position);
+
 static inline void gnli_wake_senders(struct gnli_slots *ring, uint64_t position)
 {
-    struct gnli_queue *queue = ring->queue;
-
-    if (!atomic_load_explicit(&queue->senders.flag, memory_order_seq_cst)) /* B K1 */
-        return;
-    if (ring->count > GNLI_RENDEZVOUS_SLOTS) {
-        uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed); /* A */
-        if (gnli_slots_distance(ring, position, tail) > (int64_t)(ring->count - ring->count / 8))
-            return;
-    }
-    gnli_wake_slowly(&queue->senders);
+    if (atomic_load_explicit(&ring->queue->senders.flag, memory_order_seq_cst)) /* B K1 */
+        gnli_wake_senders_slowly(ring, position);
 }
 
 /* Wakes everybody in the mailbox, to find out what happened. */

@@ -381,6 +381,7 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     for (;;) {
         uint64_t position, word;
         if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL)) { /* others are quicker each time */
+            *stuck = (struct gnli_stuck){ .word = &port->in->queue->reserved };
             result = -EAGAIN;
             break;
         }

@@ -88,8 +88,6 @@ __attribute__((cold)) static int refused(struct gnli_slots *ring, uint64_t posit
 {
     if (result != -EAGAIN)
         return result;
-    if (ring->unbounded)
-        return -ENOSPC;
     stuck->word = gnli_slots_watched(ring, position);
     stuck->seen = atomic_load_explicit(stuck->word, memory_order_relaxed); /* A */
     return -EAGAIN;

@@ -226,13 +226,17 @@ static bool sweep_ring(struct gnli_mailbox *mailbox, struct gnli_slots *ring, un
     for (uint64_t steps = ring->count; steps > 0; steps--) {
         if (!gnli_before(p, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
             return true;
-        uint64_t before_it =
-            atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
-        gnli_slots_mend(ring, p, number);
-        if (gnli_budget_spent(budget, gnli_word_owner(before_it) == number ? GNLI_STEPS_A_LOOK : 1))
+        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
+        /* What it has sent is in nobody's way. */
+        bool mends = gnli_word_owner(word) == number &&
+                     (gnli_word_phase(word) == GNLI_CLAIMED || gnli_word_phase(word) == GNLI_TAKEN);
+        if (mends) {
+            gnli_slots_mend(ring, p, number);
+            word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
+        }
+        if (gnli_budget_spent(budget, mends ? GNLI_STEPS_A_LOOK : 1))
             return false;
         /* The tail may lag: go on to where nobody has claimed yet. */
-        uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, p)->word, memory_order_relaxed); /* A */
         if (!gnli_before(p, tail) && gnli_word_phase(word) == GNLI_FREE &&
             gnli_word_ahead(word, gnli_slots_lap(ring, p)) <= 0)
             return true;

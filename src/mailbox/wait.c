@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 
+#define WAKE_FOR_ONE_NS ((int64_t)5000000)
 #define LOOK_AROUND_NS  ((int64_t)100000000)
 #define ASK_WHEN_ASLEEP 16 /* participants asked after at a look around */
 #define GLANCES         32 /* at the word that has to change, between two attempts */
@@ -24,6 +25,29 @@ void gnli_wake_slowly(struct gnli_sleepers *sleepers)
     atomic_store_explicit(&sleepers->flag, 0, memory_order_seq_cst);         /* B K2 */
     atomic_fetch_add_explicit(&sleepers->sequence, 1, memory_order_seq_cst); /* C */
     gnli_futex_wake(&sleepers->sequence);
+}
+
+/*
+ * Senders who sleep because a long queue is full go on once an eighth of it is free: woken for every slot
+ * they would go to sleep again for every message. But of a queue that is received from slowly an eighth may
+ * take for ever: so once in a while one slot is enough.
+ */
+void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position)
+{
+    struct gnli_queue *queue = ring->queue;
+
+    if (ring->count > GNLI_RENDEZVOUS_SLOTS) {
+        uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed); /* A */
+        if (gnli_slots_distance(ring, position, tail) > (int64_t)(ring->count - ring->count / 8)) {
+            int64_t now = gnli_tick_ns();
+            int64_t since =
+                now - atomic_load_explicit(&queue->senders.woken_ns, memory_order_relaxed); /* A */
+            if (since >= 0 && since < WAKE_FOR_ONE_NS)
+                return;
+            atomic_store_explicit(&queue->senders.woken_ns, now, memory_order_relaxed); /* A */
+        }
+    }
+    gnli_wake_slowly(&queue->senders);
 }
 
 void gnli_mailbox_wake_all(struct gnli_view *view)

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 
 #define LINE_BYTES 64
+#define PAGE_BYTES 4096
 #define LINE_NS    50 /* to look at it, and to change it or give it back now and then */
 #define RESERVE_STEP \
     ((uint64_t)1 << 20) /* at a time: a signal undoes a step, and steps must end between signals */
@@ -274,6 +275,13 @@ uint64_t gnli_file_bytes(const struct gnli_file *file)
     struct stat status;
 
     return fstat(file->descriptor, &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
+}
+
+bool gnli_file_data(const struct gnli_file *file, uint64_t offset)
+{
+    off_t data = lseek(file->descriptor, (off_t)offset, SEEK_DATA);
+
+    return data < 0 ? errno != ENXIO : data < (off_t)offset + PAGE_BYTES;
 }
 
 int64_t gnli_file_walk_ns(const struct gnli_file *file)

@@ -73,6 +73,9 @@ int64_t gnli_file_walk_ns(const struct gnli_file *file);
 void *gnli_map(struct gnli_file *file, uint64_t offset, size_t size);
 void gnli_unmap(void *address, size_t size);
 
+/* Is there memory at that page of the file? When in doubt, yes. */
+bool gnli_file_data(const struct gnli_file *file, uint64_t offset);
+
 /* Prepares the pages for use without a fault each, where the kernel can do it. */
 void gnli_populate(void *address, size_t size);
 

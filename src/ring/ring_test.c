@@ -607,6 +607,62 @@ START_TEST(sender_that_slept_through_the_floor_claims_again)
 }
 END_TEST
 
+START_TEST(receiver_that_slept_through_the_floor_finds_the_next_message)
+{
+    make_unbounded();
+    struct gnli_cursor others;
+    gnli_cursor_init(&others);
+    uint64_t claimed = claim(2);
+    if (_i == 1)
+        ck_assert_int_eq(receive(), -1); /* looks past the claim from now on */
+    put(2, &claimed, 0);
+    for (uint32_t i = 1; i < 20; i++)
+        send(1, i);
+    for (uint32_t i = 0; i < 18; i++)
+        ck_assert_int_eq(receive_with(&others), i);
+    ck_assert(gnli_slots_raise_floor(&ring, 0, 16));
+    memset(slots, 0, 16 * sizeof slots[0]);
+    atomic_store(&queue.head, 0);
+    for (uint32_t i = 18; i < 20; i++)
+        ck_assert_int_eq(receive(), i);
+    ck_assert_int_eq(receive(), -1);
+}
+END_TEST
+
+/* A sender slept through the floor and was killed before it looked; its number is somebody else's now. */
+START_TEST(claim_below_the_floor_is_nobody_s)
+{
+    make_unbounded();
+    for (uint32_t i = 0; i < 16; i++) {
+        send(1, i);
+        ck_assert_int_eq(receive(), i);
+    }
+    ck_assert(gnli_slots_raise_floor(&ring, 0, 16));
+    memset(slots, 0, 16 * sizeof slots[0]);
+    atomic_store(&slots[3].word, gnli_word(GNLI_CLAIMED, 5, 0, 0));
+    for (uint32_t i = 0; i < 2 * SLOTS_MAX; i++) {
+        send(1, i);
+        ck_assert_int_eq(receive(), i);
+    }
+    uint32_t claims[GNLI_OWNERS] = { 0 };
+    gnli_slots_claims(&ring, claims);
+    ck_assert_uint_eq(claims[5], 0);
+    ck_assert_uint_eq(atomic_load(&queue.head), atomic_load(&queue.tail));
+}
+END_TEST
+
+START_TEST(head_moves_on_past_what_was_skipped)
+{
+    make(4, 0);
+    uint64_t claimed = claim(1);
+    ck_assert_int_eq(receive(), -1);
+    put(1, &claimed, 7);
+    ck_assert_int_eq(receive(), 7);
+    ck_assert_int_eq(receive(), -1);
+    ck_assert_uint_eq(atomic_load(&queue.head), 1);
+}
+END_TEST
+
 START_TEST(receiver_that_skipped_a_claim_and_slept_for_many_laps_finds_the_next_message)
 {
     make(4, 0);
@@ -645,6 +701,7 @@ int main(void)
     TCase *claims = support_case(suite, "claims");
     tcase_add_test(claims, living_claim_is_skipped_and_its_message_comes_when_it_is_there);
     tcase_add_test(claims, receiver_that_skipped_a_claim_and_slept_for_many_laps_finds_the_next_message);
+    tcase_add_test(claims, head_moves_on_past_what_was_skipped);
     tcase_add_test(claims, one_sender_s_messages_stay_in_order_past_skipped_claims);
     tcase_add_test(claims, living_claim_of_the_last_lap_is_pushed_on);
     tcase_add_test(claims, ring_with_a_living_claim_holds_one_message_less_and_no_more);
@@ -663,5 +720,7 @@ int main(void)
     tcase_add_test(unbounded, raised_floor_gives_slots_back_for_the_next_lap);
     tcase_add_test(unbounded, floor_over_a_living_claim_keeps_its_page);
     tcase_add_test(unbounded, sender_that_slept_through_the_floor_claims_again);
+    tcase_add_loop_test(unbounded, receiver_that_slept_through_the_floor_finds_the_next_message, 0, 2);
+    tcase_add_test(unbounded, claim_below_the_floor_is_nobody_s);
     return support_run(suite);
 }

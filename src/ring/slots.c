@@ -9,6 +9,7 @@
 #include "wait/futex.h"
 
 #define CLAIM_LOOKS  7  /* at a claim in the making before looking past it, each after twice the pauses */
+#define TAIL_STEPS   8  /* places to walk over before looking at the tail again */
 #define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
 #define CHANGE_TRIES \
     8192 /* at a word that others push on: more than there can be of them, and each does it once */
@@ -65,8 +66,6 @@ static bool room_after(struct gnli_slots *ring, uint64_t t, struct gnli_budget *
         uint64_t word = atomic_load_explicit(&gnli_slots_at(ring, t)->word, memory_order_relaxed); /* F */
         if (gnli_word_phase(word) == GNLI_FREE && gnli_word_ahead(word, gnli_slots_lap(ring, t)) <= 0)
             return true;
-        if (ring->unbounded)
-            return false;
     }
     return false;
 }
@@ -92,7 +91,11 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
     case GNLI_CLAIMED:
         break;
     }
-    if (owner_dead(ring, word)) {
+    /*
+     * Unbounded: t has memory, so the floor has passed the lap before (U1). The claim is one that its owner
+     * is about to take back (U3), or was, when it died: nobody may have it, least of all who got its number.
+     */
+    if (ring->unbounded || owner_dead(ring, word)) {
         free_claim(ring, t, word); /* M1 */
         return 0;
     }
@@ -106,24 +109,17 @@ static int clear_the_way(struct gnli_slots *ring, struct gnli_slot *slot, uint64
     return done ? 1 : 0;
 }
 
-/* U3: the floor passed us before we claimed. True: the claim stands. */
-static bool claim_stands(struct gnli_slots *ring, struct gnli_claim *claim)
+/* U3: the floor may have passed us before we claimed. True: the claim stands. */
+static bool claim_stands(struct gnli_slots *ring, const struct gnli_claim *claim)
 {
-    for (unsigned tries = 0; tries < CHANGE_TRIES; tries++) {
-        uint64_t word = claim->word;
-        if (!gnli_before(claim->position,
-                         atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) /* E */
-            return true;
-        if (atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, 0,
-                                                    memory_order_release,  /* B */
-                                                    memory_order_relaxed)) /* F */
-            return false;
-        if (gnli_word_phase(word) != GNLI_CLAIMED || gnli_word_owner(word) != gnli_word_owner(claim->word))
-            return false; /* the page was returned, and our claim with it */
-        claim->word = word;
-        claim->position =
-            gnli_slots_position(ring, gnli_word_lap(word), gnli_slots_index(ring, claim->position));
-    }
+    uint64_t word = claim->word;
+
+    if (!gnli_before(claim->position,
+                     atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst))) /* E */
+        return true;
+    /* If this fails, its page was returned and the claim with it, or somebody took it away (S1). */
+    atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, 0, memory_order_release, /* B */
+                                            memory_order_relaxed);                              /* F */
     return false;
 }
 
@@ -173,7 +169,7 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             int result = clear_the_way(ring, slot, word, t, &budget);
             if (result < 0) {
                 claim->position = t;
-                return result;
+                return result == -EAGAIN && ring->unbounded ? -ENOSPC : result;
             }
             if (result == 0)
                 continue;
@@ -182,6 +178,9 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             t = gnli_slots_position(ring, lap + (uint64_t)ahead - 1, gnli_slots_index(ring, t));
         }
         t = gnli_slots_after(ring, t);
+        if (steps % TAIL_STEPS ==
+            0) /* others claim as fast as we walk: nobody would catch up place by place */
+            t = gnli_later(t, atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
     }
     return -EBADMSG;
 }
@@ -329,6 +328,17 @@ static uint64_t past_consumed(struct gnli_slots *ring, uint64_t position, uint64
                       atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
 }
 
+/*
+ * Where to look instead of a place where nothing is yet. Of an unbounded ring it may be one that was
+ * received and given back since we knew of it: zeros then, or a claim that does not stand (U3).
+ */
+static uint64_t past_floor(struct gnli_slots *ring, uint64_t position)
+{
+    if (!ring->unbounded)
+        return position;
+    return gnli_later(position, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst)); /* E */
+}
+
 /* R1 and R2 past living claims; the cursor's lock is held. */
 static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position,
                             uint64_t *word)
@@ -350,6 +360,10 @@ static int find_past_claims(struct gnli_slots *ring, struct gnli_cursor *cursor,
             int result = look_at(ring, p, word, &look);
             if (result < 0)
                 return result;
+        }
+        if ((look == LOOK_EMPTY || look == LOOK_CLAIMED) && past_floor(ring, p) != p) {
+            cursor->resume = past_floor(ring, p);
+            continue;
         }
         switch (look) {
         case LOOK_AGAIN:
@@ -402,8 +416,10 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
     int result = find_past_claims(ring, cursor, position, word);
     uint64_t first = cursor->skipped_count > 0 ? cursor->skipped[0] : cursor->resume;
     atomic_store_explicit(&cursor->next, first, memory_order_relaxed); /* F */
-    if (cursor->skipped_count == 0)
+    if (cursor->skipped_count == 0) {
         atomic_store_explicit(&cursor->slow, false, memory_order_relaxed); /* F */
+        gnli_raise_hint(&ring->queue->head, first); /* all before it is consumed, and memory may go back */
+    }
     pthread_mutex_unlock(&cursor->lock);
     return result;
 }
@@ -440,8 +456,11 @@ int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_
         }
         if (look == LOOK_CLAIMED || atomic_load_explicit(&cursor->slow, memory_order_relaxed)) /* F */
             return find_slowly(ring, cursor, h, position, word);
-        if (look == LOOK_EMPTY)
-            return -EAGAIN;
+        if (look == LOOK_EMPTY) {
+            if (past_floor(ring, h) == h)
+                return -EAGAIN;
+            h = past_floor(ring, h);
+        }
         if (look == LOOK_CONSUMED) {
             h = past_consumed(ring, h, *word);
             atomic_store_explicit(&cursor->next, h, memory_order_relaxed); /* F */

@@ -20,8 +20,8 @@
  *   C: publish, then the look at the sleepers' flag; against raising the flag, then looking at the
  *      slots: all seq_cst, so that one of them sees the other.
  *   D: moving `reserved` releases, reading it acquires: pages are there before they are touched.
- *   E: floor moves (seq_cst), then the words are looked at; a claim is made (seq_cst), then the floor
- *      is looked at: one sees the other.
+ *   E: floor moves (seq_cst), then the words are looked at, and may become zeros; a claim is made, or a
+ *      word of zero read (seq_cst), then the floor is looked at (seq_cst): one sees the other.
  *   F: relaxed: hints, and words that a compare-and-swap checks again.
  *
  * Crash story: a sender killed after S2 leaves claimed(dead): whoever meets it frees it (M1). Killed
@@ -72,6 +72,7 @@ static inline _Atomic uint64_t *gnli_body_words(struct gnli_body *body)
 struct gnli_sleepers {
     _Alignas(128) _Atomic uint32_t sequence; /* the futex */
     _Atomic uint32_t flag;
+    _Atomic int64_t woken_ns; /* senders: when they were last woken although the queue was nearly full */
 };
 
 /* A queue's shared hints, each on lines of its own. */

@@ -467,9 +467,58 @@ START_TEST(dead_letters_that_cannot_be_reached_lose_nothing)
 }
 END_TEST
 
+/* ---- senders ---- */
+
+static const int64_t long_queues[] = { 200000, GNL_UNBOUNDED };
+#define MANY 150000
+
+static int send_many_and_end(void *context)
+{
+    gnl_port *port = open_port(context);
+
+    for (uint64_t i = 1; i <= MANY; i++)
+        send_number(port, i);
+    return 0; /* without gnl_close: dead to the others */
+}
+
+/* Whoever sweeps after it must not look at all that it has sent, again and again. */
+START_TEST(what_a_dead_sender_left_in_a_long_queue_is_received_as_ever)
+{
+    struct gnl_options options = { .capacity = long_queues[_i] };
+    gnl_port *port = open_port(&options);
+
+    support_expect_exit(support_fork(send_many_and_end, &options), 0);
+    for (uint64_t i = 1; i <= MANY; i++)
+        ck_assert_uint_eq(receive_number(port), i);
+    expect_empty(port);
+    close_port(port);
+    remove_mailbox();
+}
+END_TEST
+
+/* More senders than cores on one queue: each has to start far behind where the others are by then. */
+START_TEST(senders_of_an_unbounded_mailbox_are_never_refused)
+{
+    struct gnl_options options = { .capacity = GNL_UNBOUNDED };
+    gnl_port *port = open_port(&options);
+    pid_t senders[4];
+
+    for (int i = 0; i < 4; i++)
+        senders[i] = support_fork(send_many_and_end, &options);
+    for (uint64_t i = 0; i < 4 * (uint64_t)MANY; i++)
+        receive_number(port);
+    for (int i = 0; i < 4; i++)
+        support_expect_exit(senders[i], 0);
+    expect_empty(port);
+    close_port(port);
+    remove_mailbox();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("death");
+    TCase *senders = support_case(suite, "senders");
     TCase *held = support_case(suite, "held");
     TCase *noticed = support_case(suite, "noticed");
     TCase *poisoned = support_case(suite, "poisoned");
@@ -490,5 +539,7 @@ int main(void)
     tcase_add_test(poisoned, message_that_kills_its_receivers_goes_to_the_dead_letters);
     tcase_add_test(poisoned, poisoned_message_without_dead_letters_is_discarded_and_counted);
     tcase_add_test(poisoned, dead_letters_that_cannot_be_reached_lose_nothing);
+    tcase_add_loop_test(senders, what_a_dead_sender_left_in_a_long_queue_is_received_as_ever, 0, 2);
+    tcase_add_test(senders, senders_of_an_unbounded_mailbox_are_never_refused);
     return support_run(suite);
 }
