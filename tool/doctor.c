@@ -127,6 +127,9 @@ static void check_mailbox(struct place *place, const char *address, const struct
     const struct gnl_port_info *info = &look->info;
 
     check_dead(place->report, address, look);
+    if (info->nonsense > 0)
+        report_add(place->report, PROBLEM, address, "ginnel rm, once nobody needs what can still be received",
+                   "written over: %" PRIu64 " places in it make no sense", info->nonsense);
     if (place->machine_wide && info->mode & 022)
         report_add(place->report, NOTE, address,
                    "make it with a narrower mode if they are not trusted with that",

@@ -121,6 +121,7 @@ static void add_counts(struct json_object *object, const struct gnl_port_info *i
     add_number(object, "redelivered", info->redelivered);
     add_number(object, "discarded", info->discarded);
     add_number(object, "bytes", info->bytes);
+    add_number(object, "nonsense", info->nonsense);
 }
 
 struct json_object *look_json(const struct look *look, bool participants)

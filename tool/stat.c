@@ -71,6 +71,8 @@ static void print_counts(const struct gnl_port_info *info)
     print_number("redelivered", info->redelivered);
     print_number("discarded", info->discarded);
     print_number("bytes", info->bytes);
+    if (info->nonsense > 0)
+        print_number("nonsense", info->nonsense);
 }
 
 static const char *waits(const struct gnl_participant *participant)

@@ -236,9 +236,7 @@ W4:
     END;
     punching();
 W4_chunks:
-    STEP /* of a block without memory there is nothing to say */
-        if :: backed != BACKED -> k = CHUNKS + 1 :: else -> k = 1 fi
-    END;
+    k = 1; /* also of a block without memory: a lender may have died on a page that came back as it was touched */
 #elif defined LARGE
     k = 1;
 #endif

@@ -318,6 +318,9 @@ loan_word:
     STEP /* and is it there still? */
         if :: backed == BACKED -> skip :: else -> goto loan_back fi
     END;
+    STEP /* or is it there again, and lent to somebody else? */
+        if :: chunk[k] == WORD(LOAN, me, 0, s) -> skip :: else -> k++; s = 0; goto loan_look fi
+    END;
 #endif
     STEP
         assert(backed == BACKED);

@@ -5,6 +5,8 @@
  *   A: relaxed: nothing is decided by what is read here.
  *   B: acquire of a record's state, which joining releases with what the record says
  *      (life/participant.h, A).
+ *   C: acquire of a tail before the slots that it has passed, and of a word before its body, which claiming
+ *      and publishing release (ring/slots.h, A).
  */
 #include "mailbox/mailbox.h"
 
@@ -17,6 +19,8 @@
 #include "base/directory.h"
 #include "base/errors.h"
 #include "life/process.h"
+
+#define LOOKED_AT ((uint64_t)1 << 16) /* slots of a queue, for what makes no sense */
 
 static uint64_t load(_Atomic uint64_t *counter)
 {
@@ -48,6 +52,59 @@ static void add_participants(struct gnli_view *view, struct gnl_port_info *info)
     }
 }
 
+/* Is this no owner, or no size, that a message here can have? */
+static bool impossible(struct gnli_view *view, unsigned owner, struct gnli_body *body)
+{
+    return owner == 0 || owner >= gnli_view_participants(view) ||
+           (body &&
+            atomic_load_explicit(&body->size, memory_order_relaxed) > view->layout.message_max); /* A */
+}
+
+/*
+ * Places that are as no honest step leaves them, whoever is at work meanwhile. The tail was read first: no
+ * place before it can be free for its position, or behind it.
+ */
+static uint64_t nonsense_in_ring(struct gnli_view *view, struct gnli_slots *ring, uint64_t tail)
+{
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* C */
+    uint64_t lap = gnli_slots_lap(ring, tail), end = gnli_slots_index(ring, tail), nonsense = 0;
+
+    if (reserved > ring->count && reserved != GNLI_ALL_RESERVED)
+        return 1; /* whose slots have memory? */
+    for (uint64_t i = 0; i < reserved && i < ring->count && i < LOOKED_AT; i++) {
+        struct gnli_slot *slot = gnli_slots_nth(ring, i);
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* C */
+        bool ready = gnli_word_phase(word) == GNLI_READY;
+        if (gnli_word_phase(word) != GNLI_FREE &&
+            impossible(view, gnli_word_owner(word), ready ? &slot->body : NULL))
+            nonsense++;
+        else if (i < end ? gnli_word_ahead(word, lap) < (gnli_word_phase(word) == GNLI_FREE)
+                         : lap > 0 && gnli_word_ahead(word, lap - 1) < (gnli_word_phase(word) == GNLI_FREE))
+            nonsense++;
+    }
+    return nonsense;
+}
+
+static uint64_t nonsense(struct gnli_view *view)
+{
+    struct gnli_slots rings[2];
+    uint64_t nonsense = 0;
+
+    gnli_view_rings(view, rings, NULL, NULL);
+    for (unsigned i = 0; i < view->layout.queues; i++) {
+        uint64_t tail = atomic_load_explicit(&rings[i].queue->tail, memory_order_acquire); /* C */
+        if (!rings[i].unbounded) /* whose slots come and go */
+            nonsense += nonsense_in_ring(view, &rings[i], tail);
+    }
+    for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
+        struct gnli_cell *held = gnli_cell_at(view, cell);
+        uint64_t word = atomic_load_explicit(&held->word, memory_order_acquire); /* C */
+        nonsense +=
+            gnli_cell_phase(word) == GNLI_CELL_HELD && impossible(view, gnli_cell_owner(word), &held->body);
+    }
+    return nonsense;
+}
+
 void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
 {
     struct gnli_slots rings[2];
@@ -65,6 +122,7 @@ void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
     info->redelivered = load(&view->header->redelivered);
     info->discarded = load(&view->header->discarded);
     info->bytes = gnli_file_bytes(view->file);
+    info->nonsense = nonsense(view);
     add_participants(view, info);
     gnli_view_rings(view, rings, NULL, NULL);
     for (unsigned i = 0; i < view->layout.queues; i++)

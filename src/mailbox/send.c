@@ -252,10 +252,9 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
     struct gnli_mailbox *mailbox = port->mailbox;
 
     int result = gnli_mailbox_usable(mailbox);
-    if (result == 0)
-        result =
-            gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
-    return result;
+    if (result < 0)
+        return result;
+    return gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
 }
 
 static int send_large(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)

@@ -99,6 +99,7 @@ static void expect_counts(const struct pair *pair, uint64_t queued, uint64_t hel
     ck_assert_uint_eq(info.sent, sent);
     ck_assert_uint_eq(info.received, received);
     ck_assert_uint_eq(info.redelivered, redelivered);
+    ck_assert_uint_eq(info.nonsense, 0);
     ck_assert_uint_eq(info.discarded, 0);
 }
 

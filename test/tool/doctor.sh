@@ -107,6 +107,23 @@ found cleaned .new-def "removed"
 ginnel rm mailbox:version mailbox:foreign
 doctor 0
 
+# Written over: the queue's page, the sizes of messages, the tail alone.
+queue=1052672 # of the file: docs/formats/mailbox.md
+for name in page sizes tail; do
+    seq 3 | ginnel send "mailbox:$name"
+done
+doctor 0
+head -c 4096 /dev/zero | tr '\0' '\245' | dd of="$GINNEL_DIR/mailbox:page" bs=4096 seek=$((queue / 4096)) conv=notrunc 2>/dev/null
+printf '\377\377\377\177' | dd of="$GINNEL_DIR/mailbox:sizes" bs=1 seek=$((queue + 4096 + 8)) conv=notrunc 2>/dev/null
+printf '\350\003\0\0' | dd of="$GINNEL_DIR/mailbox:tail" bs=1 seek=$queue conv=notrunc 2>/dev/null
+doctor 1 --clean
+for name in page sizes tail; do
+    found problem "mailbox:$name" "make no sense"
+    [ -e "$GINNEL_DIR/mailbox:$name" ] || fail "it removed mailbox:$name"
+    ginnel rm "mailbox:$name"
+done
+doctor 0
+
 # Who uses one notices nothing of all that.
 field_is mailbox:used 's["receivers"]' 1 || fail "the receiver is gone"
 
