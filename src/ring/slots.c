@@ -13,7 +13,7 @@
 #define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
 #define CHANGE_TRIES \
     8192 /* at a word that others push on: more than there can be of them, and each does it once */
-#define WALK_NS       ((int64_t)10000000) /* of looking at places, before a call gives up for now */
+#define WALK_NS       ((int64_t)10000000) /* of looking at places, before an attempt ends in -EAGAIN */
 #define COUNT_EXACTLY ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
 void gnli_cursor_init(struct gnli_cursor *cursor)
