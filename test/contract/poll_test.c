@@ -215,12 +215,17 @@ START_TEST(epoll_tells_which_of_many)
     ck_assert_int_eq(epoll_wait(set, &event, 1, 0), 0);
     for (unsigned i = 0; i < 30; i++) {
         send_message(ports[i], 10, i);
-        must(epoll_wait(set, &event, 1, PATIENCE_MS) == 1);
-        must(event.data.u32 % 30 == i);
+        for (;;) { /* a slow helper may still tell of the message before, which is gone */
+            must(epoll_wait(set, &event, 1, PATIENCE_MS) == 1);
+            if (event.data.u32 % 30 == i)
+                break;
+            must(event.data.u32 % 30 < i);
+            expect_empty(ports[event.data.u32]);
+        }
         expect_message(ports[event.data.u32], 10, i);
         expect_empty(ports[i]);
         while (epoll_wait(set, &event, 1, 0) > 0) { /* those who were told of it, too, find it gone */
-            must(event.data.u32 % 30 == i);
+            must(event.data.u32 % 30 <= i);
             expect_empty(ports[event.data.u32]);
         }
     }
