@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <ginnel/options.h>
+
 #include "base/errors.h"
 #include "life/process.h"
 #include "link/link.h"
@@ -52,41 +54,63 @@ static void interrupt(gnl_port *port)
     gnli_link_interrupt(gnli_link_of(port)->me);
 }
 
+/* What I have sent. Both locks are held. */
+static void add_out(const struct gnli_link *link, struct gnl_port_info *seen)
+{
+    struct gnli_out *out = link->out;
+
+    seen->capacity = out ? out->capacity : link->capacity;
+    seen->message_max = out ? out->message_max : link->message_max;
+    if (!out)
+        return;
+    gnli_frames_look(&out->writer);
+    seen->queued += out->capacity == GNL_RENDEZVOUS ? 0 : gnli_frames_queued(&out->writer);
+    seen->received += out->writer.left;
+    seen->bytes += out->pieces.next;
+    seen->peer =
+        (struct gnl_sender){ .pid = out->listens.pid, .uid = out->listens.uid, .gid = out->listens.gid };
+    strcpy(seen->peer.name, link->name);
+}
+
+/* What it has sent me, as far as it says so itself. */
+static void add_in(const struct gnli_link *link, struct gnl_port_info *seen)
+{
+    struct gnli_in *in = link->in;
+
+    if (!in)
+        return;
+    uint64_t written = atomic_load_explicit(&in->memory.theirs->written, memory_order_relaxed); /* A */
+    if (written > in->reader.frames && in->capacity != GNL_RENDEZVOUS)
+        seen->queued += written - in->reader.frames;
+    seen->sent += written;
+    seen->peer = in->sender;
+}
+
 static int info(gnl_port *port, struct gnl_port_info *info)
 {
     struct gnli_link *link = gnli_link_of(port);
     struct gnl_port_info seen = { .kind = GNL_DIRECT, .two_way = 1, .mode = 0600, .owner_uid = geteuid() };
     uint64_t returned = 0;
 
-    strcpy(seen.address, "direct:");
-    strcat(seen.address, link->me->claim.address.machine_wide ? "/" : "");
-    strcat(seen.address, link->name);
+    gnli_pump(link->me, gnli_pump_rounds(link->me), 0);
     bool locked = gnli_lock(&link->sending);
     bool locked_too = gnli_lock(&link->receiving);
-    struct gnli_out *out = link->out;
-    seen.capacity = out ? out->capacity : link->capacity;
-    seen.message_max = out ? out->message_max : link->message_max;
-    if (out) {
-        gnli_frames_look(&out->writer);
-        seen.queued = gnli_frames_queued(&out->writer);
-        seen.bytes = out->pieces.next;
-        seen.peer.pid = out->listens.pid;
-        seen.peer.uid = out->listens.uid;
-        seen.peer.gid = out->listens.gid;
-        strcpy(seen.peer.name, link->name);
-    }
-    if (link->in)
-        seen.peer = link->in->sender;
+    seen.sent = atomic_load_explicit(&link->sent, memory_order_relaxed);               /* A */
+    seen.received = atomic_load_explicit(&link->received, memory_order_relaxed);       /* A */
+    seen.redelivered = atomic_load_explicit(&link->redelivered, memory_order_relaxed); /* A */
+    add_out(link, &seen);
+    add_in(link, &seen);
     for (struct gnli_place *place = link->returned; place; place = place->next)
         returned++;
     seen.queued += returned;
     seen.held = atomic_load_explicit(&link->holding, memory_order_relaxed) - returned; /* A */
+    seen.received += seen.redelivered;
     seen.senders = seen.receivers = 1 + (link->in != NULL);
-    seen.sent = atomic_load_explicit(&link->sent, memory_order_relaxed);               /* A */
-    seen.received = atomic_load_explicit(&link->received, memory_order_relaxed);       /* A */
-    seen.redelivered = atomic_load_explicit(&link->redelivered, memory_order_relaxed); /* A */
     gnli_unlock(&link->receiving, locked_too);
     gnli_unlock(&link->sending, locked);
+    strcpy(seen.address, "direct:");
+    strcat(seen.address, link->me->claim.address.machine_wide ? "/" : "");
+    strcat(seen.address, link->name);
     *info = seen;
     return 0;
 }
@@ -137,13 +161,12 @@ static void close_link(gnl_port *port)
         wait_for_users(me, link);
     pthread_mutex_lock(&me->lock);
     unlist(me, link);
-    if (ours && link->out)
+    if (ours && link->out) {
         gnli_out_goodbye(link->out);
-    if (ours && link->out)
-        gnli_out_drop(link->out);
+        gnli_out_ends(link);
+    }
     for (struct gnli_in *in = link->in, *next; in && ours; in = next) {
         next = in->next;
-        in->told = NULL;
         gnli_in_drop(in);
     }
     free_places(link, ours);

@@ -188,6 +188,9 @@ static int write_frame(struct gnli_link *link, struct dispatch *dispatch, enum g
 
 static void sent(struct gnli_link *link, struct dispatch *dispatch)
 {
+    if (link->out)
+        atomic_store_explicit(&link->out->memory.own->written, link->out->writer.written,
+                              memory_order_relaxed); /* A */
     if (dispatch->loan && dispatch->loan->out) {
         dispatch->loan->out->loans--;
         dispatch->loan->out = NULL; /* the other side returns the chunk */

@@ -37,12 +37,15 @@ struct gnli_side {
     _Atomic uint32_t receiving;             /* threads that wait for a message */
     _Atomic uint32_t ended;                 /* in good order: not 0 */
     uint32_t unused1[13];
-    uint8_t unused2[4096 - 4 * 64];
+    _Alignas(64) _Atomic uint64_t written; /* frames, for people to read */
+    uint64_t unused2[7];
+    uint8_t unused3[4096 - 5 * 64];
     _Atomic uint32_t returns[GNLI_SIDE_RETURNS]; /* their offsets / 4096: a ring */
 };
 _Static_assert(offsetof(struct gnli_side, left) == 64, "layout");
 _Static_assert(offsetof(struct gnli_side, returned) == 128, "layout");
 _Static_assert(offsetof(struct gnli_side, asleep) == 192, "layout");
+_Static_assert(offsetof(struct gnli_side, written) == 256, "layout");
 _Static_assert(offsetof(struct gnli_side, returns) == 4096, "layout");
 _Static_assert(sizeof(struct gnli_side) == 4096 + 4 * GNLI_SIDE_RETURNS, "layout");
 _Static_assert(sizeof(struct gnli_side) <= GNLI_SIDE_FIRST, "layout");
