@@ -465,9 +465,10 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
                       int64_t timeout)
 {
     static char nowhere;
-    struct gnli_receipt receipt = { .data = data ? data : &nowhere,
-                                    .size = size,
-                                    .never_epipe = name == NULL };
+    struct gnl_sender from;
+    struct gnli_receipt receipt = {
+        .data = data ? data : &nowhere, .size = size, .sender = &from, .never_epipe = name == NULL
+    };
     struct gnli_link *link = NULL;
     ssize_t result = enter(me);
 
@@ -483,7 +484,7 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
         result =
             gnli_link_wait(me, link, true, timeout, link ? gnli_link_receive : receive_from_anyone, &receipt);
     if (result == 0 && sender)
-        *sender = receipt.sender;
+        *sender = from;
     if (result == 0)
         result = receipt.received;
     gnli_identity_received(me, link);

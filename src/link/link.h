@@ -336,8 +336,8 @@ struct gnli_receipt {
     bool begun;
     uint64_t ended; /* lives of the other side, when the call began */
     ssize_t received;
-    struct gnl_sender sender;
-    bool never_epipe; /* of anybody: an end is no news */
+    struct gnl_sender *sender; /* NULL: it does not matter */
+    bool never_epipe;          /* of anybody: an end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
 bool gnli_link_receivable(struct gnli_link *link);

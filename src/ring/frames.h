@@ -131,16 +131,24 @@ static inline uint64_t gnli_frames_queued(const struct gnli_frames_writer *write
     return writer->written - writer->left;
 }
 
+/* Is there room for it in this block? */
+static inline bool gnli_frames_fits(const struct gnli_frames_writer *writer, uint64_t size)
+{
+    return writer->at + gnli_frame_takes(size) + 8 <= writer->end;
+}
+
 /* A place for contents of `size` bytes, NULL without memory; written by the caller, then published. */
 static inline char *gnli_frames_place(struct gnli_frames_writer *writer, uint64_t size, int *result)
 {
     uint64_t takes = gnli_frame_takes(size);
 
-    if (__builtin_expect(writer->at + takes + 8 > writer->end, 0)) {
+    if (__builtin_expect(!gnli_frames_fits(writer, size), 0)) {
         *result = gnli_frames_turn(writer);
         if (*result < 0)
             return NULL;
     }
+    /* The second line of a small frame on its way before the first is written. */
+    gnli_prefetch_write(writer->base + writer->at + takes);
     atomic_store_explicit(gnli_frames_word(writer->base, writer->at + takes), 0,
                           memory_order_relaxed); /* C */
     return writer->base + writer->at + 8;
