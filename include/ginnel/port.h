@@ -5,7 +5,7 @@
  *
  *     mailbox:NAME     a mailbox of this user: a named queue that many processes share
  *     mailbox:/NAME    a machine-wide mailbox: its owner and mode decide who may use it
- *     direct:NAME      the one link with the process of that name (identity.h); options.identity says who I am
+ *     direct:NAME      the link with the process of that name (identity.h); options.identity: who I am
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;

@@ -3,6 +3,7 @@
  * Identities: the public calls, and the links that an identity has.
  *
  *   A: relaxed: marks; closing is ordered by life/process.h.
+ *   B: the counts move to where the other side looks (release), which acquires them: ring/frames.h, B.
  */
 #include <ginnel/identity.h>
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Receiving over a direct link. All of the other side's memory may change at any time: a word is read once, and
- * bytes are copied before anybody looks at them.
+ * Receiving over a direct link. All of the other side's memory may change at any time: a word is read once,
+ * and bytes are copied before anybody looks at them.
  *
  *   A: relaxed: marks, counts for people to read.
- *   B: we count chunks as returned (release), the other side looks (acquire): link/side.h, A.
+ *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
+ *      (release), where we look (acquire): link/send.c, B.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -465,8 +466,8 @@ bool gnli_link_receivable(struct gnli_link *link)
 
     for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
         int found = gnli_frames_peek(&in->reader, &word);
-        result = found == -EBADMSG || atomic_load_explicit(&in->hung, memory_order_relaxed) ||
-                 in->finished; /* A */
+        result = found == -EBADMSG || in->finished ||
+                 atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
         if (found != 0)
             break;
         if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {

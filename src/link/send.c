@@ -2,12 +2,13 @@
 /*
  * Sending over a direct link.
  *
- * A rendezvous message is offered: its frame is published, then a byte put into the token's pipe. Who reads the
- * byte has the message: the receiver, or the sender who withdraws it. Two processes that each write only their own
- * memory cannot agree on that without somebody else; here it is the kernel.
+ * A rendezvous message is offered: its frame is published, then a byte put into the token's pipe. Who reads
+ * the byte has the message: the receiver, or the sender who withdraws it. Two processes that each write
+ * only their own memory cannot agree on that without somebody else; here it is the kernel.
  *
  *   A: relaxed: marks, counts for people to read.
- *   B: the other side counts chunks as returned (release), we look (acquire): link/side.h, A.
+ *   B: the other side counts chunks as returned (release), we look (acquire): carries their numbers, and that
+ *      they have been read. The same the other way round for those that we have collected.
  */
 #include <errno.h>
 #include <poll.h>

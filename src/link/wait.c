@@ -2,15 +2,14 @@
 /*
  * Blocking and waking on direct links.
  *
- * Who is going to sleep says so in memory of its own (`asleep` becomes a new odd value), has the kernel run a barrier
- * in all threads of the other side, looks once more, and sleeps on the bell. Who publishes or leaves a
- * frame looks at `asleep` after that, with no barrier of its own, and rings once for each value: so while both
- * sides are busy there is neither a system call nor an ordered store.
+ * Who is going to sleep says so in memory of its own (`asleep` becomes a new odd value), has the kernel run
+ * a barrier in all threads of the other side, looks once more, and sleeps on the bell. Who publishes or
+ * leaves a frame looks at `asleep` after that, with no barrier of its own, and rings once for each value:
+ * so while both sides are busy there is neither a system call nor an ordered store.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
- *   W: seq_cst where a process has no barrier that others can run in it; else relaxed, and ordered by the sleeper's
- *      barrier (life/process.h): the sleeper stores `asleep`, then looks at the frames; the other stores a frame's
- *      word or a count, then looks at `asleep`; one of them sees the other.
+ *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the frames;
+ *      the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -344,7 +343,10 @@ static bool paired(struct gnli_link *link)
     return result;
 }
 
-/* Once a tick of the coarse clock, and always before the halves are paired: what the kernel has to tell by now. */
+/*
+ * Once a tick of the coarse clock, and always before the halves are paired: what the kernel has to tell by
+ * now.
+ */
 static bool pump_now_and_then(struct gnl_identity *me, struct gnli_link *link)
 {
     if (link) {
@@ -380,7 +382,9 @@ static void watch(const _Atomic uint64_t *word, uint64_t seen)
     }
 }
 
-/* Where the other side writes next what this one waits for; its memory stays until `unhold`. NULL: nowhere. */
+/*
+ * Where the other side writes next what this one waits for; its memory stays until `unhold`. NULL: nowhere.
+ */
 static const _Atomic uint64_t *hold(struct gnli_link *link, bool receive, void **held, uint64_t *seen)
 {
     const _Atomic uint64_t *word = NULL;
