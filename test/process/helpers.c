@@ -123,6 +123,7 @@ struct gnl_port_info inspect_mailbox(void)
     struct gnl_port_info info;
 
     require(gnl_inspect(MAILBOX, &info, NULL, 0) >= 0);
+    require(info.nonsense == 0);
     return info;
 }
 
