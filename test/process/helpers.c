@@ -118,6 +118,17 @@ pid_t start_holder(unsigned count)
     return child;
 }
 
+int stay_until_told(void *gates)
+{
+    struct gate *both = gates;
+    gnl_port *port = open_port(NULL);
+
+    support_gate_open(&both[0]);
+    support_gate_wait(&both[1]);
+    close_port(port);
+    return 0;
+}
+
 struct gnl_port_info inspect_mailbox(void)
 {
     struct gnl_port_info info;
