@@ -87,6 +87,17 @@ void json_add_truth(struct json_object *object, const char *key, bool truth)
     json_object_object_add(object, key, json_object_new_boolean(truth));
 }
 
+void json_add_rights(struct json_object *object, uid_t owner, mode_t mode)
+{
+    char text[LOOK_TEXT];
+
+    look_user(text, owner);
+    json_add_text(object, "owner", text);
+    json_add_number(object, "owner_uid", owner);
+    snprintf(text, sizeof text, "%04o", (unsigned)mode & 07777);
+    json_add_text(object, "mode", text);
+}
+
 static struct json_object *participant_json(const struct gnl_participant *participant)
 {
     static const char *const activities[] = {
@@ -128,18 +139,14 @@ struct json_object *look_json(const struct look *look, bool participants)
 {
     const struct gnl_port_info *info = &look->info;
     struct json_object *object = json_object_new_object();
-    char mode[8], text[LOOK_TEXT];
+    char text[LOOK_TEXT];
     int kind_length;
     const char *name = look_name(info->address, &kind_length);
 
     json_add_text(object, "address", info->address);
     json_object_object_add(object, "kind", json_object_new_string_len(info->address, kind_length));
     json_add_text(object, "name", name);
-    look_user(text, info->owner_uid);
-    json_add_text(object, "owner", text);
-    json_add_number(object, "owner_uid", info->owner_uid);
-    snprintf(mode, sizeof mode, "%04o", (unsigned)info->mode & 07777);
-    json_add_text(object, "mode", mode);
+    json_add_rights(object, info->owner_uid, info->mode);
     look_capacity(text, info);
     if (info->capacity > 0)
         json_add_number(object, "capacity", (uint64_t)info->capacity);

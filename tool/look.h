@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <json-c/json.h>
 
@@ -42,6 +43,7 @@ struct json_object *look_json(const struct look *look, bool participants);
 void json_add_text(struct json_object *object, const char *key, const char *text);
 void json_add_number(struct json_object *object, const char *key, uint64_t number);
 void json_add_truth(struct json_object *object, const char *key, bool truth);
+void json_add_rights(struct json_object *object, uid_t owner, mode_t mode); /* owner, owner_uid, mode */
 
 /* Prints it to standard output, and ends it. */
 void print_json(struct json_object *object);

@@ -156,7 +156,7 @@ static struct json_object *processes_json(const struct system_object *object)
 static struct json_object *to_json(const struct system_object *object)
 {
     struct json_object *json = json_object_new_object();
-    char owner[LOOK_TEXT], text[16];
+    char text[16];
     char *name = name_of(object), *removal = removal_of(object);
 
     json_add_text(json, "kind", kinds[object->kind].word);
@@ -166,11 +166,7 @@ static struct json_object *to_json(const struct system_object *object)
         snprintf(text, sizeof text, "0x%08" PRIx32, object->key);
         json_add_text(json, "key", text);
     }
-    look_user(owner, object->owner_uid);
-    json_add_text(json, "owner", owner);
-    json_add_number(json, "owner_uid", object->owner_uid);
-    snprintf(text, sizeof text, "%04o", (unsigned)object->mode & 07777);
-    json_add_text(json, "mode", text);
+    json_add_rights(json, object->owner_uid, object->mode);
     json_add_number(json, "bytes", object->size);
     if (kinds[object->kind].items)
         json_add_number(json, kinds[object->kind].items, (uint64_t)object->items);
