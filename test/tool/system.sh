@@ -4,7 +4,7 @@
 # removes none.
 . "$(dirname "$0")/common.sh"
 
-tag=ginnel-test-$$
+tag=ginnel-system-$$-x # no beginning of another run's
 clear_away() {
     rm -rf /dev/shm/"$tag"* /dev/shm/sem."$tag"*
     [ ! -f "$room/ids" ] || while read -r kind id; do ipcrm "$kind" "$id" 2>/dev/null || :; done <"$room/ids"
