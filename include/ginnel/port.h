@@ -153,7 +153,7 @@ struct gnl_port_info {
     uint64_t redelivered;
     uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */
     uint64_t bytes;         /* of memory that it occupies */
-    uint64_t nonsense;      /* places in its queue that cannot be as they are: somebody wrote over them */
+    uint64_t nonsense;      /* of 65536 places in its queue, those that cannot be: somebody wrote over them */
     struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
     uint64_t reserved[4];
 };
