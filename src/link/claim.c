@@ -346,3 +346,24 @@ int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *in
     close(look.directory);
     return result;
 }
+
+int gnli_claim_sweep(const struct gnli_address *address)
+{
+    struct gnl_port_info info;
+    struct gnl_participant has = { 0 };
+    char subject[GNL_ADDRESS_MAX + 1], name[96];
+
+    gnli_address_format(address, subject);
+    int result = gnli_claim_look(address, &info, &has);
+    if (result < 0)
+        return result;
+    if (has.pid != 0)
+        return gnli_fail(-EBUSY, "%s: process %d has that name, until it ends", subject, (int)has.pid);
+    int directory = gnli_directory_open(address->machine_wide, false);
+    if (directory < 0)
+        return directory;
+    file_name(name, sizeof name, address, geteuid());
+    result = unlinkat(directory, name, 0) == 0 ? 0 : -errno;
+    close(directory);
+    return result < 0 ? gnli_fail_errno(-result, "%s: cannot remove what is left of it", subject) : 0;
+}

@@ -216,8 +216,7 @@ static int open_link(gnl_port **port, const struct gnli_address *address, const 
 
 static int remove_link(const struct gnli_address *address)
 {
-    return gnli_fail(-EOPNOTSUPP, "direct link '%s': a name goes with the process that has it",
-                     address->name);
+    return gnli_claim_sweep(address);
 }
 
 static ssize_t inspect_link(const struct gnli_address *address, struct gnl_port_info *info,
