@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The options of send, recv and work that say what the mailbox is like: they make it if it is not
- * there, and what is there must agree. Rows for a table of options (arguments.h). And opening with them: over a
+ * The options of send, recv and work that say what the mailbox is like: they make it if it is not there,
+ * and what is there must agree. Rows for a table of options (arguments.h). And opening with them: over a
  * direct link under a name of one's own.
  */
 #ifndef TOOL_MAILBOX_OPTIONS_H
