@@ -8,8 +8,8 @@
  * so while both sides are busy there is neither a system call nor an ordered store.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
- *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the frames;
- *      the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
+ *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the
+ *      frames; the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
 #include <errno.h>
 #include <stdio.h>
