@@ -6,6 +6,7 @@
 #define GINNEL_GINNEL_H
 
 #include <ginnel/errors.h>
+#include <ginnel/identity.h>
 #include <ginnel/message.h>
 #include <ginnel/names.h>
 #include <ginnel/options.h>

@@ -5,6 +5,7 @@
  *
  *     mailbox:NAME     a mailbox of this user: a named queue that many processes share
  *     mailbox:/NAME    a machine-wide mailbox: its owner and mode decide who may use it
+ *     direct:NAME      the link with the process of that name (identity.h); options.identity: who I am
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
@@ -129,6 +130,7 @@ int gnl_finish(gnl_port *port);
 
 enum gnl_kind {
     GNL_MAILBOX = 1,
+    GNL_DIRECT,
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +19,8 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+
+#define THREAD_STACK_BYTES (128 << 10)
 
 _Atomic uint64_t *gnli_process_page;
 _Thread_local struct gnli_inside gnli_inside_here;
@@ -80,6 +85,62 @@ bool gnli_anyone_inside(const void *object)
     return found;
 }
 
+static bool ordered;             /* set once, before anything else */
+static unsigned char *forbidden; /* to children, a bit each descriptor; under lock */
+static size_t forbidden_bytes;
+
+bool gnli_process_barrier(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0 ||
+           syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0;
+}
+
+bool gnli_process_ordered(void)
+{
+    return ordered;
+}
+
+int gnli_process_close_in_child(int descriptor)
+{
+    size_t byte = (size_t)descriptor / 8;
+    int result = 0;
+
+    pthread_mutex_lock(&lock);
+    if (byte >= forbidden_bytes) {
+        size_t bytes = 2 * byte + 64;
+        unsigned char *grown = realloc(forbidden, bytes);
+        if (grown) {
+            memset(grown + forbidden_bytes, 0, bytes - forbidden_bytes);
+            forbidden = grown;
+            forbidden_bytes = bytes;
+        } else {
+            result = -ENOMEM;
+        }
+    }
+    if (result == 0)
+        forbidden[byte] |= (unsigned char)(1u << descriptor % 8);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+void gnli_process_closed(int descriptor)
+{
+    size_t byte = (size_t)descriptor / 8;
+
+    pthread_mutex_lock(&lock);
+    if (byte < forbidden_bytes)
+        forbidden[byte] &= (unsigned char)~(1u << descriptor % 8);
+    pthread_mutex_unlock(&lock);
+}
+
+static void close_forbidden(void)
+{
+    for (size_t i = 0; i < forbidden_bytes * 8; i++)
+        if (forbidden[i / 8] >> i % 8 & 1)
+            close((int)i);
+    memset(forbidden, 0, forbidden_bytes);
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&handles_lock);
@@ -106,6 +167,8 @@ static void after_fork_in_child(void)
     inside_list = gnli_inside_here.listed ? &gnli_inside_here : NULL;
     gnli_inside_here.next = NULL;
     pthread_mutex_unlock(&inside_lock);
+    if (forbidden)
+        close_forbidden();
     /* Where the kernel did not wipe it. */
     atomic_store_explicit(gnli_process_page, 0, memory_order_relaxed); /* A */
     pthread_mutex_unlock(&lock);
@@ -132,6 +195,7 @@ static int prepare_once(void)
     }
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
         atomic_store_explicit(&gnli_inside_needs_fence, true, memory_order_relaxed); /* A */
+    ordered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
     gnli_process_page = page;
     return 0;
 }
@@ -164,6 +228,25 @@ uint64_t gnli_process_stamp(void)
     uint64_t stamp = stamp_once();
     pthread_mutex_unlock(&lock);
     return stamp;
+}
+
+int gnli_thread_start(pthread_t *thread, void *(*run)(void *context), void *context)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    sigfillset(&all);
+    sigdelset(&all,
+              SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread inherits it */
+    error = pthread_create(thread, &attributes, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
 }
 
 uint64_t gnli_process_pid_namespace(void)

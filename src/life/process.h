@@ -18,6 +18,7 @@
 #ifndef GNLI_LIFE_PROCESS_H
 #define GNLI_LIFE_PROCESS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,25 @@ static inline bool gnli_process_is(uint64_t stamp)
  */
 void gnli_handles_lock(void);
 void gnli_handles_unlock(void);
+
+/*
+ * A barrier in every thread of every process that has Ginnel in it: orders what this one stored before with
+ * what those load after, without a barrier on their side. False: the kernel has none.
+ */
+bool gnli_process_barrier(void);
+
+/* Does that of others reach this process? Else it needs barriers of its own. */
+bool gnli_process_ordered(void);
+
+/*
+ * Descriptors that a forked child must not have: copies of them would make its parent look alive. They are
+ * closed in the child before fork returns there. -ENOMEM.
+ */
+int gnli_process_close_in_child(int descriptor);
+void gnli_process_closed(int descriptor);
+
+/* A thread of the library's own: no signal of the program's lands there. 0, or an errno value. */
+int gnli_thread_start(pthread_t *thread, void *(*run)(void *context), void *context);
 
 /* The inode of this process's pid namespace, 0 if unknown. */
 uint64_t gnli_process_pid_namespace(void);

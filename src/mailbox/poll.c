@@ -17,7 +17,6 @@
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -29,7 +28,6 @@
 #define PORTS_EACH      (GNLI_FUTEX_MANY - 1)
 #define LOOK_AROUND_NS  ((int64_t)100000000)
 #define ASK_WHEN_ASLEEP 16
-#define STACK_BYTES     (128 << 10)
 
 struct gnli_poll {
     int descriptor; /* an eventfd */
@@ -151,22 +149,12 @@ static struct watcher *find_watcher(void)
             return watcher;
     }
     struct watcher *made = calloc(1, sizeof *made);
-    pthread_attr_t attributes;
-    sigset_t all, before;
     if (!made)
         return NULL;
     pthread_mutex_init(&made->lock, NULL);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    sigdelset(&all,
-              SIGBUS); /* a fault that is blocked kills, and a truncated file faults: memory/mapping.c */
-    pthread_sigmask(SIG_SETMASK, &all,
-                    &before); /* the thread inherits it: no signal of the program's lands there */
-    int error = pthread_create(&made->thread, &attributes, watch, made);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int error = gnli_thread_start(&made->thread, watch, made);
+    if (error == 0)
+        pthread_detach(made->thread);
     if (error != 0) {
         free(made);
         errno = error;

@@ -45,6 +45,7 @@ struct gnl_port {
     _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
     atomic_bool closing;
     atomic_bool finished;
+    atomic_uchar owed; /* -EPIPE, to the next who sends (1), receives (2): told once, in the midst of many */
 };
 
 struct gnli_kind {

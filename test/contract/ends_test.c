@@ -298,17 +298,17 @@ int main(void)
     TCase *closing = support_case(suite, "closing");
 
     add_for_each_kind(closing, close_wakes_whoever_is_blocked);
-    add_for_each_kind(closing, close_wakes_all_threads_of_the_port_and_of_no_other);
+    add_for_each_shared_kind(closing, close_wakes_all_threads_of_the_port_and_of_no_other);
     add_for_each_kind(closing, cancelled_offer_was_not_sent);
     tcase_add_test(closing, closing_nothing_is_fine);
     TCase *removing = support_case(suite, "removing");
-    add_for_each_kind(removing, removed_means_eidrm_from_every_call);
-    add_for_each_kind(removing, remove_wakes_whoever_is_blocked);
-    add_for_each_kind(removing, name_is_free_at_once_and_the_old_stays_removed);
+    add_for_each_shared_kind(removing, removed_means_eidrm_from_every_call);
+    add_for_each_shared_kind(removing, remove_wakes_whoever_is_blocked);
+    add_for_each_shared_kind(removing, name_is_free_at_once_and_the_old_stays_removed);
     tcase_add_test(removing, removing_nothing_is_enoent);
     tcase_add_test(removing, file_removed_by_hand_is_noticed_by_who_waits);
     TCase *directions = support_case(suite, "directions");
-    add_for_each_kind(directions, finished_port_sends_no_more_and_receives_on);
+    add_for_each_shared_kind(directions, finished_port_sends_no_more_and_receives_on);
     tcase_add_test(directions, port_of_one_direction_refuses_the_other);
     tcase_add_test(directions, sides_receive_what_the_other_side_sends);
     return support_run(suite);

@@ -337,15 +337,15 @@ int main(void)
     Suite *suite = suite_create("info");
     TCase *info = support_case(suite, "info");
 
-    add_for_each_kind(info, info_says_what_the_link_is);
-    add_for_each_kind(info, info_counts_ports);
-    add_for_each_kind(info, finished_port_is_no_sender);
-    add_for_each_kind(info, info_counts_messages);
+    add_for_each_shared_kind(info, info_says_what_the_link_is);
+    add_for_each_shared_kind(info, info_counts_ports);
+    add_for_each_shared_kind(info, finished_port_is_no_sender);
+    add_for_each_shared_kind(info, info_counts_messages);
     add_for_each_kind(info, memory_of_large_messages_is_counted);
     TCase *inspect = support_case(suite, "inspect");
-    add_for_each_kind(inspect, inspect_shows_each_participant);
-    add_for_each_kind(inspect, inspect_shows_who_waits);
-    add_for_each_kind(inspect, inspect_leaves_no_trace);
+    add_for_each_shared_kind(inspect, inspect_shows_each_participant);
+    add_for_each_shared_kind(inspect, inspect_shows_who_waits);
+    add_for_each_shared_kind(inspect, inspect_leaves_no_trace);
     tcase_add_test(inspect, inspect_of_nothing_is_enoent_and_leaves_the_result_alone);
     TCase *names = support_case(suite, "names");
     tcase_add_test(names, names_are_all_there_is_in_alphabetical_order);

@@ -30,6 +30,7 @@ struct kind {
     struct gnl_options sending, receiving; /* how each end is opened */
     int64_t capacity;                      /* messages, or GNL_RENDEZVOUS, GNL_UNBOUNDED */
     size_t message_max;
+    bool direct; /* a link with exactly two ends, of two identities, which nobody removes */
 };
 
 extern const struct kind kinds[];
@@ -40,6 +41,7 @@ struct pair {
     const struct kind *kind;
     gnl_port *sender;
     gnl_port *receiver;
+    gnl_identity *sends, *receives; /* of a direct link */
 };
 
 struct pair pair_open(int kind);
@@ -50,8 +52,9 @@ void pair_close(struct pair *pair); /* closes the two ports that are not NULL, a
 /* How many sends succeed at once before anybody receives; at most `most`. */
 int64_t pair_room(const struct pair *pair, int64_t most);
 
-/* A test for every kind. */
+/* A test for every kind; for every kind that has as many ports as one likes. */
 void add_for_each_kind(TCase *test_case, const TTest *test);
+void add_for_each_shared_kind(TCase *test_case, const TTest *test);
 
 /* ---- messages ---- */
 

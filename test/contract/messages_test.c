@@ -213,7 +213,7 @@ int main(void)
     add_for_each_kind(copying, too_small_a_buffer_leaves_what_was_given_back);
     add_for_each_kind(copying, one_sender_and_one_receiver_are_first_in_first_out);
     add_for_each_kind(copying, order_holds_whatever_the_sizes);
-    add_for_each_kind(copying, port_receives_what_was_sent_before_it_was_opened);
-    add_for_each_kind(copying, messages_outlive_the_ports_that_sent_them);
+    add_for_each_shared_kind(copying, port_receives_what_was_sent_before_it_was_opened);
+    add_for_each_shared_kind(copying, messages_outlive_the_ports_that_sent_them);
     return support_run(suite);
 }

@@ -248,11 +248,11 @@ int main(void)
     add_for_each_kind(descriptors, readable_from_the_message_until_it_is_received);
     add_for_each_kind(descriptors, readable_while_any_message_is_left);
     add_for_each_kind(descriptors, message_that_came_before_the_descriptor_counts);
-    add_for_each_kind(descriptors, readable_after_giveback_by_another_port);
+    add_for_each_shared_kind(descriptors, readable_after_giveback_by_another_port);
     add_for_each_kind(descriptors, quiet_as_soon_as_the_last_that_was_given_back_is_received);
-    add_for_each_kind(descriptors, readable_after_the_holder_closed_its_port);
-    add_for_each_kind(descriptors, quiet_once_another_port_has_received);
-    add_for_each_kind(descriptors, readable_after_remove);
+    add_for_each_shared_kind(descriptors, readable_after_the_holder_closed_its_port);
+    add_for_each_shared_kind(descriptors, quiet_once_another_port_has_received);
+    add_for_each_shared_kind(descriptors, readable_after_remove);
     tcase_add_test(descriptors, epoll_tells_which_of_many);
     return support_run(suite);
 }

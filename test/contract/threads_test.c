@@ -281,9 +281,9 @@ int main(void)
     Suite *suite = suite_create("threads");
     TCase *crowds = support_case(suite, "crowds");
 
-    add_for_each_kind(crowds, every_message_arrives_once_and_in_each_sender_s_order);
+    add_for_each_shared_kind(crowds, every_message_arrives_once_and_in_each_sender_s_order);
     add_for_each_kind(crowds, threads_may_share_their_ports);
-    add_for_each_kind(crowds, given_back_messages_are_neither_lost_nor_doubled);
+    add_for_each_shared_kind(crowds, given_back_messages_are_neither_lost_nor_doubled);
     TCase *handles = support_case(suite, "handles");
     tcase_add_test(handles, ports_may_come_and_go_in_all_threads_at_once);
     return support_run(suite);

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two processes meet: a half made by the one and accepted by the other.
+ *
+ * The name that a caller gives is its own word; that it is true is the kernel's: the process that connected
+ * has the name's lock. Of a caller that is gone by now that cannot be asked any more. Then it is believed
+ * if nobody has the name, since it could have had it, or if who has it is of the same user.
+ */
+#include "link/meet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <ginnel/options.h>
+
+#include "base/errors.h"
+#include "life/process.h"
+#include "link/link.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+#define HELLO_DESCRIPTORS 3
+
+static uint64_t next_block(void *context)
+{
+    return gnli_piece_take(context, GNLI_BLOCK_BYTES);
+}
+
+/*
+ * A pipe whose read end others may open anew: theirs is then no file description of ours, which we could
+ * change.
+ */
+static int make_pipe(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        ends[0] = ends[1] = -1;
+        return -errno;
+    }
+    ends[0] = gnli_above_standard(ends[0]);
+    ends[1] = gnli_above_standard(ends[1]);
+    return ends[0] < 0 || ends[1] < 0 || fchmod(ends[0], 0444) != 0 ? -errno : 0;
+}
+
+static void put_descriptors(struct msghdr *packet, const int *descriptors, unsigned count)
+{
+    struct cmsghdr *control = packet->msg_control;
+
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(count * sizeof *descriptors);
+    memcpy(CMSG_DATA(control), descriptors, count * sizeof *descriptors);
+    packet->msg_controllen = CMSG_SPACE(count * sizeof *descriptors);
+}
+
+static int say_hello(struct gnli_out *out, const char *name, uint64_t block)
+{
+    struct gnli_hello hello = {
+        .magic = GNLI_HELLO_MAGIC,
+        .version = GNLI_HELLO_VERSION,
+        .size = out->memory.size,
+        .block = block,
+        .capacity = out->capacity,
+        .message_max = out->message_max,
+    };
+    int descriptors[HELLO_DESCRIPTORS] = { out->memory.descriptor, out->bell[0], out->token[0] };
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof descriptors)] = { 0 };
+    struct iovec vector = { .iov_base = &hello, .iov_len = sizeof hello };
+    struct msghdr packet = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control };
+
+    snprintf(hello.name, sizeof hello.name, "%s", name);
+    put_descriptors(&packet, descriptors, out->token[0] >= 0 ? 3 : 2);
+    return sendmsg(out->socket, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof hello ? 0 : -errno;
+}
+
+int gnli_pidfd_of(int socket)
+{
+    int life = -1;
+    socklen_t size = sizeof life;
+
+    return getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &life, &size) == 0 ? gnli_above_standard(life) : -1;
+}
+
+/* Everything but the connection. */
+static int prepare(struct gnli_out *out, const char *subject)
+{
+    int result = gnli_side_make(&out->memory, out->capacity, out->message_max, subject);
+    if (result < 0)
+        return result;
+    result = gnli_pieces_init(&out->pieces, out->memory.descriptor, out->memory.base, GNLI_SIDE_FIRST,
+                              out->memory.size);
+    uint64_t block = result == 0 ? gnli_piece_take(&out->pieces, GNLI_BLOCK_BYTES) : 0;
+    if (result == 0 && block == 0)
+        result = -ENOSPC;
+    if (result == 0)
+        result = gnli_frames_writer_init(&out->writer, out->memory.base, block, next_block, &out->pieces);
+    if (result == 0)
+        result = make_pipe(out->bell);
+    if (result == 0 && out->capacity == GNL_RENDEZVOUS)
+        result = make_pipe(out->token);
+    if (result < 0)
+        return gnli_fail_errno(-result, "%s: cannot make a link", subject);
+    out->memory.own->fences = !gnli_process_ordered();
+    return 0;
+}
+
+int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *name, int64_t capacity,
+                  uint64_t message_max, const char *subject)
+{
+    struct ucred listens;
+
+    int socket = gnli_claim_connect(&me->claim, name, &listens, subject);
+    if (socket < 0)
+        return socket == -ENOENT || socket == -EAGAIN
+                   ? socket
+                   : gnli_fail_errno(-socket, "%s: cannot connect", subject);
+    struct gnli_out *out = calloc(1, sizeof *out);
+    if (!out) {
+        close(socket);
+        return gnli_fail_plain(-ENOMEM, subject);
+    }
+    *out = (struct gnli_out){ .socket = socket,
+                              .bell = { -1, -1 },
+                              .token = { -1, -1 },
+                              .memory = { .descriptor = -1 },
+                              .listens = listens,
+                              .capacity = capacity,
+                              .message_max = message_max };
+    out->life = gnli_pidfd_of(socket);
+    int result = prepare(out, subject);
+    if (result == 0) {
+        result = say_hello(out, me->claim.address.name, out->writer.at);
+        if (result == -EPIPE || result == -ECONNRESET)
+            result = -ENOENT; /* it has just gone */
+        else if (result < 0)
+            gnli_fail_errno(-result, "%s: cannot hand over memory", subject);
+    }
+    if (result < 0) {
+        gnli_out_free(out);
+        return result;
+    }
+    *made = out;
+    return 0;
+}
+
+static void close_if_open(int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+void gnli_out_free(struct gnli_out *out)
+{
+    close_if_open(out->socket);
+    close_if_open(out->life);
+    for (unsigned i = 0; i < 2; i++) {
+        close_if_open(out->bell[i]);
+        close_if_open(out->token[i]);
+    }
+    gnli_frames_writer_free(&out->writer);
+    gnli_pieces_free(&out->pieces);
+    gnli_side_free(&out->memory);
+    free(out);
+}
+
+bool gnli_hung_up(int socket)
+{
+    struct pollfd entry = { .fd = socket };
+
+    return poll(&entry, 1, 0) == 1 && (entry.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/* ---- accepting ---- */
+
+/*
+ * The descriptors that came with a packet, at most `most`; more, or none where it was cut: they are closed,
+ * -1.
+ */
+static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
+{
+    int count = 0;
+    bool fine = !(packet->msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(packet); control; control = CMSG_NXTHDR(packet, control)) {
+        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+            continue;
+        int came = (int)((control->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (int i = 0; i < came; i++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(control) + (size_t)i * sizeof descriptor, sizeof descriptor);
+            if (fine && count < most)
+                descriptors[count++] = gnli_above_standard(descriptor);
+            else
+                close(descriptor), fine = false;
+        }
+    }
+    for (int i = 0; i < count; i++)
+        fine = fine && descriptors[i] >= 0;
+    for (int i = 0; i < count && !fine; i++)
+        close_if_open(descriptors[i]);
+    return fine ? count : -1;
+}
+
+int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descriptors, int most)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(HELLO_DESCRIPTORS * sizeof(int))];
+    struct iovec vector = { .iov_base = data, .iov_len = *size };
+    struct msghdr packet = { .msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = CMSG_SPACE((size_t)most * sizeof(int)) };
+    ssize_t bytes;
+
+    do
+        bytes = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (bytes < 0 && errno == EINTR);
+    if (bytes < 0)
+        return -errno;
+    int count = get_descriptors(&packet, descriptors, most);
+    if (bytes == 0 || count < 0)
+        return -EBADMSG;
+    *size = (size_t)bytes;
+    return count;
+}
+
+int gnli_descriptor_send(int socket, const void *data, size_t size, int descriptor)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = { 0 };
+    struct iovec vector = { .iov_base = (void *)(uintptr_t)data, .iov_len = size };
+    struct msghdr packet = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control };
+
+    put_descriptors(&packet, &descriptor, 1);
+    return sendmsg(socket, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ? 0 : -errno;
+}
+
+/*
+ * A pipe's read end, as a file description of our own: the sender has the one it sent, and could make reads
+ * from it block. Nothing is asked of what may be a file of a file system that answers when it likes.
+ */
+static int own_pipe(int sent)
+{
+    char path[64], target[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", sent);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 6 || memcmp(target, "pipe:[", 6) != 0)
+        return -EBADMSG;
+    int own = gnli_above_standard(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    return own < 0 ? -errno : own;
+}
+
+static bool believable(struct gnl_identity *me, const char *name, int socket, const struct ucred *peer)
+{
+    pid_t holder = gnli_claim_holder(&me->claim, name);
+    struct ucred other;
+
+    if (holder == peer->pid || (holder == -1 && peer->pid == 0))
+        return true;
+    if (!gnli_hung_up(socket))
+        return false;
+    if (holder == 0)
+        return true;
+    int probe = gnli_claim_connect(&me->claim, name, &other, me->subject);
+    close_if_open(probe);
+    return probe >= 0 && other.uid == peer->uid;
+}
+
+static bool allowed(struct gnl_identity *me, const struct ucred *peer)
+{
+    if (peer->uid == geteuid())
+        return true;
+    for (unsigned i = 0; i < me->allowed_count; i++)
+        if ((me->allowed[i].uid == (uid_t)-1 || me->allowed[i].uid == peer->uid) &&
+            (me->allowed[i].gid == (gid_t)-1 || me->allowed[i].gid == peer->gid))
+            return true;
+    return false;
+}
+
+static bool sensible(const struct gnli_hello *hello, size_t size, int descriptors)
+{
+    return size == sizeof *hello && hello->magic == GNLI_HELLO_MAGIC &&
+           hello->version == GNLI_HELLO_VERSION && memchr(hello->name, '\0', sizeof hello->name) &&
+           gnli_name_valid(hello->name) &&
+           (hello->capacity == GNL_RENDEZVOUS || hello->capacity == GNL_UNBOUNDED ||
+            (hello->capacity > 0 && hello->capacity <= GNL_CAPACITY_MAX)) &&
+           hello->message_max <= GNL_MESSAGE_MAX_LIMIT &&
+           descriptors == (hello->capacity == GNL_RENDEZVOUS ? 3 : 2);
+}
+
+static int build(struct gnli_in *in, const struct gnli_hello *hello, int *descriptors, const char *subject)
+{
+    int result = gnli_side_accept(&in->memory, descriptors[0], hello->size, subject);
+    if (result < 0)
+        return result;
+    descriptors[0] = -1;
+    in->bell = own_pipe(descriptors[1]);
+    if (in->bell < 0)
+        return in->bell;
+    if (hello->capacity == GNL_RENDEZVOUS) {
+        in->token = own_pipe(descriptors[2]);
+        if (in->token < 0)
+            return in->token;
+    }
+    in->reader = (struct gnli_frames_reader){
+        .base = in->memory.base,
+        .first = GNLI_SIDE_FIRST,
+        .last = in->memory.size,
+        .left = &in->unpaired,
+        .there = gnli_side_there,
+        .context = &in->memory,
+    };
+    return gnli_frames_reader_init(&in->reader, hello->block);
+}
+
+int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int life,
+                 const struct ucred *peer)
+{
+    struct gnli_hello hello;
+    int descriptors[HELLO_DESCRIPTORS] = { -1, -1, -1 };
+    size_t size = sizeof hello;
+
+    int count = gnli_descriptor_receive(socket, &hello, &size, descriptors, HELLO_DESCRIPTORS);
+    if (count < 0)
+        return count;
+    struct gnli_in *in = aligned_alloc(_Alignof(struct gnli_in), sizeof *in);
+    int result = in ? 0 : -ENOMEM;
+    if (in) {
+        memset(in, 0, sizeof *in);
+        in->memory.descriptor = in->bell = in->token = in->socket = in->life = -1;
+        result = sensible(&hello, size, count) && strcmp(hello.name, me->claim.address.name) != 0 &&
+                         allowed(me, peer) && believable(me, hello.name, socket, peer)
+                     ? build(in, &hello, descriptors, me->subject)
+                     : -EBADMSG;
+    }
+    for (int i = 0; i < HELLO_DESCRIPTORS; i++)
+        close_if_open(descriptors[i]);
+    if (result < 0) {
+        if (in)
+            gnli_in_free(in);
+        return result == -EAGAIN ? -EBADMSG : result;
+    }
+    in->socket = socket;
+    in->life = life;
+    in->capacity = hello.capacity;
+    in->message_max = hello.message_max;
+    in->sender = (struct gnl_sender){ .pid = peer->pid, .uid = peer->uid, .gid = peer->gid };
+    strcpy(in->sender.name, hello.name);
+    *made = in;
+    return 0;
+}
+
+void gnli_in_free(struct gnli_in *in)
+{
+    close_if_open(in->socket);
+    close_if_open(in->life);
+    close_if_open(in->bell);
+    close_if_open(in->token);
+    gnli_side_free(&in->memory);
+    free(in->later);
+    free(in);
+}

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receiving over a direct link. All of the other side's memory may change at any time: a word is read once,
+ * and bytes are copied before anybody looks at them.
+ *
+ *   A: relaxed: marks, counts for people to read.
+ *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
+ *      (release), where we look (acquire): link/send.c, B.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ginnel/options.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "link/link.h"
+#include "link/meet.h"
+
+#define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
+#define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
+
+static int scribbled(struct gnli_link *link)
+{
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+}
+
+/* ---- chunks go back ---- */
+
+/* One more, if there is a place for its number. */
+static bool tell_returned(struct gnli_in *in, uint32_t page)
+{
+    const struct gnli_side *theirs = in->memory.theirs;
+    struct gnli_side *own = in->told;
+
+    uint64_t collected = atomic_load_explicit(&theirs->collected, memory_order_acquire); /* B */
+    if (in->returned - collected >= GNLI_SIDE_RETURNS)
+        return false;
+    atomic_store_explicit(&own->returns[in->returned % GNLI_SIDE_RETURNS], page,
+                          memory_order_relaxed); /* A */
+    in->returned++;
+    atomic_store_explicit(&own->returned, in->returned, memory_order_release); /* B */
+    return true;
+}
+
+/* The receiving lock is held. */
+static void return_chunk(struct gnli_in *in, uint64_t offset)
+{
+    if (!in->told || in->dropped)
+        return; /* it has nobody to go back to */
+    while (in->laters > 0 && tell_returned(in, in->later[in->laters - 1]))
+        in->laters--;
+    uint32_t page = (uint32_t)(offset / GNLI_PIECE_PAGE);
+    if (in->laters == 0 && tell_returned(in, page))
+        return;
+    if (in->laters == in->later_room) {
+        size_t room = 2 * in->later_room + 64;
+        uint32_t *grown = realloc(in->later, room * sizeof *grown);
+        if (!grown)
+            return; /* lost to the link, and given back with it */
+        in->later = grown;
+        in->later_room = room;
+    }
+    in->later[in->laters++] = page;
+}
+
+/* ---- places ---- */
+
+static int make_places(struct gnli_link *link)
+{
+    struct gnli_place *places = calloc(2 * GNL_HELD_MAX, sizeof *places);
+
+    if (!places)
+        return gnli_fail_plain(-ENOMEM, link->port.subject);
+    for (unsigned i = 0; i < 2 * GNL_HELD_MAX; i++) {
+        places[i].next = link->free_place[i / GNL_HELD_MAX];
+        link->free_place[i / GNL_HELD_MAX] = &places[i];
+    }
+    link->places = places;
+    return 0;
+}
+
+/* The placing lock is held. */
+static int take_place(struct gnli_link *link, struct gnli_place **taken, bool loan)
+{
+    int result = link->places ? 0 : make_places(link);
+    if (result < 0)
+        return result;
+    struct gnli_place *place = link->free_place[loan];
+    if (!place)
+        return gnli_fail(-ENOBUFS, "%s: %d %s: gnl_done some", link->port.subject, GNL_HELD_MAX,
+                         loan ? "loans are out already" : "messages are held already");
+    link->free_place[loan] = place->next;
+    char *buffer = place->buffer;
+    *place = (struct gnli_place){ .used = true, .loan = loan, .serial = ++link->serial, .buffer = buffer };
+    *taken = place;
+    return 0;
+}
+
+int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan, bool buffer)
+{
+    struct gnli_place *place = NULL;
+
+    bool locked = gnli_lock(&link->placing);
+    int result = take_place(link, &place, loan);
+    gnli_unlock(&link->placing, locked);
+    if (result < 0)
+        return result;
+    if (buffer && !place->buffer) {
+        place->buffer = malloc(GNLI_FRAME_BYTES);
+        if (!place->buffer) {
+            gnli_place_free(link, place);
+            return gnli_fail_plain(-ENOMEM, link->port.subject);
+        }
+    }
+    if (!loan)
+        atomic_fetch_add_explicit(&link->holding, 1, memory_order_relaxed); /* A */
+    *taken = place;
+    return 0;
+}
+
+void gnli_place_free(struct gnli_link *link, struct gnli_place *place)
+{
+    bool locked = gnli_lock(&link->placing);
+    place->used = false;
+    place->next = link->free_place[place->loan];
+    link->free_place[place->loan] = place;
+    gnli_unlock(&link->placing, locked);
+}
+
+int gnli_link_place_of(struct gnli_link *link, const gnl_message *message, struct gnli_place **found)
+{
+    uint64_t number = message->private_[GNLI_MESSAGE_PLACE];
+
+    if (message->private_[GNLI_MESSAGE_STAMP] !=
+        atomic_load_explicit(&link->port.stamp, memory_order_relaxed)) /* A */
+        return gnli_fail(-EPERM, "%s: this message is held by the parent process", link->port.subject);
+    bool locked = gnli_lock(&link->placing);
+    struct gnli_place *place = link->places && number < 2 * GNL_HELD_MAX ? &link->places[number] : NULL;
+    bool good = place && place->used && place->serial == message->private_[GNLI_MESSAGE_SERIAL];
+    gnli_unlock(&link->placing, locked);
+    if (!good)
+        return gnli_fail(-EINVAL, "%s: this message has ended", link->port.subject);
+    *found = place;
+    return 0;
+}
+
+/* ---- the end of the other side ---- */
+
+/* Everything that it had sent has been received. The receiving lock is held; the sending one is not. */
+static int ended(struct gnli_link *link, struct gnli_in *in)
+{
+    link->in = in->next;
+    link->ins_ended++;
+    gnli_in_drop(in);
+    return -EPIPE;
+}
+
+/* ---- frames ---- */
+
+static void leave(struct gnli_link *link, struct gnli_in *in, uint64_t word)
+{
+    gnli_frames_leave(&in->reader, word);
+    gnli_spin_count(&link->in_spin);
+    in->has_token = false;
+    atomic_store_explicit(&link->received,
+                          atomic_load_explicit(&link->received, memory_order_relaxed) + 1, /* A */
+                          memory_order_relaxed);                                           /* A */
+}
+
+/* Of an offer: have we got it? */
+static bool win(struct gnli_in *in, uint64_t word)
+{
+    uint64_t now;
+
+    if (!in->has_token)
+        in->has_token = gnli_token_read(in->token);
+    if (!in->has_token)
+        return false;
+    /* Withdrawn meanwhile, and the byte is that of a later one? */
+    return gnli_frames_peek(&in->reader, &now) == 0 && now == word;
+}
+
+static int too_small(struct gnli_link *link, uint64_t size, size_t buffer)
+{
+    return gnli_fail(-EMSGSIZE, "%s: the message is of %llu bytes, the buffer of %zu", link->port.subject,
+                     (unsigned long long)size, buffer);
+}
+
+static int find_far(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_far *far)
+{
+    if (gnli_frame_size(word) != sizeof *far)
+        return scribbled(link);
+    memcpy(far, gnli_frames_contents(&in->reader), sizeof *far);
+    if (far->size > in->message_max || far->offset < GNLI_SIDE_FIRST || far->offset % GNLI_PIECE_PAGE != 0 ||
+        !gnli_side_there(&in->memory, far->offset, far->size))
+        return scribbled(link);
+    return 0;
+}
+
+/* Into the caller's hands, read in place: what is small is copied, and leaves the queue's memory. */
+static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_place **taken)
+{
+    struct gnli_far far = { 0 };
+    struct gnli_place *place;
+    bool in_place = gnli_frame_kind(word) == GNLI_FRAME_CHUNK;
+
+    int result = in_place ? find_far(link, in, word, &far) : 0;
+    if (result == 0)
+        result = gnli_place_take(link, &place, false, !in_place);
+    if (result < 0)
+        return result;
+    place->sender = in->sender;
+    place->deliveries = 1;
+    if (in_place) {
+        place->in = in;
+        in->held++;
+        place->offset = far.offset;
+        place->size = far.size;
+    } else {
+        place->size = gnli_frame_size(word);
+        memcpy(place->buffer, gnli_frames_contents(&in->reader), place->size);
+    }
+    *taken = place;
+    return 0;
+}
+
+static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_receipt *receipt)
+{
+    uint64_t size = gnli_frame_size(word);
+
+    if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE, 1)) {
+        if (size > receipt->size)
+            return too_small(link, size, receipt->size);
+        memcpy(receipt->data, gnli_frames_contents(&in->reader), size);
+    } else {
+        struct gnli_far far;
+        int result = find_far(link, in, word, &far);
+        if (result < 0)
+            return result;
+        size = far.size;
+        if (size > receipt->size)
+            return too_small(link, size, receipt->size);
+        memcpy(receipt->data, in->memory.base + far.offset, size);
+        return_chunk(in, far.offset);
+    }
+    receipt->received = (ssize_t)size;
+    return 0;
+}
+
+static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t word,
+                           struct gnli_receipt *receipt)
+{
+    uint64_t wanted, number, size = gnli_frame_size(word);
+    size_t bytes;
+
+    if (size < sizeof wanted)
+        return scribbled(link);
+    size -= sizeof wanted;
+    if (size > *receipt->note_size)
+        return too_small(link, size, *receipt->note_size);
+    memcpy(&wanted, gnli_frames_contents(&in->reader), sizeof wanted);
+    for (unsigned i = 0; i < PACKETS_MAX; i++) {
+        bytes = sizeof number;
+        int descriptor = -1;
+        int count = gnli_descriptor_receive(in->socket, &number, &bytes, &descriptor, 1);
+        if (count == -EMFILE || count == -ENFILE)
+            return count;
+        if (count != 1 || bytes != sizeof number)
+            return scribbled(link);
+        if (number == wanted) {
+            memcpy(receipt->data, gnli_frames_contents(&in->reader) + sizeof wanted, size);
+            *receipt->note_size = size;
+            *receipt->descriptor = descriptor;
+            return 0;
+        }
+        close(descriptor);
+    }
+    return scribbled(link);
+}
+
+static void describe(gnl_message *message, struct gnli_link *link, struct gnli_place *place)
+{
+    *message = (gnl_message){
+        .data = place->in ? place->in->memory.base + place->offset : place->buffer,
+        .size = place->size,
+        .sender = place->sender,
+        .flags = GNL_SENDER_VOUCHED | (place->deliveries > 1 ? GNL_REDELIVERED : 0),
+        .deliveries = place->deliveries,
+        .port_ = &link->port,
+        .private_ = { [GNLI_MESSAGE_PLACE] = (uint64_t)(place - link->places),
+                      [GNLI_MESSAGE_STAMP] =
+                          atomic_load_explicit(&link->port.stamp, memory_order_relaxed), /* A */
+                      [GNLI_MESSAGE_SERIAL] = place->serial },
+    };
+}
+
+static int use_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_receipt *receipt)
+{
+    struct gnli_place *place = NULL;
+    bool given = gnli_frame_kind(word) == GNLI_FRAME_GIVEN;
+
+    if (given != (receipt->descriptor != NULL))
+        return gnli_fail(-ENOMSG,
+                         given ? "%s: what comes next is a segment: gnl_segment_receive"
+                               : "%s: what comes next is a message, not a segment",
+                         link->port.subject);
+    int result = given              ? take_descriptor(link, in, word, receipt)
+                 : receipt->message ? take_frame(link, in, word, &place)
+                                    : copy_frame(link, in, word, receipt);
+    if (result < 0)
+        return result;
+    if (receipt->message)
+        describe(receipt->message, link, place);
+    if (receipt->sender)
+        *receipt->sender = in->sender;
+    return 0;
+}
+
+/* -EAGAIN nothing is there. */
+static int from_frames(struct gnli_link *link, struct gnli_receipt *receipt)
+{
+    struct gnli_in *in = link->in;
+    uint64_t word;
+
+    if (__builtin_expect(!in, 0))
+        return -EAGAIN;
+    for (unsigned voids = 0; voids < VOIDS_MAX; voids++) {
+        bool hung = atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+        int result = gnli_frames_peek(&in->reader, &word);
+        if (result == -EAGAIN)
+            return in->finished && !hung ? -EPIPE : hung ? ended(link, in) : -EAGAIN;
+        if (result < 0)
+            return scribbled(link);
+        if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
+            gnli_frames_leave(&in->reader, word);
+            continue;
+        }
+        if (gnli_frame_kind(word) == GNLI_FRAME_FINISHED) {
+            in->finished = true;
+            gnli_frames_leave(&in->reader, word);
+            continue;
+        }
+        if (in->capacity == GNL_RENDEZVOUS && !win(in, word)) {
+            if (in->has_token)
+                continue; /* void by now */
+            return hung ? ended(link, in) : -EAGAIN;
+        }
+        result = use_frame(link, in, word, receipt);
+        if (result == 0)
+            leave(link, in, word);
+        return result;
+    }
+    return -EAGAIN;
+}
+
+/* ---- messages that were given back ---- */
+
+static int from_returned(struct gnli_link *link, struct gnli_receipt *receipt)
+{
+    struct gnli_place *place = link->returned;
+
+    if (receipt->descriptor)
+        return gnli_fail(-ENOMSG, "%s: what comes next is a message, not a segment", link->port.subject);
+    if (!receipt->message && place->size > receipt->size)
+        return too_small(link, place->size, receipt->size);
+    link->returned = place->next;
+    place->next = NULL;
+    place->deliveries++;
+    place->serial = ++link->serial;
+    if (receipt->sender)
+        *receipt->sender = place->sender;
+    atomic_fetch_add_explicit(&link->redelivered, 1, memory_order_relaxed); /* A */
+    if (receipt->message) {
+        describe(receipt->message, link, place);
+        return 0;
+    }
+    memcpy(receipt->data, place->in ? place->in->memory.base + place->offset : place->buffer, place->size);
+    receipt->received = (ssize_t)place->size;
+    return 1; /* its place is to be freed */
+}
+
+static void end_place(struct gnli_link *link, struct gnli_place *place)
+{
+    struct gnli_in *in = place->in;
+
+    if (in) {
+        return_chunk(in, place->offset);
+        place->in = NULL;
+        if (--in->held == 0 && in->dropped)
+            gnli_in_free(in);
+    }
+    atomic_fetch_sub_explicit(&link->holding, 1, memory_order_relaxed); /* A */
+    gnli_place_free(link, place);
+}
+
+/* The receiving lock is held. */
+static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
+{
+    if (!receipt->begun) {
+        receipt->begun = true;
+        receipt->ended = link->ins_ended;
+    }
+    if (__builtin_expect(link->returned != NULL, 0)) {
+        struct gnli_place *place = link->returned;
+        int result = from_returned(link, receipt);
+        if (result == 1)
+            end_place(link, place);
+        return result < 0 ? result : 0;
+    }
+    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0))
+        return -EPIPE;
+    return from_frames(link, receipt);
+}
+
+/* The half that was opposite to one that has ended goes with it. */
+static void end_opposite(struct gnl_identity *me, struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->sending);
+    struct gnli_out *out = link->out;
+
+    (void)me;
+    if (out && !out->offered &&
+        (atomic_load_explicit(&out->hung, memory_order_relaxed) || gnli_hung_up(out->socket))) { /* A */
+        bool locked_too = gnli_lock(&link->receiving);
+        gnli_out_ends(link);
+        link->untold = false;
+        gnli_unlock(&link->receiving, locked_too);
+    }
+    gnli_unlock(&link->sending, locked);
+}
+
+/* The other side may wait for room. */
+static inline void ring_it(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->sending);
+    gnli_ring(link->out);
+    gnli_unlock(&link->sending, locked);
+}
+
+int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *context)
+{
+    struct gnli_receipt *receipt = context;
+    bool locked = gnli_lock(&link->receiving);
+    int result = receive_locked(link, receipt);
+    bool ring = result == 0 && link->in && link->in->told;
+    gnli_unlock(&link->receiving, locked);
+    if (__builtin_expect(result == -EPIPE, 0)) {
+        end_opposite(me, link);
+        if (receipt->never_epipe)
+            result = -EAGAIN;
+    }
+    if (ring)
+        ring_it(link);
+    return result;
+}
+
+bool gnli_link_receivable(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->receiving);
+    struct gnli_in *in = link->in;
+    uint64_t word;
+    bool result = link->returned != NULL;
+
+    for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
+        int found = gnli_frames_peek(&in->reader, &word);
+        result = found == -EBADMSG || in->finished ||
+                 atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+        if (found != 0)
+            break;
+        if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
+            gnli_frames_leave(&in->reader, word);
+            continue;
+        }
+        result = in->capacity != GNL_RENDEZVOUS || in->has_token ||
+                 gnli_frame_kind(word) == GNLI_FRAME_FINISHED || gnli_token_waits(in->token);
+        break;
+    }
+    gnli_unlock(&link->receiving, locked);
+    return result;
+}
+
+/* ---- the operations ---- */
+
+static int receive(gnl_port *port, struct gnli_receipt *receipt, int64_t timeout)
+{
+    struct gnli_link *link = gnli_link_of(port);
+
+    int result = gnli_link_receive(link->me, link, receipt);
+    if (__builtin_expect(result == -EAGAIN, 0))
+        result = gnli_link_wait(link->me, link, true, timeout, gnli_link_receive, receipt);
+    gnli_identity_received(link->me, link);
+    return result;
+}
+
+/* A message that lies in its frame, where nothing is out of the ordinary: its size; -EAGAIN: it is not so. */
+static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t room)
+{
+    ssize_t result = -EAGAIN;
+    uint64_t word;
+
+    bool locked = gnli_lock(&link->receiving);
+    struct gnli_in *in = link->in;
+    if (__builtin_expect(in && !link->returned && in->capacity != GNL_RENDEZVOUS, 1) &&
+        gnli_frames_peek(&in->reader, &word) == 0) {
+        uint64_t size = gnli_frame_size(word);
+        if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {
+            memcpy(data, gnli_frames_contents(&in->reader), size);
+            leave(link, in, word);
+            result = (ssize_t)size;
+        }
+    }
+    gnli_unlock(&link->receiving, locked);
+    return result;
+}
+
+__attribute__((noinline)) static ssize_t receive_copy(gnl_port *port, void *data, size_t size,
+                                                      int64_t timeout)
+{
+    struct gnli_receipt receipt = { .data = data, .size = size };
+    int result = receive(port, &receipt, timeout);
+
+    return result < 0 ? result : receipt.received;
+}
+
+ssize_t gnli_link_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
+{
+    struct gnli_link *link = gnli_link_of(port);
+
+    ssize_t result = receive_small(link, data, size);
+    if (__builtin_expect(result < 0, 0))
+        return receive_copy(port, data, size, timeout);
+    ring_it(link);
+    gnli_identity_received(link->me, link);
+    return result;
+}
+
+int gnli_link_take(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    gnl_message taken;
+    struct gnli_receipt receipt = { .message = &taken };
+
+    int result = receive(port, &receipt, timeout);
+    if (result == 0)
+        *message = taken;
+    return result;
+}
+
+int gnli_link_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout)
+{
+    struct gnli_receipt receipt = { .data = note, .descriptor = descriptor, .note_size = size };
+
+    return receive(port, &receipt, timeout);
+}
+
+int gnli_link_end(struct gnli_link *link, struct gnli_place *place, bool giveback)
+{
+    bool locked = gnli_lock(&link->receiving);
+
+    if (giveback) {
+        struct gnli_place **last = &link->returned;
+        while (*last)
+            last = &(*last)->next;
+        *last = place;
+        place->serial = ++link->serial; /* who still has the message has it no more */
+    } else {
+        end_place(link, place);
+    }
+    gnli_unlock(&link->receiving, locked);
+    if (giveback)
+        gnli_link_interrupt(link->me);
+    return 0;
+}
