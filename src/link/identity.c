@@ -94,8 +94,9 @@ static void free_identity(struct gnl_identity *me, bool ours)
             close(me->interrupt);
         if (me->appear >= 0)
             close(me->appear);
-        if (me->descriptor >= 0)
-            close(me->descriptor);
+        int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
+        if (descriptor >= 0)
+            close(descriptor);
     }
     gnli_claim_release(&me->claim, ours);
     free(me);
@@ -133,7 +134,8 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     struct gnl_identity *me = calloc(1, sizeof *me);
     if (!me)
         return gnli_fail_plain(-ENOMEM, "identity");
-    me->epoll = me->interrupt = me->appear = me->descriptor = -1;
+    me->epoll = me->interrupt = me->appear = -1;
+    atomic_store_explicit(&me->descriptor, -1, memory_order_relaxed); /* A */
     me->claim.listener = -1;
     me->next_id = FIRST_ID;
     me->capacity = GNL_CAPACITY_DEFAULT;
