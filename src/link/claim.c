@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "link/claim.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -173,6 +174,7 @@ static bool claimed_here(const struct gnli_claim *wanted)
 /* The lock is held. */
 static int take(struct gnli_claim *claim, const char *subject)
 {
+    assert(claim->file);
     int result = claimed_here(claim) ? -EAGAIN : lock_name(claim, F_WRLCK);
     if (result == -EAGAIN || result == -EACCES) {
         pid_t pid = gnli_claim_holder(claim, claim->address.name);
@@ -332,6 +334,7 @@ int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *in
         return look.directory;
     int result = gnli_file_open(&look.file, look.directory, CLAIMS, subject);
     if (result == 0) {
+        assert(look.file);
         has->pid = gnli_claim_holder(&look, address->name);
         has->alive = has->pid != 0;
         gnli_file_close(look.file);

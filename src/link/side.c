@@ -35,7 +35,7 @@ static uint64_t most(void)
 static uint64_t size_for(int64_t capacity, uint64_t message_max)
 {
     uint64_t limit = most(), large = message_max > GNLI_FRAME_BYTES ? message_max : 0, bytes;
-    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + 2 * GNL_HELD_MAX;
+    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + (uint64_t)2 * GNL_HELD_MAX;
     uint64_t each = 3 * large + 2 * (GNLI_FRAME_BYTES + 8);
 
     if (capacity == GNL_UNBOUNDED || __builtin_mul_overflow(messages, each, &bytes) || bytes > limit)
