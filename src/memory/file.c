@@ -70,7 +70,8 @@ static bool same_file(const struct gnli_file *one, const struct stat *status)
 static struct gnli_file *find_known(const struct stat *status, bool writable)
 {
     for (struct gnli_file *known = table; known; known = known->next)
-        if (same_file(known, status) && known->writable == writable) {
+        if (same_file(known, status) && known->writable == writable && !known->spare &&
+            (known->references > 0 || gnli_file_check(known) == 0)) {
             if (known->references++ == 0) {
                 known->size = (uint64_t)status->st_size;
                 atomic_init(&known->patched, false);
@@ -274,7 +275,7 @@ int gnli_file_new_memory(struct gnli_file **file, const char *name, uint64_t siz
 /* ---- handed over ---- */
 
 /* -EBADMSG, or the kind of access that it allows. */
-static int check_given(int descriptor, uint64_t size, struct stat *status, const char *what)
+static int check_given(int descriptor, struct stat *status, const char *what)
 {
     struct statfs file_system;
 
@@ -284,13 +285,35 @@ static int check_given(int descriptor, uint64_t size, struct stat *status, const
         return gnli_fail(-EBADMSG, "%s: what was handed over is no memory", what);
     if (!(seals & F_SEAL_SHRINK))
         return gnli_fail(-EBADMSG, "%s: what was handed over is not sealed: it could shrink", what);
-    if ((uint64_t)status->st_size < size || (uint64_t)status->st_blocks * 512 < size)
-        return gnli_fail(-EBADMSG, "%s: what was handed over is shorter than it says, or has holes", what);
     access &= O_ACCMODE;
     return access != O_WRONLY ? access : gnli_fail(-EBADMSG, "%s: handed over, but not to be read", what);
 }
 
-int gnli_file_adopt(struct gnli_file **file, int descriptor, uint64_t size, bool *spare, const char *what)
+static void keep_spare(struct gnli_file *file)
+{
+    file->references = 0;
+    file->spare = true;
+}
+
+void gnli_file_discard(int descriptor)
+{
+    struct gnli_file *kept;
+    struct stat status;
+    bool used = false;
+
+    gnli_files_lock();
+    if (fstat(descriptor, &status) == 0)
+        for (struct gnli_file *known = table; known && !used; known = known->next)
+            used = same_file(known, &status);
+    /* Of a file in use: kept until its last user goes. */
+    if (used && enter(&kept, descriptor, false, &status) == 0)
+        keep_spare(kept);
+    else
+        close(descriptor);
+    gnli_files_unlock();
+}
+
+int gnli_file_adopt(struct gnli_file **file, int descriptor, bool *spare, const char *what)
 {
     struct gnli_file *made;
     struct stat status;
@@ -298,9 +321,9 @@ int gnli_file_adopt(struct gnli_file **file, int descriptor, uint64_t size, bool
     descriptor = gnli_above_standard(descriptor);
     if (descriptor < 0)
         return gnli_fail_errno(errno, "%s", what);
-    int access = check_given(descriptor, size, &status, what);
+    int access = check_given(descriptor, &status, what);
     if (access < 0) {
-        close(descriptor);
+        gnli_file_discard(descriptor);
         return access;
     }
     gnli_files_lock();
@@ -308,7 +331,8 @@ int gnli_file_adopt(struct gnli_file **file, int descriptor, uint64_t size, bool
     int result = enter(&made, descriptor, access == O_RDWR, &status);
     if (result == 0) {
         *spare = known != NULL;
-        made->references = known ? 0 : 1;
+        if (known)
+            keep_spare(made);
         *file = known ? known : made;
     }
     gnli_files_unlock();
@@ -375,6 +399,13 @@ static void close_unused(const struct stat *status)
     }
 }
 
+void gnli_file_hold(struct gnli_file *file)
+{
+    gnli_files_lock();
+    file->references++;
+    gnli_files_unlock();
+}
+
 void gnli_file_close(struct gnli_file *file)
 {
     struct stat status = { .st_dev = file->device, .st_ino = file->inode };
@@ -413,7 +444,10 @@ int gnli_file_reserve(struct gnli_file *file, uint64_t offset, uint64_t size)
     return 0;
 }
 
-/* Bytes that the file system, or for memfds the machine, can still give: a memfd's has no limit of its own. */
+/*
+ * Bytes that the file system, or for memfds the machine, can still give: a memfd's has no limit of its
+ * own.
+ */
 static uint64_t room(const struct gnli_file *file)
 {
     struct statfs system;

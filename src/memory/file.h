@@ -20,6 +20,7 @@
 struct gnli_file {
     int descriptor;
     bool writable;
+    bool spare; /* one more descriptor of a file: nobody's, only kept open */
     dev_t device;
     ino_t inode;
     uint64_t size;       /* as of opening; of a new file, as asked for */
@@ -55,15 +56,19 @@ int gnli_file_new_memory(struct gnli_file **file, const char *name, uint64_t siz
 
 /*
  * A descriptor that somebody handed over; consumed, on failure too. -EBADMSG unless it is a memfd that is
- * sealed against shrinking and has memory for at least `size` bytes. `*spare`: the file was here already,
- * and one more descriptor of it is kept open from now on (gnli_file_drop_spares).
+ * sealed against shrinking. `*spare`: the file was here already, and one more descriptor of it is kept open
+ * from now on (gnli_file_drop_spares).
  */
-int gnli_file_adopt(struct gnli_file **file, int descriptor, uint64_t size, bool *spare, const char *what);
+int gnli_file_adopt(struct gnli_file **file, int descriptor, bool *spare, const char *what);
+
+/* Closes a descriptor that was handed over and is not wanted, unless it is of a file that is in use. */
+void gnli_file_discard(int descriptor);
 
 /* Another entry of the same file, for reading alone: what may be handed to those who must not write. */
 int gnli_file_reader(struct gnli_file **reader, struct gnli_file *file, const char *what);
 
-/* Drops one reference. */
+/* One more reference, and one less. */
+void gnli_file_hold(struct gnli_file *file);
 void gnli_file_close(struct gnli_file *file);
 
 /* Closes the file's descriptors that nobody uses. This process's record locks on it are gone afterwards. */
