@@ -398,6 +398,149 @@ START_TEST(detach_ends_the_calls_of_other_threads_and_unlocks)
 }
 END_TEST
 
+/* ---- what a reader cannot do ---- */
+
+#define STRANGER 65534
+
+/* Opens the descriptor's file anew; -1: not permitted. */
+static int reopen(int descriptor, int access)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    return open(path, access | O_CLOEXEC);
+}
+
+/* Through this descriptor the data cannot be changed, nor made such that it can. */
+static void try_to_write(int descriptor)
+{
+    int writable = PROT_READ | PROT_WRITE;
+    off_t at = (off_t)GNLI_SEGMENT_DATA;
+
+    require(mmap(NULL, SIZE, writable, MAP_SHARED, descriptor, at) == MAP_FAILED);
+    void *readable = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, descriptor, at);
+    require(readable != MAP_FAILED);
+    require(mprotect(readable, SIZE, writable) != 0);
+    require(madvise(readable, SIZE, MADV_REMOVE) != 0);
+    require(munmap(readable, SIZE) == 0);
+    require(write(descriptor, "x", 1) < 0);
+    require(pwrite(descriptor, "x", 1, at) < 0);
+    require(ftruncate(descriptor, at) != 0);
+    require(ftruncate(descriptor, 0) != 0);
+    require(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, 4096) != 0);
+    require(fallocate(descriptor, FALLOC_FL_ZERO_RANGE, at, 4096) != 0);
+    require(fallocate(descriptor, FALLOC_FL_COLLAPSE_RANGE, at, 65536) != 0);
+}
+
+struct reading {
+    bool stranger;
+};
+
+/* Receives what the parent gave, and does its worst. */
+static int read_and_try(void *context)
+{
+    struct reading *reading = context;
+    gnl_segment *segment;
+    char copy[16];
+
+    if (reading->stranger)
+        require(setgid(STRANGER) == 0 && setuid(STRANGER) == 0);
+    require(gnl_segment_receive(&ends[1].port, &segment, GNL_NOWAIT) == 0);
+    int descriptor = segment->member->file->descriptor;
+    require(gnl_segment_snapshot(segment, 0, copy, sizeof copy, GNL_NOWAIT) == 0);
+    require(strcmp(copy, "given") == 0);
+    require(gnl_segment_lock(segment, GNL_NOWAIT) == -EACCES);
+    require(mprotect(gnl_segment_data(segment), SIZE, PROT_READ | PROT_WRITE) != 0);
+    require(mprotect(segment->member->header, 4096, PROT_READ | PROT_WRITE) != 0);
+    try_to_write(descriptor);
+    int again = reopen(descriptor, O_RDWR);
+    require((again < 0) == reading->stranger); /* the mode lets the owner open it, */
+    if (again >= 0)
+        try_to_write(again); /* and the seal lets nobody write all the same */
+    int to_write = reopen(descriptor, O_WRONLY);
+    require(to_write < 0 ||
+            (pwrite(to_write, "x", 1, (off_t)GNLI_SEGMENT_DATA) < 0 && ftruncate(to_write, 0) != 0));
+    require(fcntl(descriptor, F_SETFL, O_RDWR) != 0 ||
+            mmap(NULL, SIZE, PROT_WRITE, MAP_SHARED, descriptor, 0) == MAP_FAILED);
+    return 0;
+}
+
+static void give_to_reader(bool stranger)
+{
+    struct reading reading = { stranger };
+
+    make_link();
+    gnl_segment *one = make(NULL, SIZE);
+    strcpy(gnl_segment_data(one), "given");
+    assert_ok(gnl_segment_give(&ends[0].port, one, GNL_READ, GNL_NOWAIT));
+    support_expect_exit(support_fork(read_and_try, &reading), 0);
+    ck_assert_str_eq(gnl_segment_data(one), "given");
+    assert_ok(gnl_segment_lock(one, GNL_NOWAIT));
+    strcpy(gnl_segment_data(one), "still mine");
+    assert_ok(gnl_segment_unlock(one));
+    assert_ok(gnl_segment_detach(one));
+    end_link();
+}
+
+START_TEST(reader_of_the_same_user_cannot_write_by_any_means)
+{
+    give_to_reader(false);
+}
+END_TEST
+
+START_TEST(reader_of_another_user_cannot_write_by_any_means)
+{
+    if (geteuid() != 0) {
+        puts("left out: needs root, to be somebody else");
+        return;
+    }
+    give_to_reader(true);
+}
+END_TEST
+
+/* One who was given the right to write: the file stays as long as it is. */
+static int write_and_try(void *context)
+{
+    struct reading *reading = context;
+    gnl_segment *segment;
+
+    if (reading->stranger)
+        require(setgid(STRANGER) == 0 && setuid(STRANGER) == 0);
+    require(gnl_segment_receive(&ends[1].port, &segment, GNL_NOWAIT) == 0);
+    int descriptor = segment->member->file->descriptor;
+    require(ftruncate(descriptor, 0) != 0 && ftruncate(descriptor, (off_t)GNLI_SEGMENT_DATA) != 0);
+    require(fallocate(descriptor, FALLOC_FL_COLLAPSE_RANGE, 0, 65536) != 0);
+    require(gnl_segment_set_mode(segment, 0600) == (reading->stranger ? -EPERM : 0));
+    strcpy(gnl_segment_data(segment), "written");
+    require(gnl_segment_lock(segment, GNL_NOWAIT) == 0);
+    require(gnl_segment_unlock(segment) == 0);
+    /* Giving it on to be read alone. */
+    int result = gnl_segment_give(&ends[1].port, segment, GNL_READ, GNL_NOWAIT);
+    require(result == 0 || reading->stranger);
+    return 0;
+}
+
+static void give_to_writer(bool stranger)
+{
+    struct reading reading = { stranger };
+
+    make_link();
+    gnl_segment *one = make(NULL, SIZE);
+    assert_ok(gnl_segment_give(&ends[0].port, one, GNL_READ | GNL_WRITE, GNL_NOWAIT));
+    support_expect_exit(support_fork(write_and_try, &reading), 0);
+    ck_assert_str_eq(gnl_segment_data(one), "written");
+    assert_ok(gnl_segment_detach(one));
+    end_link();
+}
+
+START_TEST(nobody_who_may_write_can_shorten_it)
+{
+    give_to_writer(false);
+    if (geteuid() == 0)
+        give_to_writer(true);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("handover");
@@ -414,5 +557,9 @@ int main(void)
     tcase_add_test(hostile, a_whole_forged_one_is_as_good_as_any_and_its_words_cannot_hurt);
     tcase_add_test(sealing, sealed_is_for_everybody_and_for_ever);
     tcase_add_test(sealing, sealing_is_ebusy_while_a_child_has_it_mapped_and_changes_nothing);
+    TCase *rights = support_case(suite, "rights");
+    tcase_add_test(rights, reader_of_the_same_user_cannot_write_by_any_means);
+    tcase_add_test(rights, reader_of_another_user_cannot_write_by_any_means);
+    tcase_add_test(rights, nobody_who_may_write_can_shorten_it);
     return support_run(suite);
 }
