@@ -52,7 +52,9 @@ const char *look_name(const char *address, int *kind_length)
 
 void look_capacity(char text[LOOK_TEXT], const struct gnl_port_info *info)
 {
-    if (info->capacity == GNL_RENDEZVOUS)
+    if (info->kind == GNL_SEGMENT)
+        snprintf(text, LOOK_TEXT, "-");
+    else if (info->capacity == GNL_RENDEZVOUS)
         snprintf(text, LOOK_TEXT, "rendezvous");
     else if (info->capacity == GNL_UNBOUNDED)
         snprintf(text, LOOK_TEXT, "unbounded");
@@ -87,6 +89,20 @@ static void add_truth(struct json_object *object, const char *key, bool truth)
     json_object_object_add(object, key, json_object_new_boolean(truth));
 }
 
+/* Whoever has a segment attached. */
+static struct json_object *user_json(const struct gnl_participant *participant)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "pid", json_object_new_int64(participant->pid));
+    add_number(object, "uid", participant->uid);
+    add_truth(object, "alive", participant->alive);
+    add_truth(object, "same_pid_namespace", participant->same_pid_namespace);
+    add_truth(object, "writes", participant->senders > 0);
+    add_truth(object, "locked", participant->held > 0);
+    return object;
+}
+
 static struct json_object *participant_json(const struct gnl_participant *participant)
 {
     static const char *const activities[] = {
@@ -108,6 +124,29 @@ static struct json_object *participant_json(const struct gnl_participant *partic
     add_number(object, "received", participant->received);
     add_text(object, "activity", activities[participant->activity]);
     return object;
+}
+
+static void add_link(struct json_object *object, const struct gnl_port_info *info)
+{
+    char text[LOOK_TEXT];
+
+    look_capacity(text, info);
+    if (info->capacity > 0)
+        add_number(object, "capacity", (uint64_t)info->capacity);
+    else
+        add_text(object, "capacity", text);
+    add_number(object, "message_max", info->message_max);
+    add_truth(object, "two_way", info->two_way);
+    add_number(object, "max_deliveries", info->max_deliveries);
+    add_text(object, "dead_letters", info->dead_letters);
+}
+
+static void add_segment(struct json_object *object, const struct gnl_port_info *info)
+{
+    add_number(object, "size", info->size);
+    add_number(object, "version", info->version);
+    add_truth(object, "locked", info->locked);
+    add_number(object, "bytes", info->bytes);
 }
 
 static void add_counts(struct json_object *object, const struct gnl_port_info *info)
@@ -140,22 +179,19 @@ struct json_object *look_json(const struct look *look, bool participants)
     add_number(object, "owner_uid", info->owner_uid);
     snprintf(mode, sizeof mode, "%04o", (unsigned)info->mode & 07777);
     add_text(object, "mode", mode);
-    look_capacity(text, info);
-    if (info->capacity > 0)
-        add_number(object, "capacity", (uint64_t)info->capacity);
-    else
-        add_text(object, "capacity", text);
-    add_number(object, "message_max", info->message_max);
-    add_truth(object, "two_way", info->two_way);
-    add_number(object, "max_deliveries", info->max_deliveries);
-    add_text(object, "dead_letters", info->dead_letters);
-    add_counts(object, info);
+    if (info->kind == GNL_SEGMENT) {
+        add_segment(object, info);
+    } else {
+        add_link(object, info);
+        add_counts(object, info);
+    }
     add_number(object, "users", look->alive);
     add_number(object, "dead", look->count - look->alive);
     if (participants) {
         struct json_object *list = json_object_new_array();
         for (size_t i = 0; i < look->count; i++)
-            json_object_array_add(list, participant_json(&look->participants[i]));
+            json_object_array_add(list, info->kind == GNL_SEGMENT ? user_json(&look->participants[i])
+                                                                  : participant_json(&look->participants[i]));
         json_object_object_add(object, "participants", list);
     }
     return object;
