@@ -13,7 +13,8 @@
  *
  * Every function:
  *   - is safe from several threads on the same segment, gnl_segment_detach excepted for what comes after it;
- *     gnl_segment_grow and gnl_segment_refresh may move the data: no other thread may be using it then;
+ *     while gnl_segment_grow, gnl_segment_refresh (the data may move) or gnl_segment_seal is at work no other
+ *     thread may be using it;
  *   - is not safe in a signal handler unless it says so;
  *   - writes its out-parameters only on success;
  *   - returns the codes of errors.h, and besides those it names: -ECANCELED when gnl_segment_detach came in
