@@ -98,8 +98,9 @@ static int attach(gnl_segment **segment, int descriptor)
     gnli_handles_unlock();
     if (result < 0)
         return result;
-    /* Reading a hole would take memory from the reader. */
-    if (gnli_file_bytes(member->file) < gnli_member_size(member) + 2 * GNLI_SEGMENT_PAGE) {
+    /* Reading a hole would take memory from the reader. The size comes first: somebody may be growing it. */
+    uint64_t size = gnli_member_size(member);
+    if (gnli_file_bytes(member->file) < size + 2 * GNLI_SEGMENT_PAGE) {
         gnli_member_leave(member);
         return gnli_fail(-EBADMSG, "%s: what was handed over has no memory for all of its data", subject);
     }

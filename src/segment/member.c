@@ -99,7 +99,6 @@ static void sweep(struct gnli_member *member, unsigned number)
 static unsigned take_number(struct gnli_member *member)
 {
     for (unsigned number = 1; number < records(member); number++) {
-        sweep(member, number);
         if (in_use(member, number) || !gnli_participant_admit(member->file, number))
             continue;
         bool joined = !in_use(member, number) && gnli_participant_join(member->file, member->records, number,
@@ -134,6 +133,8 @@ static int more_records(struct gnli_member *member)
 
 static int join_writing(struct gnli_member *member, const char *subject)
 {
+    for (unsigned number = 1; number < records(member); number++)
+        sweep(member, number);
     for (;;) {
         member->number = take_number(member);
         if (member->number != 0)
@@ -181,8 +182,6 @@ static int read_header(struct gnli_file *file, const char *subject)
     struct gnli_segment_header header;
     struct stat status;
 
-    if (fstat(file->descriptor, &status) != 0)
-        return gnli_fail_errno(errno, "%s", subject);
     if (pread(file->descriptor, &header, sizeof header, 0) != (ssize_t)sizeof header ||
         header.magic != GNLI_SEGMENT_MAGIC)
         return gnli_fail(-EBADMSG, "%s: its file is not a segment", subject);
@@ -192,6 +191,8 @@ static int read_header(struct gnli_file *file, const char *subject)
                          "remove it, or use it with the library that made it",
                          subject, header.version, GNLI_SEGMENT_VERSION);
     uint64_t size = atomic_load_explicit(&header.size, memory_order_relaxed); /* A */
+    if (fstat(file->descriptor, &status) != 0) /* after the size was read: somebody may be growing it */
+        return gnli_fail_errno(errno, "%s", subject);
     if (size == 0 || (uint64_t)status.st_size < GNLI_SEGMENT_DATA ||
         (uint64_t)status.st_size - GNLI_SEGMENT_DATA < size)
         return gnli_fail(-EBADMSG, "%s: its file was truncated, or its header is damaged", subject);
