@@ -190,6 +190,8 @@ const struct gnli_port_operations gnli_link_operations = {
     .finish = gnli_link_finish,
     .info = info,
     .after_fork = after_fork,
+    .give = gnli_link_give,
+    .receive_given = gnli_link_receive_given,
     .interrupt = interrupt,
     .close = close_link,
 };
