@@ -30,7 +30,7 @@ static int read_only(gnl_segment *segment)
 
 int gnl_segment_info(gnl_segment *segment, struct gnl_segment_info *info)
 {
-    struct gnl_segment_info seen = { 0 };
+    struct gnl_segment_info seen;
     struct stat status;
     int result = gnli_segment_enter(segment);
 

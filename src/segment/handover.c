@@ -9,6 +9,7 @@
  */
 #include "segment/segment.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -75,6 +76,7 @@ int gnl_segment_give(gnl_port *port, gnl_segment *segment, unsigned asked, int64
     result = gnli_segment_leave(segment, choose(&file, segment, asked));
     if (result < 0)
         return result;
+    assert(file);
     /* A thread is inside one object at a time: the segment may be detached from here on, the file stays. */
     result = gnli_port_give(port, file->descriptor, &note, sizeof note, timeout);
     gnli_file_close(file);
@@ -98,6 +100,7 @@ static int attach(gnl_segment **segment, int descriptor)
     gnli_handles_unlock();
     if (result < 0)
         return result;
+    assert(member);
     /* Reading a hole would take memory from the reader. The size comes first: somebody may be growing it. */
     uint64_t size = gnli_member_size(member);
     if (gnli_file_bytes(member->file) < size + 2 * GNLI_SEGMENT_PAGE) {

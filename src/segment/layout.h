@@ -22,7 +22,7 @@
 #define GNLI_SEGMENT_PAGE ((uint64_t)4096)
 /* Where the records and the data begin. */
 #define GNLI_SEGMENT_RECORDS ((uint64_t)65536)
-#define GNLI_SEGMENT_DATA    (GNLI_SEGMENT_RECORDS + (GNLI_PARTICIPANTS_MAX + 1) * 128)
+#define GNLI_SEGMENT_DATA    (GNLI_SEGMENT_RECORDS + (uint64_t)(GNLI_PARTICIPANTS_MAX + 1) * 128)
 
 struct gnli_segment_header {
     uint64_t magic;

@@ -59,7 +59,7 @@ static int sleep_until(gnl_segment *segment, attempt_fn *attempt, void *context,
                 return result;
         }
         uint32_t changes = atomic_load_explicit(&header->changes, memory_order_seq_cst); /* D */
-        if (segment->member->file->writable && segment->member->number != 0)
+        if (segment->member->file->writable)
             atomic_store_explicit(&header->waiting, 1, memory_order_seq_cst); /* D */
         int result = gnli_segment_usable(segment);
         if (result == 0)
@@ -114,10 +114,10 @@ static int try_lock(gnl_segment *segment, void *context, bool ask)
     uint64_t word = gnli_member_word(member);
     unsigned owner = gnli_segment_owner(word);
     /* A word that names this process though no thread of it has it locked was left, or scribbled. */
-    bool left =
-        owner != 0 && (owner == member->number ? !member->holder : ask && gnli_member_dead(member, owner));
+    bool left = owner != 0 && (owner == gnli_member_number(member) ? !member->holder
+                                                                   : ask && gnli_member_dead(member, owner));
     if (owner == 0 || left) {
-        uint64_t mine = gnli_segment_word(gnli_segment_version(word) + left, member->number);
+        uint64_t mine = gnli_segment_word(gnli_segment_version(word) + left, gnli_member_number(member));
         bool died = left || (word & GNLI_SEGMENT_DIED);
         if (gnli_member_swap(member, word, mine)) {
             atomic_thread_fence(memory_order_release); /* C */
@@ -160,7 +160,7 @@ static int unlock(struct gnli_member *member)
 
     member->holder = NULL;
     member->through = NULL;
-    bool was_mine = gnli_segment_owner(word) == member->number;
+    bool was_mine = gnli_segment_owner(word) == gnli_member_number(member);
     return was_mine && gnli_member_swap(member, word, next) ? 0 : -EBADMSG;
 }
 
@@ -210,9 +210,9 @@ static bool owner_died(struct gnli_member *member, uint64_t word)
 {
     unsigned owner = gnli_segment_owner(word);
 
-    if (owner == 0 || owner == member->number || !gnli_member_dead(member, owner))
+    if (owner == 0 || owner == gnli_member_number(member) || !gnli_member_dead(member, owner))
         return false;
-    if (member->number != 0)
+    if (gnli_member_number(member) != 0)
         gnli_member_bury(member, owner);
     return true;
 }
@@ -256,7 +256,7 @@ static int try_copying(gnl_segment *segment, void *context, bool ask)
     uint64_t before = gnli_member_word(member);
     unsigned owner = gnli_segment_owner(before);
     died = (before & GNLI_SEGMENT_DIED) != 0;
-    if (owner != 0 && owner == member->number) {
+    if (owner != 0 && owner == gnli_member_number(member)) {
         pthread_mutex_lock(&member->lock);
         own = member->holder == this_thread();
         pthread_mutex_unlock(&member->lock);

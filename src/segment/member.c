@@ -136,8 +136,9 @@ static int join_writing(struct gnli_member *member, const char *subject)
     for (unsigned number = 1; number < records(member); number++)
         sweep(member, number);
     for (;;) {
-        member->number = take_number(member);
-        if (member->number != 0)
+        unsigned number = take_number(member);
+        atomic_store_explicit(&member->number, number, memory_order_relaxed); /* A */
+        if (number != 0)
             return 0;
         int result = more_records(member);
         if (result == -EUSERS)
@@ -154,7 +155,7 @@ static int join(struct gnli_member *member, const char *subject)
     int result;
 
     member->pid_namespace = gnli_process_pid_namespace();
-    member->number = 0;
+    atomic_store_explicit(&member->number, 0, memory_order_relaxed); /* A */
     member->holder = NULL;
     member->through = NULL;
     if (member->file->writable)
@@ -273,8 +274,8 @@ void gnli_member_leave(struct gnli_member *member)
     *link = member->next;
     /* A child that never used it leaves nothing: the record is its parent's. */
     if (gnli_process_is(atomic_load_explicit(&member->stamp, memory_order_relaxed))) { /* A */
-        if (member->number != 0)
-            gnli_participant_leave(member->file, member->records, member->number);
+        if (gnli_member_number(member) != 0)
+            gnli_participant_leave(member->file, member->records, gnli_member_number(member));
         else
             gnli_reader_leave(member->file, member->pid_namespace);
     }
@@ -290,11 +291,11 @@ void gnli_member_leave(struct gnli_member *member)
 /* The handles' lock and the member's are held. */
 static int confirm(struct gnli_member *member, const char *subject)
 {
-    if (member->number == 0) {
+    if (gnli_member_number(member) == 0) {
         int result = gnli_file_check(member->file);
         return result < 0 ? result : gnli_reader_join(member->file, member->pid_namespace);
     }
-    int result = gnli_participant_confirm(member->file, member->records, member->number);
+    int result = gnli_participant_confirm(member->file, member->records, gnli_member_number(member));
     return result == -ESTALE ? join_writing(member, subject) : result;
 }
 
@@ -335,8 +336,8 @@ void gnli_member_drop_spares(struct gnli_member *member)
 void gnli_member_retire(struct gnli_member *member)
 {
     pthread_mutex_lock(&member->lock);
-    gnli_participant_leave(member->file, member->records, member->number);
-    member->number = 0;
+    gnli_participant_leave(member->file, member->records, gnli_member_number(member));
+    atomic_store_explicit(&member->number, 0, memory_order_relaxed); /* A */
     pthread_mutex_unlock(&member->lock);
 }
 

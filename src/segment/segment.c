@@ -4,6 +4,7 @@
  */
 #include "segment/segment.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,12 +32,13 @@ int gnli_segment_new(gnl_segment **segment, struct gnli_member *member, unsigned
     struct stat status;
     int result = 0;
 
-    if (!made)
-        result = gnli_fail_plain(-ENOMEM, subject);
+    if (!made) {
+        gnli_member_leave(member);
+        return gnli_fail_plain(-ENOMEM, subject);
+    }
     /* The size may have been written over since it was checked. */
-    else if (fstat(member->file->descriptor, &status) != 0 || size == 0 ||
-             (uint64_t)status.st_size < GNLI_SEGMENT_DATA ||
-             (uint64_t)status.st_size - GNLI_SEGMENT_DATA < size)
+    if (fstat(member->file->descriptor, &status) != 0 || size == 0 ||
+        (uint64_t)status.st_size < GNLI_SEGMENT_DATA || (uint64_t)status.st_size - GNLI_SEGMENT_DATA < size)
         result = gnli_fail(-EBADMSG, "%s: it says that it has %llu bytes, and has not", subject,
                            (unsigned long long)size);
     if (result == 0) {
@@ -175,7 +177,7 @@ static int attach_in(gnl_segment **segment, int directory, const struct gnli_add
                      unsigned rights)
 {
     char subject[GNL_ADDRESS_MAX + 1], name[GNL_ADDRESS_MAX + 1];
-    struct gnli_member *member;
+    struct gnli_member *member = NULL;
     struct gnli_file *file;
 
     describe(subject, address);
@@ -186,7 +188,10 @@ static int attach_in(gnl_segment **segment, int directory, const struct gnli_add
     if (result == 0)
         result = gnli_member_join(&member, file, true, subject);
     gnli_handles_unlock();
-    return result < 0 ? result : gnli_segment_new(segment, member, rights, subject);
+    if (result < 0)
+        return result;
+    assert(member);
+    return gnli_segment_new(segment, member, rights, subject);
 }
 
 int gnl_segment_attach(gnl_segment **segment, const char *name, unsigned rights)
@@ -194,11 +199,11 @@ int gnl_segment_attach(gnl_segment **segment, const char *name, unsigned rights)
     struct gnli_address address;
 
     gnli_failure_begin();
+    if (!segment)
+        return gnli_fail(-EINVAL, "gnl_segment_attach: nowhere to put the segment");
     int result = parse_name(&address, name);
     if (result == 0 && (rights == 0 || (rights & ~(GNL_READ | GNL_WRITE))))
         result = gnli_fail(-EINVAL, "segment '%s': rights are GNL_READ, or GNL_READ | GNL_WRITE", name);
-    if (result == 0 && !segment)
-        result = gnli_fail(-EINVAL, "segment '%s': nowhere to put it", name);
     if (result == 0)
         result = gnli_process_prepare();
     if (result < 0)
@@ -294,6 +299,7 @@ static int find_or_make(gnl_segment **segment, int directory, const struct gnli_
         if (result != -ENOENT) /* somebody removed it already: once more */
             return result;
     }
+    assert(result < 0 || *segment);
     if (result == 0 && (result = check_agreement(*segment, size, options->mode)) < 0)
         gnl_segment_detach(*segment);
     return result;
@@ -343,15 +349,15 @@ int gnl_segment_create(gnl_segment **segment, const char *name, size_t size,
                        const struct gnl_segment_options *options)
 {
     static const struct gnl_segment_options defaults;
-    struct gnli_address address;
-    gnl_segment *made;
+    struct gnli_address address = { 0 };
+    gnl_segment *made = NULL;
 
     gnli_failure_begin();
+    if (!segment)
+        return gnli_fail(-EINVAL, "gnl_segment_create: nowhere to put the segment");
     if (!options)
         options = &defaults;
     int result = check_options(options, size);
-    if (result == 0 && !segment)
-        result = gnli_fail(-EINVAL, "gnl_segment_create: nowhere to put the segment");
     if (result == 0 && name)
         result = parse_name(&address, name);
     if (result == 0)

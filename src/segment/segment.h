@@ -55,7 +55,7 @@ struct gnli_member {
     uint64_t pid_namespace;
     pthread_mutex_t growing; /* outside of lock */
     pthread_mutex_t lock;    /* for number, holder, through */
-    unsigned number;         /* of the participant; 0: this one only reads */
+    atomic_uint number;      /* of the participant; 0: this one only reads. Others may look at it */
     const void *holder;      /* the thread that has the segment locked; */
     gnl_segment *through;    /* and the segment through which it did that */
     _Atomic uint64_t stamp;  /* of the process (life/process.h); changes under the handles' lock */
@@ -76,6 +76,11 @@ struct gnl_segment {
 };
 
 /* ---- members (member.c) ---- */
+
+static inline unsigned gnli_member_number(struct gnli_member *member)
+{
+    return atomic_load_explicit(&member->number, memory_order_relaxed); /* A */
+}
 
 /* Under the handles' lock. Takes over the reference to the file, on failure too. */
 int gnli_member_join(struct gnli_member **member, struct gnli_file *file, bool named, const char *subject);

@@ -315,20 +315,6 @@ START_TEST(truncated_named_segment_reads_as_zeros_and_is_ebadmsg)
 }
 END_TEST
 
-START_TEST(snapshot_that_finds_the_file_truncated_says_so)
-{
-    gnl_segment *one = make("s", 5 * SIZE);
-    char path[256], *copy = malloc(5 * SIZE);
-
-    snprintf(path, sizeof path, "%s/segment:s", support_directory());
-    ck_assert_int_eq(truncate(path, 0), 0);
-    ck_assert_int_eq(gnl_segment_snapshot(one, 0, copy, 5 * SIZE, GNL_NOWAIT), -EBADMSG);
-    free(copy);
-    assert_ok(gnl_segment_detach(one));
-    assert_ok(gnl_remove("segment:s"));
-}
-END_TEST
-
 START_TEST(files_that_are_no_segments_are_ebadmsg)
 {
     char path[256], junk[8192];
@@ -366,7 +352,6 @@ int main(void)
     tcase_add_test(locking, threads_that_count_under_the_lock_lose_nothing);
     tcase_add_test(locking, snapshot_is_of_what_is_there_and_of_ones_own_lock_too);
     tcase_add_test(damaged, truncated_named_segment_reads_as_zeros_and_is_ebadmsg);
-    tcase_add_test(damaged, snapshot_that_finds_the_file_truncated_says_so);
     tcase_add_test(damaged, files_that_are_no_segments_are_ebadmsg);
     return support_run(suite);
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -535,6 +536,122 @@ START_TEST(full_file_system_is_enospc_when_made_and_when_grown_and_never_a_fault
 }
 END_TEST
 
+/* ---- truncated ---- */
+
+START_TEST(whoever_copies_from_a_file_that_was_truncated_is_told)
+{
+    static char copy[SIZE];
+    gnl_segment *segment = make("s");
+
+    ck_assert_int_eq(truncate(path_in_directory("segment:s"), 0), 0);
+    ck_assert_int_eq(gnl_segment_snapshot(segment, 0, copy, SIZE, GNL_NOWAIT), -EBADMSG);
+    ck_assert_int_eq(gnl_segment_lock(segment, PATIENCE), -EBADMSG);
+    ck_assert_int_eq(gnl_segment_wait(segment, 0, PATIENCE), -EBADMSG);
+    ck_assert_int_eq(gnl_segment_grow(segment, 2 * SIZE), -EBADMSG);
+    end(segment);
+}
+END_TEST
+
+/* ---- scribbled ---- */
+
+#define WORDS_AT 64 /* docs/formats/segment.md: the word, changes, waiting */
+#define SIZE_AT  24 /* size, participants, silent */
+#define DATA_AT  589824
+
+/* Writes over what coordinates the others, as fast as it can; truncates the file now and then, if it shall. */
+static int scribble(void *context)
+{
+    const bool *truncates = context;
+    uint64_t seed = 88172645463325252;
+    gnl_segment *segment = attach(GNL_READ | GNL_WRITE);
+    uint64_t *control = (uint64_t *)(void *)mmap(NULL, 131072, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                                 open(path_in_directory("segment:s"), O_RDWR | O_CLOEXEC), 0);
+
+    require(control != MAP_FAILED && gnl_segment_size(segment) == SIZE);
+    for (;;) {
+        seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+        uint64_t value = seed % 3 == 0 ? seed : seed % 3 == 1 ? seed >> 50 : seed >> 8 << 16 | (seed & 7);
+        switch (seed >> 32 & 7) {
+        case 0:
+            control[SIZE_AT / 8 + (seed >> 40 & 1)] = value;
+            break;
+        case 1:
+            control[65536 / 8 + (seed >> 40 & 63)] = value;
+            break;
+        default:
+            control[WORDS_AT / 8 + (seed >> 40 & 1)] = value;
+        }
+        if (*truncates && (seed & 0xfff) == 0) {
+            require(truncate(path_in_directory("segment:s"), DATA_AT / 2) == 0);
+            require(truncate(path_in_directory("segment:s"), DATA_AT + SIZE) == 0);
+        }
+    }
+    return 0;
+}
+
+static bool in_time(int64_t start_ms, int result)
+{
+    return now_ms() - start_ms < 5000 && result <= GNL_OWNER_DIED && result > -200;
+}
+
+/* Calls everything, again and again; each comes back soon, with whatever. */
+static int bear_it(void *context)
+{
+    static char copy[SIZE];
+    struct gnl_participant users[8];
+    struct gnl_segment_info info;
+    struct gnl_port_info port_info;
+    gnl_segment *segment;
+
+    (void)context;
+    for (int64_t end = now_ms() + 1500; now_ms() < end;) {
+        int64_t start = now_ms();
+        if (gnl_segment_attach(&segment, "s", now_ms() & 1 ? GNL_READ : GNL_READ | GNL_WRITE) != 0)
+            continue;
+        for (unsigned i = 0; i < 20; i++) {
+            int result = gnl_segment_lock(segment, gnl_ms(1));
+            require(in_time(start, result));
+            if (result >= 0) {
+                memset(gnl_segment_data(segment), (int)i, gnl_segment_size(segment)); /* as it said */
+                require(in_time(start, gnl_segment_unlock(segment)));
+            }
+            require(in_time(start, gnl_segment_snapshot(segment, 0, copy, SIZE, gnl_ms(1))));
+            require(in_time(start, gnl_segment_wait(segment, gnl_segment_version(segment), gnl_ms(1))));
+            start = now_ms();
+        }
+        gnl_segment_info(segment, &info);
+        gnl_segment_participants(segment, users, 8);
+        gnl_inspect("segment:s", &port_info, users, 8);
+        gnl_segment_refresh(segment);
+        require(in_time(start, 0));
+        require(gnl_segment_detach(segment) == 0);
+    }
+    return 0;
+}
+
+static void scribble_on_it(bool truncates)
+{
+    assert_ok(gnl_segment_detach(make("s")));
+    pid_t scribbler = support_fork(scribble, &truncates);
+    pid_t honest[2] = { support_fork(bear_it, NULL), support_fork(bear_it, NULL) };
+    support_expect_exit(honest[0], 0);
+    support_expect_exit(honest[1], 0);
+    support_kill(scribbler);
+    assert_ok(gnl_remove("segment:s"));
+}
+
+START_TEST(scribbling_over_the_words_hurts_nobody_beyond_errors)
+{
+    scribble_on_it(false);
+}
+END_TEST
+
+START_TEST(scribbling_and_truncating_hurts_nobody_beyond_errors)
+{
+    scribble_on_it(true);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("segments");
@@ -553,6 +670,10 @@ int main(void)
     tcase_add_test(users, attached_are_the_living_whatever_their_rights);
     tcase_add_test(users, forked_child_goes_on_as_itself_and_does_not_have_its_parents_lock);
     tcase_add_test(users, surviving_child_does_not_make_its_dead_parent_look_alive);
+    tcase_add_test(users, whoever_copies_from_a_file_that_was_truncated_is_told);
     tcase_add_test(users, full_file_system_is_enospc_when_made_and_when_grown_and_never_a_fault);
+    TCase *scribbled = support_case(suite, "scribbled");
+    tcase_add_test(scribbled, scribbling_over_the_words_hurts_nobody_beyond_errors);
+    tcase_add_test(scribbled, scribbling_and_truncating_hurts_nobody_beyond_errors);
     return support_run(suite);
 }

@@ -191,7 +191,7 @@ static pid_t start_victim(const struct operation *operation)
     _exit(result == 0 ? 0 : 1);
 }
 
-/* Sleeps until the victim's lock is free, as who may write; or waits for the version, as who reads. */
+/* Sleeps until the victim has unlocked: for the lock or, as one who reads, for the version. */
 static pid_t start_sleeper(bool reads)
 {
     pid_t pid = fork_child();
