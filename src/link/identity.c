@@ -306,6 +306,7 @@ void gnli_out_ends(struct gnli_link *link)
 
     link->outs_ended++;
     link->untold = true;
+    atomic_store_explicit(&link->port.finished, false, memory_order_relaxed); /* A */
     if (out->offered)
         link->offer_taken = !gnli_token_read(out->token[0]);
 

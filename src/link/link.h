@@ -340,7 +340,8 @@ struct gnli_receipt {
     bool never_epipe; /* of anybody: an end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
-bool gnli_link_receivable(struct gnli_link *link);
+/* Would a receive not block? `finished`: that the other side sends no more counts, too. */
+bool gnli_link_receivable(struct gnli_link *link, bool finished);
 
 enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };
 

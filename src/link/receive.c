@@ -409,20 +409,22 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
     return from_frames(link, receipt);
 }
 
-/* The half that was opposite to one that has ended goes with it. */
+/* The half that was opposite to one that has ended goes with it: its hang-up may be a moment behind. */
 static void end_opposite(struct gnl_identity *me, struct gnli_link *link)
 {
     bool locked = gnli_lock(&link->sending);
     struct gnli_out *out = link->out;
 
     (void)me;
+    if (out && out->opposite && out->opposite->dropped)
+        atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
     if (out && !out->offered &&
         (atomic_load_explicit(&out->hung, memory_order_relaxed) || gnli_hung_up(out->socket))) { /* A */
         bool locked_too = gnli_lock(&link->receiving);
         gnli_out_ends(link);
-        link->untold = false;
         gnli_unlock(&link->receiving, locked_too);
     }
+    link->untold = false; /* who receives has been told, and that is once */
     gnli_unlock(&link->sending, locked);
 }
 
@@ -446,7 +448,7 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     return result;
 }
 
-bool gnli_link_receivable(struct gnli_link *link)
+bool gnli_link_receivable(struct gnli_link *link, bool finished)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
@@ -456,7 +458,7 @@ bool gnli_link_receivable(struct gnli_link *link)
     for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
         int found = gnli_frames_peek(&in->reader, &word);
         result = found == -EBADMSG || atomic_load_explicit(&in->hung, memory_order_relaxed) ||
-                 in->finished; /* A */
+                 (in->finished && finished); /* A */
         if (found != 0)
             break;
         if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {

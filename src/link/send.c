@@ -382,6 +382,8 @@ int gnli_link_send(gnl_port *port, const void *data, size_t size, int64_t timeou
 {
     struct dispatch dispatch = { .data = data ? data : "", .size = size, .given = -1 };
 
+    if (__builtin_expect(atomic_load_explicit(&port->finished, memory_order_relaxed), 0)) /* A */
+        return gnli_fail(-EPIPE, "%s: this side said that it sends no more", port->subject);
     return dispatch_it(gnli_link_of(port), &dispatch, timeout);
 }
 

@@ -517,9 +517,8 @@ static bool look_at_descriptors(struct gnl_identity *me)
     bool any = false;
 
     for (struct gnli_link *link = me->links; link; link = link->next) {
-        bool receivable = gnli_link_receivable(link);
-        raise_or_lower(&link->descriptor, &link->raised, receivable);
-        any = any || receivable;
+        raise_or_lower(&link->descriptor, &link->raised, gnli_link_receivable(link, true));
+        any = any || gnli_link_receivable(link, false);
     }
     raise_or_lower(&me->descriptor, &me->raised, any);
     return any;
@@ -592,7 +591,7 @@ void gnli_identity_received(struct gnl_identity *me, struct gnli_link *link)
     if (atomic_load_explicit(&me->descriptor, memory_order_relaxed) < 0 &&            /* A */
         (!link || atomic_load_explicit(&link->descriptor, memory_order_relaxed) < 0)) /* A */
         return;
-    if (link && gnli_link_receivable(link))
+    if (link && gnli_link_receivable(link, true))
         return;
     pthread_mutex_lock(&me->lock);
     bool any = look_at_descriptors(me);
