@@ -31,6 +31,7 @@ check: all
 # About seven minutes. The tables here, JSON and charts in docs/bench/: make bench RESULTS=DIR
 bench: all
 	@$(BUILD)/tool/ginnel bench mailbox --save '$(RESULTS)'
+	@$(BUILD)/tool/ginnel bench direct --save '$(RESULTS)'
 	@$(BUILD)/tool/ginnel bench --peers --save '$(RESULTS)'
 	@$(BUILD)/tool/ginnel bench --scale --save '$(RESULTS)'
 

@@ -32,6 +32,9 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
+/* The same of direct links. */
+int bench_direct(const struct bench_request *request);
+
 /* The same of Ginnel beside its peers, and as there is more of everything. */
 int bench_peers(const struct bench_request *request);
 int bench_scale(const struct bench_request *request);

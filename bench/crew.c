@@ -95,6 +95,20 @@ int crew_open(struct crew_member *member, gnl_port **port, const char *address, 
     return result < 0 ? crew_fail(member, address, result) : 0;
 }
 
+int crew_meet(struct crew_member *member)
+{
+    static const char *const names[] = { "bench-a", "bench-b" };
+    bool second = member->number != 0;
+
+    int result = gnl_identity_claim(&member->identity, names[second]);
+    if (result == 0)
+        result = gnl_identity_capacity(member->identity, member->task->capacity);
+    if (result == 0)
+        result = gnl_link(member->identity, names[!second], &member->out, gnl_s(10));
+    member->in = member->out;
+    return result < 0 ? crew_fail(member, "a direct link", result) : 0;
+}
+
 bool crew_await_sleep(struct crew_member *member)
 {
     char path[64], text[512];
@@ -200,8 +214,11 @@ static int live(struct crew_member *member, const struct crew_part *part)
     result = work(member, part);
     if (result >= 0 && part->end)
         result = part->end(member);
-    gnl_close(member->out);
-    gnl_close(member->in);
+    if (!member->identity) { /* which borrows its ports */
+        gnl_close(member->out);
+        gnl_close(member->in);
+    }
+    gnl_identity_release(member->identity);
     free(member->buffer);
     return result;
 }

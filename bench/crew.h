@@ -60,6 +60,7 @@ struct crew_task {
     size_t size;      /* bytes of a message or a copy */
     int64_t capacity; /* of the mailbox; buffers that copies go round */
     uint64_t lap;     /* operations before it is warm: every page was touched */
+    bool direct;      /* over the direct link of the first two members, not over mailboxes */
     bool moves;       /* its contents do: copied, or in place each cache line is written and read */
 };
 
@@ -71,7 +72,8 @@ struct crew_member {
     unsigned number;               /* the place of its part in the crew */
     const struct crew_task *task;
     bool measuring;
-    gnl_port *out, *in;
+    gnl_port *out, *in; /* the same where the link is two-way */
+    gnl_identity *identity;
     char *buffer;   /* of task->size bytes, this process's own */
     uint64_t turn;  /* for the part's own counting */
     int state_file; /* of the other member, see crew_await_sleep; -1 not open */
@@ -151,6 +153,9 @@ bool crew_await_sleep(struct crew_member *member);
 
 /* Opens a port of a mailbox that is there. 0, or what crew_fail returns. */
 int crew_open(struct crew_member *member, gnl_port **port, const char *address, enum gnl_direction direction);
+
+/* Becomes one end of the direct link with the other member: `out` and `in`. Returns as crew_open. */
+int crew_meet(struct crew_member *member);
 
 /* Notes what failed, with the library's own words where it has some; returns the code. */
 int crew_fail(struct crew_member *member, const char *what, int code);

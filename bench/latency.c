@@ -8,6 +8,8 @@
 
 static int begin_there(struct crew_member *member)
 {
+    if (member->task->direct)
+        return crew_meet(member);
     int result = crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 
     return result < 0 ? result : crew_open(member, &member->in, MAILBOX_BACK, GNL_RECV_ONLY);
@@ -15,6 +17,8 @@ static int begin_there(struct crew_member *member)
 
 static int begin_back(struct crew_member *member)
 {
+    if (member->task->direct)
+        return crew_meet(member);
     int result = crew_open(member, &member->out, MAILBOX_BACK, GNL_SEND_ONLY);
 
     return result < 0 ? result : crew_open(member, &member->in, MAILBOX_THERE, GNL_RECV_ONLY);
@@ -27,10 +31,10 @@ static int receive(struct crew_member *member)
         ssize_t size = gnl_recv(member->in, member->buffer, member->task->size, CALL_TIMEOUT);
         if (size == (ssize_t)member->task->size)
             return 1;
-        if (size != -ETIMEDOUT)
-            return crew_fail(member, "gnl_recv", (int)size);
         if (crew_stopped(member))
             return 0;
+        if (size != -ETIMEDOUT)
+            return crew_fail(member, "gnl_recv", (int)size);
     }
 }
 

@@ -16,6 +16,10 @@ extern const struct crew_part limit_line[2];
 /* A process asleep in FUTEX_WAIT is woken; samples are from before the store to being awake. */
 extern const struct crew_part limit_wake[2];
 
+/* The same in poll on an eventfd, which limit_event_open makes before. */
+extern const struct crew_part limit_event[2];
+void limit_event_open(void);
+
 /* The cheapest system call. */
 extern const struct crew_part limit_call[1];
 
@@ -25,7 +29,7 @@ extern const struct crew_part limit_copy[1];
 /* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
 extern const struct crew_part limit_relay[2];
 
-/* ---- latency.c: mailboxes ---- */
+/* ---- latency.c: mailboxes, or a direct link ---- */
 
 /* A message to and fro over two mailboxes, both sides in blocking calls and never idle; one way. */
 extern const struct crew_part latency_spinning[2];
@@ -33,7 +37,7 @@ extern const struct crew_part latency_spinning[2];
 /* To a receiver that sleeps; from before gnl_send to after gnl_recv. */
 extern const struct crew_part latency_sleeping[2];
 
-/* ---- throughput.c: mailboxes; senders first ---- */
+/* ---- throughput.c: mailboxes, or a direct link; senders first ---- */
 
 enum throughput_way { COPYING, IN_PLACE, BATCHES, THROUGHPUT_WAYS };
 

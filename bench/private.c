@@ -43,6 +43,7 @@ void private_progress(unsigned round, unsigned rounds, const char *name)
 int private_run(int (*measure)(struct crew_area *area, void *context), void *context)
 {
     struct crew_area *area = crew_area_new();
+    char claims[sizeof directory + sizeof "/.claims"];
 
     if (!area) {
         fprintf(stderr, "ginnel bench: no memory: %s\n", strerror(errno));
@@ -55,6 +56,8 @@ int private_run(int (*measure)(struct crew_area *area, void *context), void *con
         return -1;
     int result = measure(area, context);
     private_progress(0, 0, NULL);
+    snprintf(claims, sizeof claims, "%s/.claims", directory);
+    unlink(claims); /* direct links' */
     rmdir(directory);
     if (crew_interrupted()) {
         signal(crew_interrupted(), SIG_DFL);

@@ -153,10 +153,9 @@ static void table_disturbance(const struct report *report)
 void report_table(const struct report *report)
 {
     static const char *const titles[SECTIONS] = {
-        [SECTION_LIMITS] = "The machine's own limits",
-        [SECTION_LATENCY] =
-            "Mailboxes: latency, one way where not said otherwise (ratio: of the limit's time)",
-        [SECTION_THROUGHPUT] = "Mailboxes: messages received (ratio: of the limit's rate)",
+        [SECTION_LIMITS] = "the machine's own limits",
+        [SECTION_LATENCY] = "latency, one way where not said otherwise (ratio: of the limit's time)",
+        [SECTION_THROUGHPUT] = "messages received (ratio: of the limit's rate)",
     };
 
     figures_head(report->rounds);
@@ -168,7 +167,7 @@ void report_table(const struct report *report)
             if (!report->wanted[i] || report->rows[i].section != (enum row_section)section)
                 continue;
             if (!begun)
-                printf("\n%s\n", titles[section]);
+                printf("\n%s: %s\n", section == SECTION_LIMITS ? "Beside" : report->title, titles[section]);
             begun = true;
             table_row(report, i);
         }
@@ -198,7 +197,7 @@ static void json_row(FILE *file, const struct report *report, unsigned index)
                 report->rows[row->limit].name, row->compare == COMPARE_TIME ? "time" : "rate", summary.ratio);
     if (row->aim > 0)
         fprintf(file, ", \"aim\": %.6g, \"reached\": %s", row->aim, summary.reached ? "true" : "false");
-    if (row->mailboxes > 0)
+    if (row->mailboxes > 0 || row->task.direct)
         fprintf(file, ", \"page_faults_per_message\": %.6g, \"sleeps_per_message\": %.6g", summary.faults,
                 summary.sleeps);
     fprintf(file, ", \"preemptions\": %llu }", (unsigned long long)summary.preemptions);
@@ -211,7 +210,7 @@ void report_json(FILE *file, const struct report *report)
     bool begun = false;
 
     fprintf(file, "{\n");
-    figures_json_head(file, "mailbox", report->rounds, report->quick);
+    figures_json_head(file, report->kind, report->rounds, report->quick);
     fprintf(file, "  \"rows\": {\n");
     for (unsigned i = 0; i < report->count; i++) {
         if (!report->wanted[i])

@@ -11,6 +11,8 @@
 #include "bench/rows.h"
 
 struct report {
+    const char *kind;  /* "mailbox", "direct" */
+    const char *title; /* "Mailboxes", "Direct links" */
     const struct row *rows;
     unsigned count; /* of rows */
     unsigned rounds;

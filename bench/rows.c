@@ -58,7 +58,7 @@ static void add_limit(struct table *table, const char *name, const char *title, 
                           (struct crew_task){ .size = size, .capacity = capacity, .moves = size > 0 });
 
     play(row, parts, count);
-    row->tail = parts == limit_wake;
+    row->tail = parts == limit_wake || parts == limit_event;
 }
 
 static void add_latency(struct table *table, const char *name, const char *title,
@@ -105,6 +105,54 @@ static struct crew_task still(struct crew_task task)
 {
     task.moves = false;
     return task;
+}
+
+/* One way over the direct link of two processes. */
+static void add_direct(struct table *table, const char *name, const char *title, enum throughput_way way,
+                       struct crew_task task, const char *limit, double aim)
+{
+    task.direct = true;
+    struct row *row = add(table, SECTION_THROUGHPUT, name, title, task);
+    row->count = throughput_parts(way, ONE_TO_ONE, row->parts);
+    hold_against(table, row, limit, COMPARE_RATE, aim);
+}
+
+static void add_direct_latency(struct table *table, const char *name, const char *title,
+                               const struct crew_part parts[2], const char *limit, double aim)
+{
+    add_latency(table, name, title, parts, limit, aim);
+    table->rows[table->count - 1].task.direct = true;
+    table->rows[table->count - 1].mailboxes = 0;
+}
+
+unsigned rows_make_direct(struct row rows[ROWS_MAX])
+{
+    const struct crew_task b64 = { .size = 64, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k1 = { .size = 1024, .capacity = CAPACITY_SMALL, .moves = true };
+    const struct crew_task k64 = { .size = 65536, .capacity = CAPACITY_64K, .moves = true };
+    const struct crew_task m1 = { .size = 1048576, .capacity = CAPACITY_1M, .moves = true };
+    struct table table = { .rows = rows };
+
+    limit_event_open();
+    add_limit(&table, "line_pass", "a cache line, core to core", limit_line, 2, 0, 0);
+    add_direct_latency(&table, "latency_spin", "64 B, both sides busy", latency_spinning, "line_pass", 1.3);
+    add_limit(&table, "eventfd_wake", "a sleeper woken through an eventfd", limit_event, 2, 0, 0);
+    add_direct_latency(&table, "latency_sleep", "64 B, receiver asleep", latency_sleeping, "eventfd_wake",
+                       1.3);
+    add_throughput(&table, "mailbox_64", "64 B, copied, over a mailbox", COPYING, b64, NULL, 0);
+    table.count -= THROUGHPUT_RATIOS - 1;
+    add_direct(&table, "copy_64", "64 B, copied", COPYING, b64, "mailbox_64", 2);
+    add_direct(&table, "batch_64", "64 B, batches of 64", BATCHES, b64, "mailbox_64", 0);
+    add_direct(&table, "copy_1k", "1 KiB, copied", COPYING, k1, "mailbox_64", 0);
+    add_limit(&table, "memcpy_64k", "memcpy, 64 KiB", limit_copy, 1, k64.size, k64.capacity);
+    add_direct(&table, "copy_64k", "64 KiB, copied", COPYING, k64, "memcpy_64k", 0.9);
+    add_limit(&table, "relay_64k", "two memcpys and a flag, 64 KiB", limit_relay, 2, k64.size, k64.capacity);
+    add_direct(&table, "zero_64k_touched", "64 KiB, in place, written and read", IN_PLACE, k64, "memcpy_64k",
+               0);
+    add_limit(&table, "memcpy_1m", "memcpy, 1 MiB", limit_copy, 1, m1.size, m1.capacity);
+    add_direct(&table, "copy_1m", "1 MiB, copied", COPYING, m1, "memcpy_1m", 0);
+    add_direct(&table, "zero_1m", "1 MiB, in place, untouched", IN_PLACE, still(m1), "mailbox_64", 0);
+    return table.count;
 }
 
 unsigned rows_make(struct row rows[ROWS_MAX])

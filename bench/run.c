@@ -87,21 +87,26 @@ static int measure(struct crew_area *area, void *context)
 
 static bool save(const struct report *report, const char *path)
 {
-    FILE *file = figures_create(path, "mailbox.json");
+    char name[32];
 
+    snprintf(name, sizeof name, "%s.json", report->kind);
+    FILE *file = figures_create(path, name);
     if (!file)
         return false;
     report_json(file, report);
-    return figures_finish(file, "mailbox.json");
+    return figures_finish(file, name);
 }
 
-int bench_mailbox(const struct bench_request *request)
+static int bench(const struct bench_request *request, const char *kind, const char *title,
+                 unsigned (*make)(struct row rows[ROWS_MAX]))
 {
     static struct row rows[ROWS_MAX];
     static struct report report;
 
+    report.kind = kind;
+    report.title = title;
     report.rows = rows;
-    report.count = rows_make(rows);
+    report.count = make(rows);
     report.quick = request->quick;
     report.rounds = request->rounds > 0 ? request->rounds : request->quick ? ROUNDS_QUICK : ROUNDS_DEFAULT;
     if (!choose(&report, request->only)) {
@@ -116,4 +121,14 @@ int bench_mailbox(const struct bench_request *request)
     else
         report_table(&report);
     return request->save && !save(&report, request->save) ? 1 : 0;
+}
+
+int bench_mailbox(const struct bench_request *request)
+{
+    return bench(request, "mailbox", "Mailboxes", rows_make);
+}
+
+int bench_direct(const struct bench_request *request)
+{
+    return bench(request, "direct", "Direct links", rows_make_direct);
 }

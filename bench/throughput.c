@@ -20,18 +20,22 @@ static unsigned stretch(const struct crew_member *member)
 
 static int begin_sending(struct crew_member *member)
 {
+    if (member->task->direct)
+        return crew_meet(member);
     return crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 }
 
 static int begin_receiving(struct crew_member *member)
 {
+    if (member->task->direct)
+        return crew_meet(member);
     return crew_open(member, &member->in, MAILBOX_THERE, GNL_RECV_ONLY);
 }
 
 /* After `done` messages a call did not succeed: waited in vain, or really failed? */
 static int64_t ended(struct crew_member *member, const char *what, int64_t done, ssize_t result)
 {
-    return result == -ETIMEDOUT ? done : crew_fail(member, what, (int)result);
+    return result == -ETIMEDOUT || crew_stopped(member) ? done : crew_fail(member, what, (int)result);
 }
 
 /* ---- copying ---- */

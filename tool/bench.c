@@ -42,7 +42,7 @@ static const struct option options[] = {
 
 static const struct usage usage = {
     .command = "bench",
-    .operands = "[mailbox]",
+    .operands = "[mailbox | direct]",
     .text = "Measures latency and throughput on this machine, beside what the machine itself can do.\n"
             "Exit status: 0 measured, whether or not the aims were reached.\n",
     .options = options,
@@ -57,8 +57,9 @@ int run_bench(int argc, char **argv)
         return status;
     if (arguments.count > 1)
         return usage_error("bench", "one KIND at a time, not %d", arguments.count);
-    if (arguments.count == 1 && strcmp(arguments.operands[0], "mailbox") != 0)
-        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox",
+    bool direct = arguments.count == 1 && strcmp(arguments.operands[0], "direct") == 0;
+    if (arguments.count == 1 && !direct && strcmp(arguments.operands[0], "mailbox") != 0)
+        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct",
                            arguments.operands[0]);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
@@ -73,6 +74,9 @@ int run_bench(int argc, char **argv)
         }
         close(directory);
     }
-    int (*measure)(const struct bench_request *) = peers ? bench_peers : scale ? bench_scale : bench_mailbox;
+    int (*measure)(const struct bench_request *) = peers    ? bench_peers
+                                                   : scale  ? bench_scale
+                                                   : direct ? bench_direct
+                                                            : bench_mailbox;
     return finish_output((enum exit_status)measure(&request));
 }

@@ -4,7 +4,7 @@
  * it. With --clean it does what needs no judgement: it lets the library sweep participants that the kernel
  * says are dead, and removes files of the library's own making that the kernel says nobody has open:
  * damaged mailboxes, and what a killed maker left. It never removes what somebody uses, another user's file,
- * or a file that no library made.
+ * or a file that no library made; of the kernel's own objects it only notes which are left behind.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,8 +24,10 @@
 
 #include "arguments.h"
 #include "commands.h"
+#include "lease.h"
 #include "look.h"
 #include "report.h"
+#include "system_print.h"
 
 #define MACHINE_WIDE "/dev/shm/ginnel"
 #define MAGIC        "GNNELBOX" /* how every mailbox's file begins, whatever its layout version */
@@ -141,18 +143,6 @@ static void check_mailbox(struct place *place, const char *address, const struct
 
 /* ---- files ---- */
 
-/*
- * The kernel's word that nobody has the file open for writing, as whoever uses a mailbox has: only then does
- * it grant a lease to read.
- */
-static bool nobody_writes(int file)
-{
-    if (fcntl(file, F_SETLEASE, F_RDLCK) != 0)
-        return false;
-    fcntl(file, F_SETLEASE, F_UNLCK);
-    return true;
-}
-
 struct file {
     bool ours;    /* a regular file of this user's */
     bool mailbox; /* it begins like one */
@@ -175,7 +165,7 @@ static void examine(struct file *file, const struct place *place, const char *na
         return;
     file->mailbox = pread(descriptor, beginning, sizeof beginning, 0) == (ssize_t)sizeof beginning &&
                     memcmp(beginning, MAGIC, sizeof beginning) == 0;
-    file->unused = nobody_writes(descriptor);
+    file->unused = lease_granted(descriptor, F_RDLCK); /* who uses it can write */
     close(descriptor);
 }
 
@@ -420,5 +410,6 @@ int run_doctor(int argc, char **argv)
     check_place(&report, path, false);
     check_place(&report, MACHINE_WIDE, true);
     check_limits(&report);
+    system_report(&report);
     return finish_output(report_end(&report));
 }

@@ -2,11 +2,15 @@
 #include "framing.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "interrupt.h"
+
 #define READ_BYTES ((size_t)64 << 10) /* room for at least so many before each read */
+#define LOOK_MS    100 /* a signal may come just before a wait for bytes: look for one so often */
 
 void framing_reader_init(struct framing_reader *reader, int descriptor, enum framing framing,
                          size_t message_max)
@@ -50,9 +54,12 @@ static int read_more(struct framing_reader *reader)
 
     if (result < 0)
         return result;
+    while (poll(&(struct pollfd){ .fd = reader->descriptor, .events = POLLIN }, 1, LOOK_MS) <= 0)
+        if (interrupt_caught() != 0)
+            return -EINTR;
     ssize_t count = read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
     if (count < 0)
-        return errno == EINTR ? 0 : -errno;
+        return errno == EINTR || errno == EAGAIN ? 0 : -errno; /* somebody made it non-blocking: wait on */
     reader->end += (size_t)count;
     reader->ended = count == 0;
     return 0;

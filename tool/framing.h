@@ -33,7 +33,8 @@ void framing_reader_fini(struct framing_reader *reader);
 
 /*
  * The next message, valid until the next call. 1 a message, 0 the file has ended; -EMSGSIZE it is
- * longer than message_max; another negative code: what reading the file gave.
+ * longer than message_max; -EINTR told to stop (interrupt.h), and it waited for more of the file; another
+ * negative code: what reading the file gave.
  */
 int framing_read(struct framing_reader *reader, const char **data, size_t *size);
 

@@ -72,19 +72,30 @@ void look_user(char text[LOOK_TEXT], uid_t uid)
 
 /* ---- JSON ---- */
 
-static void add_text(struct json_object *object, const char *key, const char *text)
+void json_add_text(struct json_object *object, const char *key, const char *text)
 {
     json_object_object_add(object, key, json_object_new_string(text));
 }
 
-static void add_number(struct json_object *object, const char *key, uint64_t number)
+void json_add_number(struct json_object *object, const char *key, uint64_t number)
 {
     json_object_object_add(object, key, json_object_new_uint64(number));
 }
 
-static void add_truth(struct json_object *object, const char *key, bool truth)
+void json_add_truth(struct json_object *object, const char *key, bool truth)
 {
     json_object_object_add(object, key, json_object_new_boolean(truth));
+}
+
+void json_add_rights(struct json_object *object, uid_t owner, mode_t mode)
+{
+    char text[LOOK_TEXT];
+
+    look_user(text, owner);
+    json_add_text(object, "owner", text);
+    json_add_number(object, "owner_uid", owner);
+    snprintf(text, sizeof text, "%04o", (unsigned)mode & 07777);
+    json_add_text(object, "mode", text);
 }
 
 static struct json_object *participant_json(const struct gnl_participant *participant)
@@ -97,61 +108,57 @@ static struct json_object *participant_json(const struct gnl_participant *partic
     struct json_object *object = json_object_new_object();
 
     json_object_object_add(object, "pid", json_object_new_int64(participant->pid));
-    add_number(object, "uid", participant->uid);
-    add_truth(object, "alive", participant->alive);
-    add_truth(object, "same_pid_namespace", participant->same_pid_namespace);
-    add_number(object, "senders", participant->senders);
-    add_number(object, "receivers", participant->receivers);
-    add_number(object, "held", participant->held);
-    add_number(object, "claimed", participant->claimed);
-    add_number(object, "sent", participant->sent);
-    add_number(object, "received", participant->received);
-    add_text(object, "activity", activities[participant->activity]);
+    json_add_number(object, "uid", participant->uid);
+    json_add_truth(object, "alive", participant->alive);
+    json_add_truth(object, "same_pid_namespace", participant->same_pid_namespace);
+    json_add_number(object, "senders", participant->senders);
+    json_add_number(object, "receivers", participant->receivers);
+    json_add_number(object, "held", participant->held);
+    json_add_number(object, "claimed", participant->claimed);
+    json_add_number(object, "sent", participant->sent);
+    json_add_number(object, "received", participant->received);
+    json_add_text(object, "activity", activities[participant->activity]);
     return object;
 }
 
 static void add_counts(struct json_object *object, const struct gnl_port_info *info)
 {
-    add_number(object, "queued", info->queued);
-    add_number(object, "held", info->held);
-    add_number(object, "senders", info->senders);
-    add_number(object, "receivers", info->receivers);
-    add_number(object, "sent", info->sent);
-    add_number(object, "received", info->received);
-    add_number(object, "redelivered", info->redelivered);
-    add_number(object, "discarded", info->discarded);
-    add_number(object, "bytes", info->bytes);
-    add_number(object, "nonsense", info->nonsense);
+    json_add_number(object, "queued", info->queued);
+    json_add_number(object, "held", info->held);
+    json_add_number(object, "senders", info->senders);
+    json_add_number(object, "receivers", info->receivers);
+    json_add_number(object, "sent", info->sent);
+    json_add_number(object, "received", info->received);
+    json_add_number(object, "redelivered", info->redelivered);
+    json_add_number(object, "discarded", info->discarded);
+    json_add_number(object, "bytes", info->bytes);
+    json_add_number(object, "nonsense", info->nonsense);
 }
 
 struct json_object *look_json(const struct look *look, bool participants)
 {
     const struct gnl_port_info *info = &look->info;
     struct json_object *object = json_object_new_object();
-    char mode[8], text[LOOK_TEXT];
+    char text[LOOK_TEXT];
     int kind_length;
     const char *name = look_name(info->address, &kind_length);
 
-    add_text(object, "address", info->address);
+    json_add_text(object, "address", info->address);
     json_object_object_add(object, "kind", json_object_new_string_len(info->address, kind_length));
-    add_text(object, "name", name);
-    look_user(text, info->owner_uid);
-    add_text(object, "owner", text);
-    add_number(object, "owner_uid", info->owner_uid);
-    snprintf(mode, sizeof mode, "%04o", (unsigned)info->mode & 07777);
-    add_text(object, "mode", mode);
+    json_add_text(object, "name", name);
+    json_add_rights(object, info->owner_uid, info->mode);
     look_capacity(text, info);
     if (info->capacity > 0)
-        add_number(object, "capacity", (uint64_t)info->capacity);
+        json_add_number(object, "capacity", (uint64_t)info->capacity);
     else
-        add_text(object, "capacity", text);
-    add_number(object, "message_max", info->message_max);
-    add_truth(object, "two_way", info->two_way);
-    add_number(object, "max_deliveries", info->max_deliveries);
-    add_text(object, "dead_letters", info->dead_letters);
+        json_add_text(object, "capacity", text);
+    json_add_number(object, "message_max", info->message_max);
+    json_add_truth(object, "two_way", info->two_way);
+    json_add_number(object, "max_deliveries", info->max_deliveries);
+    json_add_text(object, "dead_letters", info->dead_letters);
     add_counts(object, info);
-    add_number(object, "users", look->alive);
-    add_number(object, "dead", look->count - look->alive);
+    json_add_number(object, "users", look->alive);
+    json_add_number(object, "dead", look->count - look->alive);
     if (participants) {
         struct json_object *list = json_object_new_array();
         for (size_t i = 0; i < look->count; i++)

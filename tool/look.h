@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include <json-c/json.h>
 
@@ -36,6 +38,12 @@ void look_user(char text[LOOK_TEXT], uid_t uid);
 
 /* The caller owns the object. */
 struct json_object *look_json(const struct look *look, bool participants);
+
+/* A member more. */
+void json_add_text(struct json_object *object, const char *key, const char *text);
+void json_add_number(struct json_object *object, const char *key, uint64_t number);
+void json_add_truth(struct json_object *object, const char *key, bool truth);
+void json_add_rights(struct json_object *object, uid_t owner, mode_t mode); /* owner, owner_uid, mode */
 
 /* Prints it to standard output, and ends it. */
 void print_json(struct json_object *object);

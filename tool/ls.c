@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,12 +14,16 @@
 #include "arguments.h"
 #include "commands.h"
 #include "look.h"
+#include "system_print.h"
 #include "table.h"
 
 static bool json;
+static bool system_too;
 
 static const struct option options[] = {
     { "json", NULL, &json, NULL, NULL, "print a list of objects" },
+    { "system", NULL, &system_too, NULL, NULL,
+      "the kernel's own objects too: System V and POSIX shared memory, semaphores, queues" },
     { 0 },
 };
 
@@ -132,16 +137,21 @@ int run_ls(int argc, char **argv)
 
     if (!arguments_parse(&arguments, &usage, argc, argv, &status))
         return status;
+    if (system_too && arguments.count > 0)
+        return usage_error("ls", "--system lists all there is, and takes no '%s'", arguments.operands[0]);
     if (!addresses_good("ls", arguments.operands, arguments.count))
         return EXIT_USAGE;
+    signal(SIGIO, SIG_IGN); /* as in doctor: somebody opens what we have a lease of */
     table_init(&listing.table, columns, sizeof columns / sizeof columns[0]);
     if (json)
         listing.list = json_object_new_array();
     status = list(&listing, arguments.operands, arguments.count);
+    if (!json)
+        table_print(&listing.table);
+    if (system_too && system_list(listing.list, listing.table.rows_count > 0) != EXIT_OK)
+        status = EXIT_FAILED;
     if (json)
         print_json(listing.list);
-    else
-        table_print(&listing.table);
     table_fini(&listing.table);
     return finish_output(status);
 }

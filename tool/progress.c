@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -24,9 +25,18 @@ static double per_second(const struct progress *progress, uint64_t sent, int64_t
     return now > progress->start_ns ? (double)sent * 1e9 / (double)(now - progress->start_ns) : 0;
 }
 
+/* Characters that fit into one line: one that wraps could not be taken away again. */
+static int line_length(void)
+{
+    struct winsize size;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col - 1 : 80;
+}
+
 void progress_tick(struct progress *progress, gnl_port *port, uint64_t sent)
 {
     struct gnl_port_info info;
+    char line[128];
 
     if (!progress->on)
         return;
@@ -36,8 +46,9 @@ void progress_tick(struct progress *progress, gnl_port *port, uint64_t sent)
     progress->next_ns = now + PROGRESS_NS;
     if (gnl_port_info(port, &info) < 0)
         return;
-    fprintf(stderr, CLEAR_LINE "sent %" PRIu64 "  %.0f/s  queued %" PRIu64, sent,
-            per_second(progress, sent, now), info.queued);
+    snprintf(line, sizeof line, "sent %" PRIu64 "  %.0f/s  queued %" PRIu64, sent,
+             per_second(progress, sent, now), info.queued);
+    fprintf(stderr, CLEAR_LINE "%.*s", line_length(), line);
     progress->shown = true;
 }
 

@@ -5,20 +5,13 @@
 #include <stdio.h>
 
 #include "look.h"
+#include "printable.h"
 
 static const char *const words[] = { [PROBLEM] = "problem", [CLEANED] = "cleaned", [NOTE] = "note" };
 
 void report_begin(struct report *report, bool json)
 {
     *report = (struct report){ .list = json ? json_object_new_array() : NULL };
-}
-
-/* Names of files may be anything; a terminal gets nothing but text. */
-static void make_printable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
 }
 
 void report_add(struct report *report, enum finding finding, const char *about, const char *advice,
@@ -31,10 +24,10 @@ void report_add(struct report *report, enum finding finding, const char *about, 
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     snprintf(whose, sizeof whose, "%s", about);
+    make_printable(what); /* names of files may be anything */
+    make_printable(whose);
     report->count[finding]++;
     if (!report->list) {
-        make_printable(what);
-        make_printable(whose);
         printf("%-8s %s: %s\n", words[finding], whose, what);
         if (advice)
             printf("         -> %s\n", advice);

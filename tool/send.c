@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ginnel send: what files hold becomes messages. Each is sent before the next is read, so whatever
- * goes wrong, a message was sent whole or not at all, and the complaint says where it stopped.
+ * goes wrong, a message was sent whole or not at all, and the complaint says where it stopped. So it does
+ * when it is told to stop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "framing.h"
+#include "interrupt.h"
 #include "mailbox_options.h"
 #include "progress.h"
 
@@ -97,25 +99,39 @@ static enum exit_status not_read(struct sending *sending, int code)
     return EXIT_FAILED;
 }
 
-/* Waits until it is the next message's turn. */
+/* Told to stop, before the message of that number. */
+static enum exit_status interrupted(struct sending *sending, uint64_t number)
+{
+    char where[512];
+
+    sending->reader.number = number;
+    stopped(sending, where, sizeof where);
+    complain("interrupted; sent %" PRIu64 ", stopped at %s", sending->sent, where);
+    return EXIT_FAILED;
+}
+
+/* Waits until it is the next message's turn, or told to stop. */
 static void keep_to_rate(struct sending *sending)
 {
     uint64_t seconds = sending->sent / rate, rest = sending->sent % rate;
     int64_t due = sending->start_ns + (int64_t)(seconds * 1000000000 + rest * UINT64_C(1000000000) / rate);
 
-    for (int64_t now = now_ns(); now < due; now = now_ns()) {
+    for (int64_t now = now_ns(); now < due && interrupt_caught() == 0; now = now_ns()) {
         int64_t pause = due - now < PROGRESS_NS ? due - now : PROGRESS_NS;
         nanosleep(&(struct timespec){ .tv_nsec = (long)pause }, NULL);
         progress_tick(&sending->progress, sending->port, sending->sent);
     }
 }
 
-/* gnl_send; where a terminal is watching, it goes on telling how full the mailbox is. */
-static int send_watched(struct sending *sending, const char *data, size_t bytes)
+/*
+ * gnl_send, which no signal ends; where a terminal is watching, it goes on telling how full the mailbox is.
+ * -EINTR told to stop, and it was not sent.
+ */
+static int send_message(struct sending *sending, const char *data, size_t bytes)
 {
     int64_t start = now_ns();
 
-    for (;;) {
+    while (interrupt_caught() == 0) {
         int64_t left = timeout == GNL_FOREVER ? PROGRESS_NS : timeout - (now_ns() - start);
         if (left < 0)
             left = 0;
@@ -125,6 +141,7 @@ static int send_watched(struct sending *sending, const char *data, size_t bytes)
             return result;
         progress_tick(&sending->progress, sending->port, sending->sent);
     }
+    return -EINTR;
 }
 
 static enum exit_status send_messages(struct sending *sending)
@@ -136,15 +153,16 @@ static enum exit_status send_messages(struct sending *sending)
     while ((result = framing_read(&sending->reader, &data, &bytes)) > 0) {
         if (rate > 0)
             keep_to_rate(sending);
-        if (sending->progress.on)
-            result = send_watched(sending, data, bytes);
-        else
-            result = gnl_send(sending->port, data, bytes, timeout);
+        result = send_message(sending, data, bytes);
+        if (result == -EINTR)
+            return interrupted(sending, sending->reader.number);
         if (result < 0)
             return not_sent(sending, result);
         sending->sent++;
         progress_tick(&sending->progress, sending->port, sending->sent);
     }
+    if (result == -EINTR)
+        return interrupted(sending, sending->reader.number + 1);
     return result == 0 ? EXIT_OK : not_read(sending, result);
 }
 
@@ -155,7 +173,7 @@ static enum exit_status send_file(struct sending *sending, const char *path, siz
     sending->file = standard ? "standard input" : path;
     int descriptor = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
-        return not_read(sending, -errno);
+        return interrupt_caught() != 0 ? interrupted(sending, 1) : not_read(sending, -errno);
     framing_reader_init(&sending->reader, descriptor, chosen_framing(), size > 0 ? size : message_max);
     enum exit_status status = send_messages(sending);
     framing_reader_fini(&sending->reader);
@@ -202,10 +220,11 @@ int run_send(int argc, char **argv)
         return usage_error("send", "--null, --whole and --size exclude each other");
     if (!addresses_good("send", arguments.operands, 1))
         return EXIT_USAGE;
+    interrupt_catch();
     int result = gnl_open(&port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
     gnl_close(port);
-    return status;
+    return status != EXIT_OK && interrupt_caught() != 0 ? interrupt_die(interrupt_caught()) : status;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "printable.h"
 
 #define GAP "  "
 
@@ -59,12 +60,16 @@ void table_cell(struct table *table, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    make_printable(text);
     row->cells[row->count++] = or_die(strdup(text));
 }
 
 void table_note(struct table *table, const char *note)
 {
-    table->rows[table->rows_count - 1].note = or_die(strdup(note));
+    char *text = or_die(strdup(note));
+
+    make_printable(text);
+    table->rows[table->rows_count - 1].note = text;
 }
 
 static int width_of(const struct table *table, size_t column)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A table of text whose columns are as wide as what stands in them. Filled row by row, cell by cell.
+ * What a terminal might obey becomes a question mark.
  */
 #ifndef TOOL_TABLE_H
 #define TOOL_TABLE_H

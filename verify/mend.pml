@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mending: W of docs/protocol.md, as src/mailbox/sweep.c and arena.c have it. Included by
+ * Mending: W of docs/protocol.md, as src/mailbox/sweep.c and trim.c have it. Included by
  * mailbox.pml. Sweeps after x, a number that was seen dead; goes on at swept.
  */
 

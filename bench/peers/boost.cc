@@ -84,26 +84,17 @@ void close_queue(peer_end *end)
     delete static_cast<message_queue *>(end->own);
 }
 
-peer boost_queue()
-{
-    peer result = {};
-    result.name = "boost";
-    result.polls_busy = true;
-    result.setup = setup;
-    result.teardown = teardown;
-    result.open = open_queue;
-    result.send = send;
-    result.receive = receive;
-    result.close = close_queue;
-    return result;
-}
+const peer queue = {
+    .name = "boost",
+    .polls_busy = true,
+    .setup = setup,
+    .teardown = teardown,
+    .open = open_queue,
+    .send = send,
+    .receive = receive,
+    .close = close_queue,
+};
 
 } // namespace
 
-int main(int argc, char **argv)
-{
-    const peer queue = boost_queue();
-    const peer *const peers[] = { &queue };
-
-    return peer_main(argc, argv, peers, 1);
-}
+const peer *const peer_list[] = { &queue, nullptr };

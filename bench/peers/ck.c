@@ -126,9 +126,4 @@ static const struct peer mpsc = {
     .receive = receive_mpsc,
 };
 
-int main(int argc, char **argv)
-{
-    static const struct peer *const peers[] = { &spsc, &mpsc };
-
-    return peer_main(argc, argv, peers, sizeof peers / sizeof peers[0]);
-}
+const struct peer *const peer_list[] = { &spsc, &mpsc, NULL };

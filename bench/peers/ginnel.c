@@ -139,9 +139,4 @@ static const struct peer in_place = {
     .close = close_port,
 };
 
-int main(int argc, char **argv)
-{
-    static const struct peer *const peers[] = { &copies, &in_place };
-
-    return peer_main(argc, argv, peers, sizeof peers / sizeof peers[0]);
-}
+const struct peer *const peer_list[] = { &copies, &in_place, NULL };

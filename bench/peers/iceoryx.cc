@@ -253,29 +253,20 @@ void leave()
     iox::runtime::PoshRuntime::getInstance().~PoshRuntime();
 }
 
-peer iceoryx_chunks()
-{
-    peer result = {};
-    result.name = "iceoryx";
-    result.polls_busy = true;
-    result.polls_stream = true;
-    result.setup = setup;
-    result.teardown = teardown;
-    result.open = open_end;
-    result.send = send;
-    result.receive = receive;
-    result.release = release;
-    result.close = close_end;
-    result.leave = leave;
-    return result;
-}
+const peer chunks = {
+    .name = "iceoryx",
+    .polls_busy = true,
+    .polls_stream = true,
+    .setup = setup,
+    .teardown = teardown,
+    .open = open_end,
+    .send = send,
+    .receive = receive,
+    .release = release,
+    .close = close_end,
+    .leave = leave,
+};
 
 } // namespace
 
-int main(int argc, char **argv)
-{
-    const peer chunks = iceoryx_chunks();
-    const peer *const peers[] = { &chunks };
-
-    return peer_main(argc, argv, peers, 1);
-}
+const peer *const peer_list[] = { &chunks, nullptr };

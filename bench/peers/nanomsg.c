@@ -5,14 +5,8 @@
 #include <errno.h>
 #include <nanomsg/nn.h>
 #include <nanomsg/pipeline.h>
-#include <stdio.h>
 
 #include "bench/peers/peer.h"
-
-static enum peer_result setup(const struct peer_work *work)
-{
-    return PEER_OK;
-}
 
 static enum peer_result failed(const char *what)
 {
@@ -21,10 +15,9 @@ static enum peer_result failed(const char *what)
 
 static enum peer_result open_socket(struct peer_end *end)
 {
+    const char *address = peer_ipc_address(end->channel);
     int unlimited = -1, bytes = (int)(end->work->capacity * end->work->size);
-    char address[200];
 
-    snprintf(address, sizeof address, "ipc://%s/%s", peer_directory(), peer_channel_name(end->channel));
     end->fd = nn_socket(AF_SP, end->sends ? NN_PUSH : NN_PULL);
     if (end->fd < 0)
         return failed("nn_socket");
@@ -59,14 +52,10 @@ static void close_socket(struct peer_end *end)
 
 static const struct peer nanomsg = {
     .name = "nanomsg",
-    .setup = setup,
     .open = open_socket,
     .send = send_message,
     .receive = receive_message,
     .close = close_socket,
 };
 
-int main(int argc, char **argv)
-{
-    return peer_main(argc, argv, (const struct peer *const[]){ &nanomsg }, 1);
-}
+const struct peer *const peer_list[] = { &nanomsg, NULL };

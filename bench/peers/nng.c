@@ -5,15 +5,9 @@
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/peers/peer.h"
-
-static enum peer_result setup(const struct peer_work *work)
-{
-    return PEER_OK;
-}
 
 static enum peer_result failed(const char *what, int code)
 {
@@ -22,10 +16,9 @@ static enum peer_result failed(const char *what, int code)
 
 static enum peer_result open_socket(struct peer_end *end)
 {
+    const char *address = peer_ipc_address(end->channel);
     nng_socket *socket = malloc(sizeof *socket);
-    char address[200];
 
-    snprintf(address, sizeof address, "ipc://%s/%s", peer_directory(), peer_channel_name(end->channel));
     end->own = socket;
     if (!socket)
         return failed("a socket", NNG_ENOMEM);
@@ -64,14 +57,10 @@ static void close_socket(struct peer_end *end)
 
 static const struct peer nng = {
     .name = "nng",
-    .setup = setup,
     .open = open_socket,
     .send = send_message,
     .receive = receive_message,
     .close = close_socket,
 };
 
-int main(int argc, char **argv)
-{
-    return peer_main(argc, argv, (const struct peer *const[]){ &nng }, 1);
-}
+const struct peer *const peer_list[] = { &nng, NULL };

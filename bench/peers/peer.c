@@ -59,6 +59,15 @@ const char *peer_directory(void)
     return directory;
 }
 
+const char *peer_ipc_address(enum peer_channel channel)
+{
+    static char addresses[PEER_CHANNELS][200];
+
+    snprintf(addresses[channel], sizeof addresses[channel], "ipc://%s/%s", directory,
+             peer_channel_name(channel));
+    return addresses[channel];
+}
+
 /* ---- the program ---- */
 
 /* A few hundred KiB to 16 MiB on their way: neither side waits for a hiccup of the other. */
@@ -116,7 +125,7 @@ static enum peer_result run(struct crew_area *area, struct crew_time time, struc
 
     if (peer->never_sleeps && work.pattern == PEER_ASLEEP)
         return peer_say(PEER_CANNOT, "cannot sleep: it has no call that waits");
-    enum peer_result made = peer->setup(&work);
+    enum peer_result made = peer->setup ? peer->setup(&work) : PEER_OK;
     if (made != PEER_OK)
         return made;
     hands_take(peer, &work, parts);
@@ -151,13 +160,13 @@ static int measure(struct crew_time time)
     return outcome == PEER_FAILED;
 }
 
-int peer_main(int argc, char **argv, const struct peer *const *peers, unsigned count)
+int main(int argc, char **argv)
 {
     struct crew_time time = { .measure_operations = 16 };
 
-    for (unsigned i = 0; i < count && argc > 1; i++)
-        if (strcmp(peers[i]->name, argv[1]) == 0)
-            peer = peers[i];
+    for (unsigned i = 0; peer_list[i] && argc > 1; i++)
+        if (strcmp(peer_list[i]->name, argv[1]) == 0)
+            peer = peer_list[i];
     if (!peer || !read_arguments(argc, argv, &time)) {
         fprintf(stderr, "usage: %s NAME busy|asleep|stream SIZE SENDERS WARM_NS MEASURE_NS\n", argv[0]);
         return 2;

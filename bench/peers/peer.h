@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Peers: what a user might take instead of Ginnel, measured doing the same work. Each peer is a table of
- * functions; a program has those that need the same library, so that the tool needs none of them:
+ * functions; a program has those that need the same library, so that the tool needs none of them, and no more
+ * than them: its main() is the harness's.
  *
  *     peer-PROGRAM NAME busy|asleep|stream SIZE SENDERS WARM_NS MEASURE_NS
  *
@@ -64,7 +65,7 @@ struct peer {
     bool polls_busy;   /* both sides busy: its calls return at once; else they wait */
     bool polls_stream; /* the same for streams */
     bool never_sleeps; /* it has no call that waits in the kernel */
-    /* In the parent, before the processes: makes the channels. */
+    /* In the parent, before the processes: makes the channels. NULL: nothing to do. */
     enum peer_result (*setup)(const struct peer_work *work);
     /* In the parent, afterwards, whatever failed: nothing stays behind. NULL: nothing to do. */
     void (*teardown)(const struct peer_work *work);
@@ -92,8 +93,11 @@ enum peer_result peer_failed(const char *what, int error);
 const char *peer_channel_name(enum peer_channel channel);
 const char *peer_directory(void);
 
-/* main() of a program that has these peers. */
-int peer_main(int argc, char **argv, const struct peer *const *peers, unsigned count);
+/* "ipc://PATH" of a channel, in that directory. */
+const char *peer_ipc_address(enum peer_channel channel);
+
+/* The program's peers, then NULL. */
+extern const struct peer *const peer_list[];
 
 #ifdef __cplusplus
 }

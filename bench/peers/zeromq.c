@@ -3,17 +3,11 @@
  * ZeroMQ: PUSH and PULL over ipc. Its calls wait: an I/O thread, on the same core, does the work of both.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <zmq.h>
 
 #include "bench/peers/peer.h"
 
 static void *context;
-
-static enum peer_result setup(const struct peer_work *work)
-{
-    return PEER_OK;
-}
 
 static enum peer_result failed(const char *what)
 {
@@ -22,10 +16,9 @@ static enum peer_result failed(const char *what)
 
 static enum peer_result open_socket(struct peer_end *end)
 {
+    const char *address = peer_ipc_address(end->channel);
     int capacity = (int)end->work->capacity;
-    char address[200];
 
-    snprintf(address, sizeof address, "ipc://%s/%s", peer_directory(), peer_channel_name(end->channel));
     if (!context)
         context = zmq_ctx_new();
     end->own = context ? zmq_socket(context, end->sends ? ZMQ_PUSH : ZMQ_PULL) : NULL;
@@ -66,7 +59,6 @@ static void leave(void)
 
 static const struct peer zeromq = {
     .name = "zeromq",
-    .setup = setup,
     .open = open_socket,
     .send = send_message,
     .receive = receive_message,
@@ -74,7 +66,4 @@ static const struct peer zeromq = {
     .leave = leave,
 };
 
-int main(int argc, char **argv)
-{
-    return peer_main(argc, argv, (const struct peer *const[]){ &zeromq }, 1);
-}
+const struct peer *const peer_list[] = { &zeromq, NULL };

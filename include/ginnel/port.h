@@ -5,7 +5,7 @@
  *
  *     mailbox:NAME     a mailbox of this user: a named queue that many processes share
  *     mailbox:/NAME    a machine-wide mailbox: its owner and mode decide who may use it
- *     direct:NAME      the one link with the process of that name (identity.h); options.identity says who I am
+ *     direct:NAME      the link with the process of that name (identity.h); options.identity: who I am
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
@@ -153,7 +153,7 @@ struct gnl_port_info {
     uint64_t redelivered;
     uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */
     uint64_t bytes;         /* of memory that it occupies */
-    uint64_t nonsense;      /* places in its queue that cannot be as they are: somebody wrote over them */
+    uint64_t nonsense;      /* of 65536 places in its queue, those that cannot be: somebody wrote over them */
     struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
     uint64_t reserved[4];
 };

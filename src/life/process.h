@@ -46,8 +46,8 @@ void gnli_handles_lock(void);
 void gnli_handles_unlock(void);
 
 /*
- * A barrier in every thread of every process that has Ginnel in it: orders what this one stored before with what
- * those load after, without a barrier on their side. False: the kernel has none.
+ * A barrier in every thread of every process that has Ginnel in it: orders what this one stored before with
+ * what those load after, without a barrier on their side. False: the kernel has none.
  */
 bool gnli_process_barrier(void);
 
@@ -55,8 +55,8 @@ bool gnli_process_barrier(void);
 bool gnli_process_ordered(void);
 
 /*
- * Descriptors that a forked child must not have: copies of them would make its parent look alive. They are closed in
- * the child before fork returns there. -ENOMEM.
+ * Descriptors that a forked child must not have: copies of them would make its parent look alive. They are
+ * closed in the child before fork returns there. -ENOMEM.
  */
 int gnli_process_close_in_child(int descriptor);
 void gnli_process_closed(int descriptor);

@@ -113,7 +113,10 @@ static void socket_path(struct sockaddr_un *path, int directory, const char *nam
     snprintf(path->sun_path, sizeof path->sun_path, "/proc/self/fd/%d/%s", directory, name);
 }
 
-/* Listens under a name that nobody looks at, then gives the socket its own in place of what a dead one left. */
+/*
+ * Listens under a name that nobody looks at, then gives the socket its own in place of what a dead one
+ * left.
+ */
 static int listen_as(struct gnli_claim *claim, int listener)
 {
     char hidden[64], name[96];
@@ -249,7 +252,10 @@ static int connect_to(const struct gnli_claim *claim, const char *name, struct u
     return error == ECONNREFUSED ? -ENOENT : -error;
 }
 
-/* In the machine-wide directory: the file of that name that a user left there whose it is, and that listens. */
+/*
+ * In the machine-wide directory: the file of that name that a user left there whose it is, and that
+ * listens.
+ */
 static int connect_wide(const struct gnli_claim *claim, const char *wanted, struct ucred *listens)
 {
     int result = -ENOENT, copy = openat(claim->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -2,14 +2,14 @@
 /*
  * Names of identities: who has one, for as long as it lives.
  *
- * A name is claimed by a write lock, a classic record lock, on one byte of the file `.claims` in the runtime
- * directory: the byte that the name hashes to. The kernel gives it to one process at a time, drops it when that
- * process ends, does not let a forked child inherit it, and tells everybody the holder's pid. Beside it
- * stands a listening socket, on which others meet the identity; what a dead one leaves of that is replaced by
- * the next who claims the name.
+ * A name is claimed by a write lock, a classic record lock, on one byte of the file `.claims` in the
+ * runtime directory: the byte that the name hashes to. The kernel gives it to one process at a time, drops
+ * it when that process ends, does not let a forked child inherit it, and tells everybody the holder's pid.
+ * Beside it stands a listening socket, on which others meet the identity; what a dead one leaves of that is
+ * replaced by the next who claims the name.
  *
- * The socket's file is `direct:NAME`. In the machine-wide directory, where nobody can replace a stranger's file, it
- * is `direct:NAME~UID`, and counts only if it belongs to that user.
+ * The socket's file is `direct:NAME`. In the machine-wide directory, where nobody can replace a stranger's
+ * file, it is `direct:NAME~UID`, and counts only if it belongs to that user.
  */
 #ifndef GNLI_LINK_CLAIM_H
 #define GNLI_LINK_CLAIM_H
@@ -39,12 +39,15 @@ void gnli_claim_release(struct gnli_claim *claim, bool ours);
 /* Who may connect: the socket's file lets in the owner, everybody, or those whom its access list names. */
 int gnli_claim_admit(struct gnli_claim *claim, uid_t uid, gid_t gid);
 
-/* The pid of the process that has the name; 0 nobody has, -1 somebody whom this pid namespace does not show. */
+/*
+ * The pid of the process that has the name; 0 nobody has, -1 somebody whom this pid namespace does not
+ * show.
+ */
 pid_t gnli_claim_holder(const struct gnli_claim *claim, const char *name);
 
 /*
- * Connects to who has the name, without waiting: the socket, and who listens there. -ENOENT nobody has the name,
- * -EAGAIN too many are connecting, -EACCES. -EBADMSG who listens is not who has the name.
+ * Connects to who has the name, without waiting: the socket, and who listens there. -ENOENT nobody has the
+ * name, -EAGAIN too many are connecting, -EACCES. -EBADMSG who listens is not who has the name.
  */
 int gnli_claim_connect(const struct gnli_claim *claim, const char *name, struct ucred *listens,
                        const char *subject);

@@ -3,6 +3,7 @@
  * Identities: the public calls, and the links that an identity has.
  *
  *   A: relaxed: marks; closing is ordered by life/process.h.
+ *   B: the counts move to where the other side looks (release), which acquires them: ring/frames.h, B.
  */
 #include <ginnel/identity.h>
 
@@ -436,7 +437,11 @@ int gnl_send_to(gnl_identity *me, const char *name, const void *data, size_t siz
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
-    return (int)link_leave(me, link, gnli_link_send(&link->port, data, size, timeout));
+    if (atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
+        result = gnli_fail(-EPIPE, "%s: this side said that it sends no more", link->port.subject);
+    else
+        result = gnli_link_send(&link->port, data, size, timeout);
+    return (int)link_leave(me, link, result);
 }
 
 static int receive_from_anyone(struct gnl_identity *me, struct gnli_link *none, void *context)
@@ -466,9 +471,10 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
                       int64_t timeout)
 {
     static char nowhere;
-    struct gnli_receipt receipt = { .data = data ? data : &nowhere,
-                                    .size = size,
-                                    .never_epipe = name == NULL };
+    struct gnl_sender from;
+    struct gnli_receipt receipt = {
+        .data = data ? data : &nowhere, .size = size, .sender = &from, .never_epipe = name == NULL
+    };
     struct gnli_link *link = NULL;
     ssize_t result = enter(me);
 
@@ -484,7 +490,7 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
         result =
             gnli_link_wait(me, link, true, timeout, link ? gnli_link_receive : receive_from_anyone, &receipt);
     if (result == 0 && sender)
-        *sender = receipt.sender;
+        *sender = from;
     if (result == 0)
         result = receipt.received;
     gnli_identity_received(me, link);

@@ -4,6 +4,8 @@
  *
  *   A: relaxed: marks and counts.
  */
+#include "link/link.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,6 @@
 
 #include "base/errors.h"
 #include "life/process.h"
-#include "link/link.h"
 
 static int end(gnl_port *port, gnl_message *message, bool giveback)
 {

@@ -2,11 +2,11 @@
 /*
  * Direct links, inside. The parts:
  *
- *   claim    names, and who has them               side     the memory that each side writes
- *   access   who may connect                       pieces   that memory dealt out
- *   meet     two processes meet: halves            wait     blocking, waking, what the kernel tells of the others
- *   send, receive   the verbs' two ways            link     the table of operations
- *   identity the public calls, and the links of an identity
+ * - claim: names, and who has them; access: who may connect;
+ * - side: the memory that each side writes; pieces: that memory dealt out;
+ * - meet: two processes meet, halves; send, receive: the verbs' two ways;
+ * - wait: blocking, waking, what the kernel tells of the others;
+ * - link: the table of operations; identity: the public calls, and the links of an identity.
  *
  * A link consists of two halves, one a direction. Whoever sends makes its half: it connects to the other's
  * name and hands over its memory, without waiting for an answer. So both may call each other at the same
@@ -14,13 +14,15 @@
  * own each side also tells the other what it has read and whether it sleeps: so a half needs the opposite one
  * to become a queue that goes round, and who accepts a half makes the opposite one.
  *
- * A half belongs to one life of the other side. Halves are paired if the kernel names the same process for both and
- * neither has hung up.
+ * A half belongs to one life of the other side. Halves are paired if the kernel names the same process for
+ * both and neither has hung up.
  *
  * Locks, outermost first: the identity's, a link's `sending`, its `receiving`, the identity's `waking`.
  *
  * Orderings of what is inline here
- *   A: relaxed: marks and counts; what has to be in order is under a lock, or ordered by link/wait.c.
+ *   W: seq_cst where this process has no barrier that others can run in it; else relaxed, and ordered by the
+ *      sleeper's barrier (life/process.h): the sleeper stores `asleep`, then looks at the frames; the other
+ *      stores a frame's word or a count, then looks at `asleep`; one of them sees the other.
  */
 #ifndef GNLI_LINK_LINK_H
 #define GNLI_LINK_LINK_H
@@ -94,14 +96,17 @@ struct gnli_out {
     atomic_bool hung;
 };
 
-/* Connects to the name and hands over memory. -ENOENT nobody has it (now); -EAGAIN it is being called too often. */
+/*
+ * Connects to the name and hands over memory. -ENOENT nobody has it (now); -EAGAIN it is being called too
+ * often.
+ */
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
                   uint64_t message_max, const char *subject);
 void gnli_out_free(struct gnli_out *out);
 
 /*
- * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; anything else: close it. Takes
- * over the socket and `life` on success.
+ * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; anything else: close
+ * it. Takes over the socket and `life` on success.
  */
 int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, int socket, int life,
                  const struct ucred *peer);
@@ -228,8 +233,10 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in);
 /* Makes my half of the link, if there is none that lives. The identity's and the sending lock are held. */
 int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link);
 
-/* My half goes, since the other side has ended; the opposite one stays as long as there is something in it. Both of
-   the link's locks are held. */
+/*
+ * My half goes, since the other side has ended; the opposite one stays as long as there is something in it.
+ * Both of the link's locks are held.
+ */
 void gnli_out_ends(struct gnli_link *link);
 
 int gnli_link_open(struct gnl_identity *me, const char *name, gnl_port **port, int64_t capacity,
@@ -261,16 +268,16 @@ static inline void gnli_unlock(pthread_mutex_t *lock, bool locked)
 typedef int gnli_link_attempt(struct gnl_identity *me, struct gnli_link *link, void *context);
 
 /*
- * Tries until it succeeds or the timeout passes: -EAGAIN from `attempt` means that it has to wait. link NULL: for any
- * link of the identity. -ETIMEDOUT, -EAGAIN with GNL_NOWAIT, -ECANCELED.
+ * Tries until it succeeds or the timeout passes: -EAGAIN from `attempt` means that it has to wait. link
+ * NULL: for any link of the identity. -ETIMEDOUT, -EAGAIN with GNL_NOWAIT, -ECANCELED.
  */
 int gnli_link_wait(struct gnl_identity *me, struct gnli_link *link, bool receive, int64_t timeout,
                    gnli_link_attempt *attempt, void *context);
 
 /*
- * What the kernel has to tell, until the deadline at the longest: callers, hellos, bells, hang-ups. One thread at a
- * time asks, the others wait until it has, but for what was told since `seen`, which gnli_pump_rounds gave. No lock
- * is held.
+ * What the kernel has to tell, until the deadline at the longest: callers, hellos, bells, hang-ups. One
+ * thread at a time asks, the others wait until it has, but for what was told since `seen`, which
+ * gnli_pump_rounds gave. No lock is held.
  */
 void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline_ns);
 uint64_t gnli_pump_rounds(struct gnl_identity *me);
@@ -336,8 +343,8 @@ struct gnli_receipt {
     bool begun;
     uint64_t ended; /* lives of the other side, when the call began */
     ssize_t received;
-    struct gnl_sender sender;
-    bool never_epipe; /* of anybody: an end is no news */
+    struct gnl_sender *sender; /* NULL: it does not matter */
+    bool never_epipe;          /* of anybody: an end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
 /* Would a receive not block? `finished`: that the other side sends no more counts, too. */

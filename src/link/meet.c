@@ -2,9 +2,9 @@
 /*
  * Two processes meet: a half made by the one and accepted by the other.
  *
- * The name that a caller gives is its own word; that it is true is the kernel's: the process that connected has
- * the name's lock. Of a caller that is gone by now that cannot be asked any more. Then it is believed if nobody
- * has the name, since it could have had it, or if who has it is of the same user.
+ * The name that a caller gives is its own word; that it is true is the kernel's: the process that connected
+ * has the name's lock. Of a caller that is gone by now that cannot be asked any more. Then it is believed
+ * if nobody has the name, since it could have had it, or if who has it is of the same user.
  */
 #include "link/meet.h"
 
@@ -35,7 +35,10 @@ static uint64_t next_block(void *context)
     return gnli_piece_take(context, GNLI_BLOCK_BYTES);
 }
 
-/* A pipe whose read end others may open anew: theirs is then no file description of ours, which we could change. */
+/*
+ * A pipe whose read end others may open anew: theirs is then no file description of ours, which we could
+ * change.
+ */
 static int make_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
@@ -177,7 +180,10 @@ bool gnli_hung_up(int socket)
 
 /* ---- accepting ---- */
 
-/* The descriptors that came with a packet, at most `most`; more, or none where it was cut: they are closed, -1. */
+/*
+ * The descriptors that came with a packet, at most `most`; more, or none where it was cut: they are closed,
+ * -1.
+ */
 static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
 {
     int count = 0;
@@ -236,8 +242,8 @@ int gnli_descriptor_send(int socket, const void *data, size_t size, int descript
 }
 
 /*
- * A pipe's read end, as a file description of our own: the sender has the one it sent, and could make reads from
- * it block. Nothing is asked of what may be a file of a file system that answers when it likes.
+ * A pipe's read end, as a file description of our own: the sender has the one it sent, and could make reads
+ * from it block. Nothing is asked of what may be a file of a file system that answers when it likes.
  */
 static int own_pipe(int sent)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a caller sends first, in one packet of its connection: docs/formats/direct.md. With it go descriptors: its
- * memory, the read end of its bell, and for rendezvous the read end of its token.
+ * What a caller sends first, in one packet of its connection: docs/formats/direct.md. With it go
+ * descriptors: its memory, the read end of its bell, and for rendezvous the read end of its token.
  */
 #ifndef GNLI_LINK_MEET_H
 #define GNLI_LINK_MEET_H

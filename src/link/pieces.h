@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of this side of a link, dealt out: blocks for frames, chunks for large messages. Only this process writes
- * the memory and only it keeps the books, which are private to it; the peer just says which chunk it has
- * finished with.
+ * Memory of this side of a link, dealt out: blocks for frames, chunks for large messages. Only this process
+ * writes the memory and only it keeps the books, which are private to it; the peer just says which chunk it
+ * has finished with.
  *
- * A piece belongs to a class, four classes for each doubling of the size. It is cut from the end of what has been
- * used when none of its class lies idle, reserved and touched then, and kept for the next of its class: a sealed
- * memfd gives no memory back before the link ends.
+ * A piece belongs to a class, four classes for each doubling of the size. It is cut from the end of what
+ * has been used when none of its class lies idle, reserved and touched then, and kept for the next of its
+ * class: a sealed memfd gives no memory back before the link ends.
  *
  * Used by one thread at a time: under the link's sending lock.
  */

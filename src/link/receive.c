@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Receiving over a direct link. All of the other side's memory may change at any time: a word is read once, and
- * bytes are copied before anybody looks at them.
+ * Receiving over a direct link. All of the other side's memory may change at any time: a word is read once,
+ * and bytes are copied before anybody looks at them.
  *
  *   A: relaxed: marks, counts for people to read.
- *   B: we count chunks as returned (release), the other side looks (acquire): link/side.h, A.
+ *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
+ *      (release), where we look (acquire): link/send.c, B.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <ginnel/options.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -160,6 +163,7 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
 static void leave(struct gnli_link *link, struct gnli_in *in, uint64_t word)
 {
     gnli_frames_leave(&in->reader, word);
+    gnli_spin_count(&link->in_spin);
     in->has_token = false;
     atomic_store_explicit(&link->received,
                           atomic_load_explicit(&link->received, memory_order_relaxed) + 1, /* A */
@@ -310,7 +314,8 @@ static int use_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, 
         return result;
     if (receipt->message)
         describe(receipt->message, link, place);
-    receipt->sender = in->sender;
+    if (receipt->sender)
+        *receipt->sender = in->sender;
     return 0;
 }
 
@@ -365,7 +370,8 @@ static int from_returned(struct gnli_link *link, struct gnli_receipt *receipt)
     place->next = NULL;
     place->deliveries++;
     place->serial = ++link->serial;
-    receipt->sender = place->sender;
+    if (receipt->sender)
+        *receipt->sender = place->sender;
     atomic_fetch_add_explicit(&link->redelivered, 1, memory_order_relaxed); /* A */
     if (receipt->message) {
         describe(receipt->message, link, place);
@@ -428,6 +434,14 @@ static void end_opposite(struct gnl_identity *me, struct gnli_link *link)
     gnli_unlock(&link->sending, locked);
 }
 
+/* The other side may wait for room. */
+static inline void ring_it(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->sending);
+    gnli_ring(link->out);
+    gnli_unlock(&link->sending, locked);
+}
+
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *context)
 {
     struct gnli_receipt *receipt = context;
@@ -440,11 +454,8 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
         if (receipt->never_epipe)
             result = -EAGAIN;
     }
-    if (ring) {
-        locked = gnli_lock(&link->sending);
-        gnli_ring(link->out);
-        gnli_unlock(&link->sending, locked);
-    }
+    if (ring)
+        ring_it(link);
     return result;
 }
 
@@ -457,8 +468,8 @@ bool gnli_link_receivable(struct gnli_link *link, bool finished)
 
     for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
         int found = gnli_frames_peek(&in->reader, &word);
-        result = found == -EBADMSG || atomic_load_explicit(&in->hung, memory_order_relaxed) ||
-                 (in->finished && finished); /* A */
+        result = found == -EBADMSG || (in->finished && finished) ||
+                 atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
         if (found != 0)
             break;
         if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
@@ -486,12 +497,46 @@ static int receive(gnl_port *port, struct gnli_receipt *receipt, int64_t timeout
     return result;
 }
 
-ssize_t gnli_link_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
+/* A message that lies in its frame, where nothing is out of the ordinary: its size; -EAGAIN: it is not so. */
+static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t room)
+{
+    ssize_t result = -EAGAIN;
+    uint64_t word;
+
+    bool locked = gnli_lock(&link->receiving);
+    struct gnli_in *in = link->in;
+    if (__builtin_expect(in && !link->returned && in->capacity != GNL_RENDEZVOUS, 1) &&
+        gnli_frames_peek(&in->reader, &word) == 0) {
+        uint64_t size = gnli_frame_size(word);
+        if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {
+            memcpy(data, gnli_frames_contents(&in->reader), size);
+            leave(link, in, word);
+            result = (ssize_t)size;
+        }
+    }
+    gnli_unlock(&link->receiving, locked);
+    return result;
+}
+
+__attribute__((noinline)) static ssize_t receive_copy(gnl_port *port, void *data, size_t size,
+                                                      int64_t timeout)
 {
     struct gnli_receipt receipt = { .data = data, .size = size };
     int result = receive(port, &receipt, timeout);
 
     return result < 0 ? result : receipt.received;
+}
+
+ssize_t gnli_link_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
+{
+    struct gnli_link *link = gnli_link_of(port);
+
+    ssize_t result = receive_small(link, data, size);
+    if (__builtin_expect(result < 0, 0))
+        return receive_copy(port, data, size, timeout);
+    ring_it(link);
+    gnli_identity_received(link->me, link);
+    return result;
 }
 
 int gnli_link_take(gnl_port *port, gnl_message *message, int64_t timeout)

@@ -2,12 +2,13 @@
 /*
  * Sending over a direct link.
  *
- * A rendezvous message is offered: its frame is published, then a byte put into the token's pipe. Who reads the
- * byte has the message: the receiver, or the sender who withdraws it. Two processes that each write only their own
- * memory cannot agree on that without somebody else; here it is the kernel.
+ * A rendezvous message is offered: its frame is published, then a byte put into the token's pipe. Who reads
+ * the byte has the message: the receiver, or the sender who withdraws it. Two processes that each write
+ * only their own memory cannot agree on that without somebody else; here it is the kernel.
  *
  *   A: relaxed: marks, counts for people to read.
- *   B: the other side counts chunks as returned (release), we look (acquire): link/side.h, A.
+ *   B: the other side counts chunks as returned (release), we look (acquire): carries their numbers, and that
+ *      they have been read. The same the other way round for those that we have collected.
  */
 #include <errno.h>
 #include <poll.h>
@@ -186,17 +187,24 @@ static int write_frame(struct gnli_link *link, struct dispatch *dispatch, enum g
     return 0;
 }
 
-static void sent(struct gnli_link *link, struct dispatch *dispatch)
+static inline void count(struct gnli_link *link)
 {
+    uint64_t before = atomic_load_explicit(&link->sent, memory_order_relaxed); /* A */
+
+    atomic_store_explicit(&link->sent, before + 1, memory_order_relaxed); /* A */
     if (link->out)
         atomic_store_explicit(&link->out->memory.own->written, link->out->writer.written,
                               memory_order_relaxed); /* A */
+    gnli_spin_count(&link->out_spin);
+}
+
+static void sent(struct gnli_link *link, struct dispatch *dispatch)
+{
     if (dispatch->loan && dispatch->loan->out) {
         dispatch->loan->out->loans--;
         dispatch->loan->out = NULL; /* the other side returns the chunk */
     }
-    atomic_store_explicit(&link->sent, atomic_load_explicit(&link->sent, memory_order_relaxed) + 1, /* A */
-                          memory_order_relaxed);                                                    /* A */
+    count(link);
 }
 
 /* ---- rendezvous ---- */
@@ -378,13 +386,42 @@ static int dispatch_it(struct gnli_link *link, struct dispatch *dispatch, int64_
                : result;
 }
 
-int gnli_link_send(gnl_port *port, const void *data, size_t size, int64_t timeout)
+/* A message that fits into a frame, where nothing is out of the ordinary. -EAGAIN: it is not so. */
+static inline int send_small(struct gnli_link *link, const void *data, size_t size)
+{
+    int result = -EAGAIN;
+
+    bool locked = gnli_lock(&link->sending);
+    struct gnli_out *out = link->out;
+    if (__builtin_expect(out && !link->untold && !gone(out) && size <= out->message_max, 1) &&
+        __builtin_expect(out->capacity > 0 && gnli_frames_queued(&out->writer) < (uint64_t)out->capacity &&
+                             gnli_frames_fits(&out->writer, size),
+                         1)) {
+        memcpy(gnli_frames_place(&out->writer, size, &result), data, size);
+        gnli_frames_publish(&out->writer, GNLI_FRAME_MESSAGE, size);
+        gnli_ring(out);
+        count(link);
+        result = 0;
+    }
+    gnli_unlock(&link->sending, locked);
+    return result;
+}
+
+__attribute__((noinline)) static int send_copy(struct gnli_link *link, const void *data, size_t size,
+                                               int64_t timeout)
 {
     struct dispatch dispatch = { .data = data ? data : "", .size = size, .given = -1 };
 
-    if (__builtin_expect(atomic_load_explicit(&port->finished, memory_order_relaxed), 0)) /* A */
-        return gnli_fail(-EPIPE, "%s: this side said that it sends no more", port->subject);
-    return dispatch_it(gnli_link_of(port), &dispatch, timeout);
+    return dispatch_it(link, &dispatch, timeout);
+}
+
+int gnli_link_send(gnl_port *port, const void *data, size_t size, int64_t timeout)
+{
+    struct gnli_link *link = gnli_link_of(port);
+
+    if (__builtin_expect(size > 0 && size <= GNLI_FRAME_BYTES, 1) && send_small(link, data, size) == 0)
+        return 0;
+    return send_copy(link, data, size, timeout);
 }
 
 int gnli_link_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout)

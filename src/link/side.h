@@ -5,11 +5,6 @@
  * A memfd, sealed against any change of its size and against every new way of writing to it. So the owner's
  * mapping, made before, is the only one that ever writes; the other side maps it for reading, and cannot do
  * otherwise.
- *
- * Orderings
- *   A: the owner counts a chunk as returned (release); the other side looks (acquire): carries its number and that
- *      it has been read.
- *   B: relaxed: hints, and words that a barrier in all threads orders (link/wait.c).
  */
 #ifndef GNLI_LINK_SIDE_H
 #define GNLI_LINK_SIDE_H
@@ -63,8 +58,8 @@ struct gnli_side_memory {
 };
 
 /*
- * Makes memory that is large enough for what `capacity` messages of `message_max` bytes can need, and holes until
- * they do. Negative codes have a sentence about `subject`.
+ * Makes memory that is large enough for what `capacity` messages of `message_max` bytes can need, and holes
+ * until they do. Negative codes have a sentence about `subject`.
  */
 int gnli_side_make(struct gnli_side_memory *memory, int64_t capacity, uint64_t message_max,
                    const char *subject);

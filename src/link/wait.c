@@ -2,15 +2,14 @@
 /*
  * Blocking and waking on direct links.
  *
- * Who is going to sleep says so in memory of its own (`asleep` becomes a new odd value), has the kernel run a barrier
- * in all threads of the other side, looks once more, and sleeps on the bell. Who publishes or leaves a
- * frame looks at `asleep` after that, with no barrier of its own, and rings once for each value: so while both
- * sides are busy there is neither a system call nor an ordered store.
+ * Who is going to sleep says so in memory of its own (`asleep` becomes a new odd value), has the kernel run
+ * a barrier in all threads of the other side, looks once more, and sleeps on the bell. Who publishes or
+ * leaves a frame looks at `asleep` after that, with no barrier of its own, and rings once for each value:
+ * so while both sides are busy there is neither a system call nor an ordered store.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
- *   W: seq_cst where a process has no barrier that others can run in it; else relaxed, and ordered by the sleeper's
- *      barrier (life/process.h): the sleeper stores `asleep`, then looks at the frames; the other stores a frame's
- *      word or a count, then looks at `asleep`; one of them sees the other.
+ *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the
+ *      frames; the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +29,8 @@
 #define EVENTS         16
 #define ACCEPTS        64 /* at a time */
 #define CALLERS_MAX    256
-#define GLANCES        8
-#define TRIES_A_LOOK   16 /* at the clock, while spinning */
+#define GLANCES        32 /* at the word that has to change, between two attempts */
+#define TRIES_A_LOOK   4  /* at the clock, while spinning */
 
 enum { INTERRUPT_ID = 0, LISTENER_ID = 1, APPEAR_ID = 2, PART_BELL = 1, PART_LIFE = 2, PARTS = 4 };
 
@@ -344,7 +343,10 @@ static bool paired(struct gnli_link *link)
     return result;
 }
 
-/* Once a tick of the coarse clock, and always before the halves are paired: what the kernel has to tell by now. */
+/*
+ * Once a tick of the coarse clock, and always before the halves are paired: what the kernel has to tell by
+ * now.
+ */
 static bool pump_now_and_then(struct gnl_identity *me, struct gnli_link *link)
 {
     if (link) {
@@ -368,8 +370,59 @@ static void count_waiting(struct gnli_link *link, int by)
     gnli_unlock(&link->sending, locked);
 }
 
-static int spin(struct gnl_identity *me, struct gnli_link *link, struct gnli_spin *spinning, int64_t deadline,
-                gnli_link_attempt *attempt, void *context)
+/* Until it changes, for a while: each line more that one looks at makes finding out slower. */
+static void watch(const _Atomic uint64_t *word, uint64_t seen)
+{
+    for (unsigned i = 0; i < GLANCES; i++) {
+        gnli_pause();
+        uint64_t now = atomic_load_explicit(word, memory_order_relaxed); /* A */
+        __builtin_prefetch((const char *)(uintptr_t)word + 64);
+        if (now != seen)
+            return;
+    }
+}
+
+/*
+ * Where the other side writes next what this one waits for; its memory stays until `unhold`. NULL: nowhere.
+ */
+static const _Atomic uint64_t *hold(struct gnli_link *link, bool receive, void **held, uint64_t *seen)
+{
+    const _Atomic uint64_t *word = NULL;
+
+    bool locked = gnli_lock(receive ? &link->receiving : &link->sending);
+    if (receive && link->in) {
+        link->in->held++;
+        *held = link->in;
+        *seen = 0;
+        word = gnli_frames_word(link->in->reader.base, link->in->reader.at);
+    } else if (!receive && link->out && link->out->theirs) {
+        link->out->loans++;
+        *held = link->out;
+        *seen = link->out->writer.left;
+        word = &link->out->theirs->left.frames;
+    }
+    gnli_unlock(receive ? &link->receiving : &link->sending, locked);
+    return word;
+}
+
+static void unhold(struct gnli_link *link, bool receive, void *held)
+{
+    bool locked = gnli_lock(receive ? &link->receiving : &link->sending);
+    if (receive) {
+        struct gnli_in *in = held;
+        if (--in->held == 0 && in->dropped)
+            gnli_in_free(in);
+    } else {
+        struct gnli_out *out = held;
+        if (--out->loans == 0 && out->dropped)
+            gnli_out_free(out);
+    }
+    gnli_unlock(receive ? &link->receiving : &link->sending, locked);
+}
+
+static int spin_on(struct gnl_identity *me, struct gnli_link *link, struct gnli_spin *spinning,
+                   int64_t deadline, gnli_link_attempt *attempt, void *context, const _Atomic uint64_t *word,
+                   uint64_t seen)
 {
     int32_t budget = gnli_spin_budget_ns(spinning);
     int64_t end = 0;
@@ -379,8 +432,7 @@ static int spin(struct gnl_identity *me, struct gnli_link *link, struct gnli_spi
     gnli_spin_lag(spinning);
     do {
         for (unsigned i = 0; i < TRIES_A_LOOK; i++) {
-            for (unsigned j = 0; j < GLANCES; j++)
-                gnli_pause();
+            watch(word, seen);
             int result = attempt(me, link, context);
             if (result != -EAGAIN) {
                 gnli_spin_waited(spinning, 0);
@@ -393,6 +445,21 @@ static int spin(struct gnl_identity *me, struct gnli_link *link, struct gnli_spi
         }
     } while (gnli_now_ns() < end);
     return -EAGAIN;
+}
+
+static int spin(struct gnl_identity *me, struct gnli_link *link, bool receive, int64_t deadline,
+                gnli_link_attempt *attempt, void *context)
+{
+    struct gnli_spin *spinning = receive ? &link->in_spin : &link->out_spin;
+    uint64_t seen;
+    void *held;
+
+    const _Atomic uint64_t *word = hold(link, receive, &held, &seen);
+    if (!word)
+        return -EAGAIN;
+    int result = spin_on(me, link, spinning, deadline, attempt, context, word, seen);
+    unhold(link, receive, held);
+    return result;
 }
 
 static int sleep_on(struct gnl_identity *me, struct gnli_link *link, int64_t deadline,
@@ -410,6 +477,12 @@ static int sleep_on(struct gnl_identity *me, struct gnli_link *link, int64_t dea
         if (now >= deadline)
             return -ETIMEDOUT;
         gnli_pump(me, seen, deadline - now < LOOK_AROUND_NS ? deadline : now + LOOK_AROUND_NS);
+        /* What it was woken for, before it says that it sleeps again: the barrier takes its time. */
+        result = usable(me, link);
+        if (result == 0)
+            result = attempt(me, link, context);
+        if (result != -EAGAIN)
+            return result;
     }
 }
 
@@ -428,7 +501,7 @@ int gnli_link_wait(struct gnl_identity *me, struct gnli_link *link, bool receive
     int64_t deadline = gnli_deadline_ns(timeout);
     if (link && receive)
         count_waiting(link, 1);
-    int result = link && paired(link) ? spin(me, link, spinning, deadline, attempt, context) : -EAGAIN;
+    int result = link && paired(link) ? spin(me, link, receive, deadline, attempt, context) : -EAGAIN;
     if (result == -EAGAIN) {
         int64_t start = gnli_now_ns();
         result = sleep_on(me, link, deadline, attempt, context);

@@ -5,8 +5,10 @@
  *   A: relaxed: nothing is decided by what is read here.
  *   B: acquire of a record's state, which joining releases with what the record says
  *      (life/participant.h, A).
- *   C: acquire of a tail before the slots that it has passed, and of a word before its body, which claiming
- *      and publishing release (ring/slots.h, A).
+ *   C: acquire of a head or tail before the slots that it has passed, and of a word before its body, which
+ *      claiming and publishing release (ring/slots.h, A).
+ *   D: seq_cst, of a word of an unbounded ring and then of the floor; U4 moves the floor, seq_cst, before
+ *      words become zeros (ring/slots.h, E): who read such a zero sees that it lies before the floor.
  */
 #include "mailbox/mailbox.h"
 
@@ -85,6 +87,47 @@ static uint64_t nonsense_in_ring(struct gnli_view *view, struct gnli_slots *ring
     return nonsense;
 }
 
+/* The same of an unbounded ring, from p to the end, but of so many places alone. */
+static uint64_t nonsense_from(struct gnli_view *view, struct gnli_slots *ring, uint64_t p, uint64_t end,
+                              uint64_t head, uint64_t tail)
+{
+    uint64_t nonsense = 0;
+
+    for (uint64_t i = 0; i < LOOKED_AT / 2 && gnli_before(p, end); i++, p = gnli_slots_after(ring, p)) {
+        struct gnli_slot *slot = gnli_slots_at(ring, p);
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* C D */
+        int64_t ahead = gnli_word_ahead(word, gnli_slots_lap(ring, p));
+        enum gnli_phase phase = gnli_word_phase(word);
+        bool wrong = phase != GNLI_FREE &&
+                     impossible(view, gnli_word_owner(word), phase == GNLI_READY ? &slot->body : NULL);
+        if (gnli_before(p, head)) /* received */
+            wrong |= ahead < 1;
+        else if (gnli_before(p, tail)) /* claimed at least */
+            wrong |= ahead < (phase == GNLI_FREE);
+        nonsense +=
+            wrong && !gnli_before(p, atomic_load_explicit(&ring->queue->floor, memory_order_seq_cst)); /* D */
+    }
+    return nonsense;
+}
+
+/*
+ * Of an unbounded ring, whose places have memory from the floor on: those that wait for their memory to go,
+ * and those that are received next. Head and tail were read before.
+ */
+static uint64_t nonsense_in_stretch(struct gnli_view *view, struct gnli_slots *ring, uint64_t head,
+                                    uint64_t tail)
+{
+    uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* C */
+    uint64_t floor = atomic_load_explicit(&ring->queue->floor, memory_order_acquire);       /* C */
+
+    if (reserved % GNLI_SLOTS_A_BLOCK != 0 || floor % GNLI_SLOTS_A_BLOCK != 0 ||
+        gnli_before(reserved, head) || gnli_before(reserved, tail) ||
+        gnli_slots_distance(ring, floor, reserved) > (int64_t)ring->count)
+        return 1; /* whose slots have memory? */
+    return nonsense_from(view, ring, floor, head, head, tail) +
+           nonsense_from(view, ring, gnli_later(head, floor), reserved, head, tail);
+}
+
 static uint64_t nonsense(struct gnli_view *view)
 {
     struct gnli_slots rings[2];
@@ -92,9 +135,10 @@ static uint64_t nonsense(struct gnli_view *view)
 
     gnli_view_rings(view, rings, NULL, NULL);
     for (unsigned i = 0; i < view->layout.queues; i++) {
+        uint64_t head = atomic_load_explicit(&rings[i].queue->head, memory_order_acquire); /* C */
         uint64_t tail = atomic_load_explicit(&rings[i].queue->tail, memory_order_acquire); /* C */
-        if (!rings[i].unbounded) /* whose slots come and go */
-            nonsense += nonsense_in_ring(view, &rings[i], tail);
+        nonsense += rings[i].unbounded ? nonsense_in_stretch(view, &rings[i], head, tail)
+                                       : nonsense_in_ring(view, &rings[i], tail);
     }
     for (unsigned cell = 1; cell < gnli_view_cells(view); cell++) {
         struct gnli_cell *held = gnli_cell_at(view, cell);

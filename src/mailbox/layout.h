@@ -30,7 +30,8 @@
 #define GNLI_BLOCK       ((uint64_t)64 << 10) /* of memory that small chunks share */
 #define GNLI_SMALL_CHUNK ((uint64_t)8 << 10)  /* up to this, chunks share a block */
 
-#define GNLI_RENDEZVOUS_SLOTS 64 /* senders of a mailbox of capacity zero that can offer at a time */
+#define GNLI_RENDEZVOUS_SLOTS 64   /* senders of a mailbox of capacity zero that can offer at a time */
+#define GNLI_SLOTS_A_BLOCK    2048 /* of an unbounded queue, that get and lose their memory together */
 
 /* A message that a receiver has taken: docs/protocol.md. As many bytes as a slot. */
 struct gnli_cell {

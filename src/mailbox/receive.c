@@ -278,7 +278,7 @@ static inline void received(struct gnli_mailbox_port *port, uint64_t position)
         gnli_slots_prefetch(port->in, position);
         prefetch_chunk(port, gnli_slots_after(port->in, gnli_slots_after(port->in, position)));
     }
-    if (port->in->unbounded && (position & 2047) == 2047)
+    if (port->in->unbounded && position % GNLI_SLOTS_A_BLOCK == GNLI_SLOTS_A_BLOCK - 1)
         gnli_mailbox_release_slots(port->mailbox, port->in);
 }
 

@@ -16,7 +16,6 @@
 #include "base/budget.h"
 #include "base/errors.h"
 
-#define SLOTS_A_BLOCK      2048 /* of an unbounded ring, that get and lose their memory together */
 #define BLOCKS_AT_ONCE     64
 #define RELEASE_OWNER_BITS 12
 /*
@@ -73,15 +72,16 @@ static int reserve(void *context, unsigned queue, uint64_t position)
     struct gnli_slots *ring = &mailbox->rings[queue];
     uint64_t reserved = atomic_load_explicit(&ring->queue->reserved, memory_order_acquire); /* D */
     uint64_t index = gnli_slots_index(ring, reserved);
-    uint64_t slots = ring->count - index < SLOTS_A_BLOCK ? ring->count - index : SLOTS_A_BLOCK;
+    uint64_t slots = ring->count - index < GNLI_SLOTS_A_BLOCK ? ring->count - index : GNLI_SLOTS_A_BLOCK;
     uint64_t offset = mailbox->view.layout.slots_at[queue] + index * ring->stride;
 
     if (gnli_before(position, reserved))
         return 0;
-    if (index >= ring->count || index % SLOTS_A_BLOCK != 0)
+    if (index >= ring->count || index % GNLI_SLOTS_A_BLOCK != 0)
         return -EBADMSG;
     uint64_t release = atomic_load_explicit(&ring->queue->release, memory_order_acquire); /* C */
-    if (ring->unbounded && reserved / SLOTS_A_BLOCK - release_block(release) >= ring->count / SLOTS_A_BLOCK)
+    if (ring->unbounded &&
+        reserved / GNLI_SLOTS_A_BLOCK - release_block(release) >= ring->count / GNLI_SLOTS_A_BLOCK)
         return -ENOSPC; /* all slots there are, but for those that are yet to be given back */
     int result = gnli_file_reserve(mailbox->view.file, offset, slots * ring->stride);
     if (result < 0)
@@ -108,13 +108,13 @@ const struct gnli_slots_owner gnli_mailbox_slots_owner = {
 /* U4 for a block that is ours to give back: floor first, then the words, then the hole. */
 static void release_block_of(struct gnli_mailbox *mailbox, struct gnli_slots *ring, uint64_t block)
 {
-    uint64_t position = block * SLOTS_A_BLOCK;
+    uint64_t position = block * GNLI_SLOTS_A_BLOCK;
 
-    if (gnli_slots_raise_floor(ring, position, position + SLOTS_A_BLOCK))
+    if (gnli_slots_raise_floor(ring, position, position + GNLI_SLOTS_A_BLOCK))
         gnli_file_punch(mailbox->view.file,
                         mailbox->view.layout.slots_at[ring->number] +
                             gnli_slots_index(ring, position) * ring->stride,
-                        SLOTS_A_BLOCK * ring->stride);
+                        GNLI_SLOTS_A_BLOCK * ring->stride);
 }
 
 void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots *ring)
@@ -127,7 +127,7 @@ void gnli_mailbox_release_slots(struct gnli_mailbox *mailbox, struct gnli_slots 
         uint64_t word = atomic_load_explicit(release, memory_order_acquire); /* C */
         uint64_t block = release_block(word);
         unsigned owner = release_owner(word);
-        if (owner == 0 ? gnli_before(head, (block + 1) * SLOTS_A_BLOCK) : !dead(mailbox, owner))
+        if (owner == 0 ? gnli_before(head, (block + 1) * GNLI_SLOTS_A_BLOCK) : !dead(mailbox, owner))
             return;
         uint64_t ours = block << RELEASE_OWNER_BITS | me;
         if (!atomic_compare_exchange_strong_explicit(release, &word, ours, memory_order_acquire, /* C */

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one-to-one queue: frames that one process writes into memory of its own and another, which may only read
- * that memory, reads. No step of it is a read-modify-write.
+ * The one-to-one queue: frames that one process writes into memory of its own and another, which may only
+ * read that memory, reads. No step of it is a read-modify-write.
  *
  * A frame is a 64-bit word and, behind it, up to GNLI_FRAME_BYTES bytes of contents. Frames lie one behind
- * the other in blocks of GNLI_BLOCK_BYTES; the last word of a block leads to the next block. The writer takes the
- * blocks that the reader has left behind again, and makes another one where there is none: so the queue grows
- * as long as there is memory, and while the reader keeps up it stays in two blocks that both caches hold.
+ * the other in blocks of GNLI_BLOCK_BYTES; the last word of a block leads to the next block. The writer
+ * takes the blocks that the reader has left behind again, and makes another one where there is none: so the
+ * queue grows as long as there is memory, and while the reader keeps up it stays in two blocks that both
+ * caches hold.
  *
- *   I1. The word behind the last frame is 0. The writer clears the place of the next word before it publishes a
- *       frame, and the first word of a block before it leads there: so what a reader waits at never holds bytes
- *       of an older message, whatever those looked like.
+ *   I1. The word behind the last frame is 0. The writer clears the place of the next word before it
+ *       publishes a frame, and the first word of a block before it leads there: so what a reader waits at
+ *       never holds bytes of an older message, whatever those looked like.
  *   I2. A word, once it is not 0, stays as it is until the reader has left its block, but for a message that
  *       becomes GNLI_FRAME_VOID: an offer that was withdrawn.
- *   I3. The writer believes nothing that the reader says but counts: of frames, between those that it knew and
- *       those it has written; and of blocks. A reader that lies has its own frames overwritten.
+ *   I3. The writer believes nothing that the reader says but counts: of frames, between those that it knew
+ *       and those it has written; and of blocks. A reader that lies has its own frames overwritten.
  *   I4. The reader checks kind, size and place of each word, which it reads once, before it goes on.
  *
  * Orderings
- *   A: the writer publishes a word (release); the reader looks at it (acquire): carries the contents, and the 0
- *      behind them.
- *   B: the reader counts a frame or a block as left (release) when it has copied what it wanted; the writer reads
- *      the counts (acquire) before it uses the memory again: carries that the reader has read.
+ *   A: the writer publishes a word (release); the reader looks at it (acquire): carries the contents, and
+ *      the 0 behind them.
+ *   B: the reader counts a frame or a block as left (release) when it has copied what it wanted; the writer
+ *      reads the counts (acquire) before it uses the memory again: carries that the reader has read.
  *   C: relaxed: the writer's own words, which only it changes; and words of contents.
  *
  * Crash story: killed before A the frame does not exist. Killed after A it was sent. The reader's counts are
@@ -131,16 +132,24 @@ static inline uint64_t gnli_frames_queued(const struct gnli_frames_writer *write
     return writer->written - writer->left;
 }
 
+/* Is there room for it in this block? */
+static inline bool gnli_frames_fits(const struct gnli_frames_writer *writer, uint64_t size)
+{
+    return writer->at + gnli_frame_takes(size) + 8 <= writer->end;
+}
+
 /* A place for contents of `size` bytes, NULL without memory; written by the caller, then published. */
 static inline char *gnli_frames_place(struct gnli_frames_writer *writer, uint64_t size, int *result)
 {
     uint64_t takes = gnli_frame_takes(size);
 
-    if (__builtin_expect(writer->at + takes + 8 > writer->end, 0)) {
+    if (__builtin_expect(!gnli_frames_fits(writer, size), 0)) {
         *result = gnli_frames_turn(writer);
         if (*result < 0)
             return NULL;
     }
+    /* The second line of a small frame on its way before the first is written. */
+    gnli_prefetch_write(writer->base + writer->at + takes);
     atomic_store_explicit(gnli_frames_word(writer->base, writer->at + takes), 0,
                           memory_order_relaxed); /* C */
     return writer->base + writer->at + 8;

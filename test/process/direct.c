@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Direct links between processes: names, meeting, order, and what each side may do while the other does nothing.
- * What happens when one dies is in direct_death.c.
+ * Direct links between processes: names, meeting, order, and what each side may do while the other does
+ * nothing. What happens when one dies is in direct_death.c.
  */
 #include "links.h"
 

@@ -118,11 +118,23 @@ pid_t start_holder(unsigned count)
     return child;
 }
 
+int stay_until_told(void *gates)
+{
+    struct gate *both = gates;
+    gnl_port *port = open_port(NULL);
+
+    support_gate_open(&both[0]);
+    support_gate_wait(&both[1]);
+    close_port(port);
+    return 0;
+}
+
 struct gnl_port_info inspect_mailbox(void)
 {
     struct gnl_port_info info;
 
     require(gnl_inspect(MAILBOX, &info, NULL, 0) >= 0);
+    require(info.nonsense == 0);
     return info;
 }
 

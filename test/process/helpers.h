@@ -54,7 +54,10 @@ gnl_message take_number(gnl_port *port, uint64_t expected);
 /* A child that takes `count` messages of MAILBOX and holds them until it is killed. Returns once it does. */
 pid_t start_holder(unsigned count);
 
-/* What gnl_inspect says of MAILBOX. */
+/* For support_fork: has MAILBOX open from when it opens the first of two gates until the second is opened. */
+int stay_until_told(void *gates);
+
+/* What gnl_inspect says of MAILBOX, an honest one. */
 struct gnl_port_info inspect_mailbox(void);
 unsigned count_participants(bool alive);
 

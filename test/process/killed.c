@@ -19,6 +19,7 @@ static void kill_at_random(const struct scenario *scenario)
     for (unsigned i = 0; i < KILLS; i++) {
         pause_us(300 + ledger_random(ledger, 4000));
         ledger_kill(ledger, ledger_random(ledger, victims));
+        inspect_mailbox(); /* finds no damage, whoever is in the midst of what, or died there */
     }
     ledger_finish(ledger);
 }

@@ -83,17 +83,6 @@ START_TEST(sixty_four_senders_meet_sixty_four_receivers)
 }
 END_TEST
 
-static int be_there(void *context)
-{
-    struct gate *gates = context;
-    gnl_port *port = open_port(NULL);
-
-    support_gate_open(&gates[0]);
-    support_gate_wait(&gates[1]);
-    close_port(port);
-    return 0;
-}
-
 START_TEST(members_come_and_go_in_hundreds)
 {
     enum { MEMBERS = 300 };
@@ -102,7 +91,7 @@ START_TEST(members_come_and_go_in_hundreds)
     gnl_port *port = open_port(NULL);
 
     for (unsigned i = 0; i < MEMBERS; i++)
-        children[i] = support_fork(be_there, gates);
+        children[i] = support_fork(stay_until_told, gates);
     for (unsigned i = 0; i < MEMBERS; i++)
         support_gate_wait(&gates[0]);
     ck_assert_uint_eq(count_participants(true), MEMBERS + 1);

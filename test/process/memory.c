@@ -388,17 +388,6 @@ static uint64_t bytes_occupied(gnl_port *port)
     return info.bytes;
 }
 
-static int stay_idle(void *context)
-{
-    struct gate *gates = context;
-    gnl_port *port = open_port(NULL);
-
-    support_gate_open(&gates[0]);
-    support_gate_wait(&gates[1]);
-    close_port(port);
-    return 0;
-}
-
 START_TEST(idle_default_mailbox_costs_less_than_half_a_mebibyte)
 {
     struct gate gates[2] = { support_gate(), support_gate() };
@@ -406,7 +395,7 @@ START_TEST(idle_default_mailbox_costs_less_than_half_a_mebibyte)
 
     uint64_t fresh = bytes_occupied(port);
     ck_assert_msg(fresh > 0 && fresh < IDLE_BYTES_MAX, "%lu bytes when just made", (unsigned long)fresh);
-    pid_t other = support_fork(stay_idle, gates);
+    pid_t other = support_fork(stay_until_told, gates);
     support_gate_wait(&gates[0]);
     for (uint64_t i = 0; i < 5000; i++) { /* each place in the queue is used several times */
         send_number(port, i);

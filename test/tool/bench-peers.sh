@@ -2,21 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench --peers runs every peer that was built: each has a row, what it received is what was sent, and nothing stays
 # behind, after an interrupt neither. No figure is judged. $PEERS: the programs that were built.
-set -eu
-
-room=$(mktemp -d /dev/shm/ginnel-scenario.XXXXXX)
-bench=
-cleanup() {
-    [ -z "$bench" ] || kill -KILL "$bench" 2>/dev/null || :
-    rm -rf "$room"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/common.sh"
 
 cat >"$room/check.py" <<'END'
 import json, os, sys
@@ -75,16 +61,13 @@ fi
 left() {
     ls -d /dev/shm/ginnel-peer-"$1"-* /dev/mqueue/ginnel-peer-"$1"-* 2>/dev/null || :
 }
-"$GINNEL" bench --peers --rounds 99 --only boost >"$room/out" 2>&1 &
-bench=$!
-tries=0
-until peer=$(cat "/proc/$bench/task/$bench/children") && [ -n "$peer" ] && [ -n "$(left "${peer% }")" ]; do
+start_into "$room/out" bench --peers --rounds 99 --only boost
+tries=0 # without a pause: a peer is there for a moment only
+until peer=$(cat "/proc/$pid/task/$pid/children") && [ -n "$peer" ] && [ -n "$(left "${peer% }")" ]; do
     tries=$((tries + 1))
     [ $tries -lt 3000 ] || fail "bench starts no peer"
 done
-kill -TERM "$bench"
-status=0
-wait "$bench" || status=$?
-bench=
-[ "$status" = 143 ] || fail "interrupted: exit status $status, wanted 143; $(cat "$room/out")"
+kill -TERM "$pid"
+ended "$pid"
+same "status of bench: SIGTERM's" "$got" 143
 [ -z "$(left "${peer% }")" ] || fail "left behind: $(left "${peer% }")"

@@ -1,16 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # bench --scale measures each curve, and leaves nothing behind. No figure is judged.
-set -eu
-
-room=$(mktemp -d /dev/shm/ginnel-scenario.XXXXXX)
-trap 'rm -rf "$room"' EXIT
-trap 'exit 1' INT TERM HUP
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/common.sh"
 
 cat >"$room/check.py" <<'END'
 import json, sys

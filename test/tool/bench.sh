@@ -1,22 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # bench measures all that it says, each figure makes sense, and an interrupt leaves nothing behind.
-# Run with $GINNEL, the tool's path.
-set -eu
-
-room=$(mktemp -d /dev/shm/ginnel-scenario.XXXXXX)
-bench=
-cleanup() {
-    [ -z "$bench" ] || kill -KILL "$bench" 2>/dev/null || :
-    rm -rf "$room"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/common.sh"
 
 cat >"$room/check.py" <<'END'
 import json, sys
@@ -62,30 +47,20 @@ if grep -q '^  line_pass ' "$room/table"; then fail "line_pass was not asked for
 
 for wrong in "sockets" "--rounds 0" "--rounds many" "--only nothing-like-this" "--nonsense" "--peers --scale" \
     "--peers --only nothing-like-this" "--scale --only nothing-like-this"; do
-    status=0
     # shellcheck disable=SC2086 # two words, where there are two
-    "$GINNEL" bench $wrong >"$room/out" 2>"$room/err" || status=$?
-    [ "$status" = 2 ] || fail "bench $wrong: exit status $status, wanted 2"
-    [ "$(wc -l <"$room/err")" = 1 ] || fail "bench $wrong said: $(cat "$room/err")"
+    status 2 ginnel bench $wrong
+    said .
 done
 
 # Interrupted in the middle: its processes are gone, and its mailboxes with their directory.
-"$GINNEL" bench --rounds 99 >"$room/out" 2>&1 &
-bench=$!
-children() {
-    cat "/proc/$bench/task/$bench/children"
+start_into "$room/out" bench --rounds 99
+busy() {
+    [ -n "$(cat "/proc/$pid/task/$pid/children")" ]
 }
-tries=0
-until [ -n "$(children)" ]; do
-    tries=$((tries + 1))
-    [ $tries -lt 600 ] || fail "bench starts no process"
-    sleep 0.05
-done
-kill -TERM "$bench"
-status=0
-wait "$bench" || status=$?
-[ "$status" = 143 ] || fail "interrupted: exit status $status, wanted 143"
-for left in /dev/shm/ginnel-bench-"$bench"-*; do
+until_true busy
+kill -TERM "$pid"
+ended "$pid"
+same "status of bench: SIGTERM's" "$got" 143
+for left in /dev/shm/ginnel-bench-"$pid"-*; do
     [ ! -e "$left" ] || fail "$left was left behind"
 done
-bench=

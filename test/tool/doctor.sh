@@ -107,17 +107,40 @@ found cleaned .new-def "removed"
 ginnel rm mailbox:version mailbox:foreign
 doctor 0
 
-# Written over: the queue's page, the sizes of messages, the tail alone.
+# A directory with nothing but notes is healthy.
+GINNEL_DIR="$room/noted"
+mkdir -m 0700 "$GINNEL_DIR"
+: >"$GINNEL_DIR/README"
+mkdir "$GINNEL_DIR/folder"
+doctor 0
+found note README "no name of a mailbox"
+found note folder "no name of a mailbox"
+silent "^problem"
+GINNEL_DIR="$room/names"
+
+# Written over: the queue's page, the sizes of messages, the tail alone; and of an unbounded one a place, the head.
 queue=1052672 # of the file: docs/formats/mailbox.md
 for name in page sizes tail; do
     seq 3 | ginnel send "mailbox:$name"
+    seq 3 | ginnel send "mailbox:$name-unbounded" --capacity unbounded
 done
+seq 3 | ginnel send mailbox:head-unbounded --capacity unbounded
+seq 5000 | ginnel send mailbox:worn-unbounded --capacity unbounded
+ginnel recv mailbox:worn-unbounded --count 4500 >/dev/null
 doctor 0
-head -c 4096 /dev/zero | tr '\0' '\245' | dd of="$GINNEL_DIR/mailbox:page" bs=4096 seek=$((queue / 4096)) conv=notrunc 2>/dev/null
-printf '\377\377\377\177' | dd of="$GINNEL_DIR/mailbox:sizes" bs=1 seek=$((queue + 4096 + 8)) conv=notrunc 2>/dev/null
-printf '\350\003\0\0' | dd of="$GINNEL_DIR/mailbox:tail" bs=1 seek=$queue conv=notrunc 2>/dev/null
+# scribble NAME PLACE: standard input, over what is there.
+scribble() {
+    dd of="$GINNEL_DIR/mailbox:$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+for kind in "" -unbounded; do
+    head -c 4096 /dev/zero | tr '\0' '\245' | scribble "page$kind" "$queue"
+    printf '\377\377\377\177' | scribble "sizes$kind" $((queue + 4096 + 8))
+    printf '\350\003\0\0' | scribble "tail$kind" "$queue"
+done
+printf '\350\003\0\0' | scribble head-unbounded $((queue + 128))
+printf '\000' | scribble worn-unbounded $((queue + 4096 + 128 * 4600))
 doctor 1 --clean
-for name in page sizes tail; do
+for name in page sizes tail page-unbounded sizes-unbounded tail-unbounded head-unbounded worn-unbounded; do
     found problem "mailbox:$name" "make no sense"
     [ -e "$GINNEL_DIR/mailbox:$name" ] || fail "it removed mailbox:$name"
     ginnel rm "mailbox:$name"
