@@ -75,27 +75,17 @@ static int open_descriptors(struct gnl_identity *me)
     return result;
 }
 
-static void forget(int descriptor)
-{
-    if (descriptor >= 0)
-        gnli_process_closed(descriptor);
-}
-
 static void free_identity(struct gnl_identity *me, bool ours)
 {
+    int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
+
     if (ours) {
-        forget(me->epoll);
-        forget(me->interrupt);
-        forget(me->claim.listener);
-        forget(me->appear);
-        if (me->epoll >= 0)
-            close(me->epoll);
-        if (me->interrupt >= 0)
-            close(me->interrupt);
-        if (me->appear >= 0)
-            close(me->appear);
-        if (me->descriptor >= 0)
-            close(me->descriptor);
+        gnli_shut(&me->epoll);
+        gnli_shut(&me->interrupt);
+        gnli_shut(&me->appear);
+        gnli_shut(&descriptor);
+        if (me->claim.listener >= 0)
+            gnli_process_closed(me->claim.listener);
     }
     gnli_claim_release(&me->claim, ours);
     free(me);
@@ -210,16 +200,16 @@ int gnl_identity_release(gnl_identity *me)
     }
     if (ours)
         end_helper(me);
-    while (me->links)
+    while (me->links && ours)
         gnl_close(&me->links->port);
+    while (me->links) /* whether one of the parent's threads was closing it or not */
+        gnli_link_operations.close(&me->links->port);
     while (me->callers) {
         struct gnli_caller *caller = me->callers;
         me->callers = caller->next;
         if (ours) {
-            forget(caller->socket);
-            close(caller->socket);
-            if (caller->life >= 0)
-                close(caller->life);
+            gnli_shut(&caller->socket);
+            gnli_shut(&caller->life);
         }
         free(caller);
     }
@@ -285,9 +275,7 @@ static void pair(struct gnli_link *link)
 void gnli_in_drop(struct gnli_in *in)
 {
     in->dropped = true;
-    forget(in->socket);
-    forget(in->life);
-    forget(in->bell);
+    gnli_in_hang_up(in);
     if (in->held == 0)
         gnli_in_free(in);
 }
@@ -295,8 +283,7 @@ void gnli_in_drop(struct gnli_in *in)
 void gnli_out_drop(struct gnli_out *out)
 {
     out->dropped = true;
-    forget(out->socket);
-    forget(out->life);
+    gnli_out_hang_up(out);
     if (out->loans == 0)
         gnli_out_free(out);
 }

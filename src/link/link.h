@@ -103,6 +103,10 @@ struct gnli_out {
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
                   uint64_t message_max, const char *subject);
 void gnli_out_free(struct gnli_out *out);
+/* All but its memory goes. */
+void gnli_out_hang_up(struct gnli_out *out);
+/* In a forked child, which has none of its descriptors. */
+void gnli_out_disown(struct gnli_out *out);
 
 /*
  * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; anything else: close
@@ -111,6 +115,11 @@ void gnli_out_free(struct gnli_out *out);
 int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, int socket, int life,
                  const struct ucred *peer);
 void gnli_in_free(struct gnli_in *in);
+void gnli_in_hang_up(struct gnli_in *in);
+void gnli_in_disown(struct gnli_in *in);
+
+/* Closes it, if there is one, and forgets it. */
+void gnli_shut(int *descriptor);
 
 /* A pidfd of the process at the other end, -1 where the kernel gives none. */
 int gnli_pidfd_of(int socket);
@@ -164,8 +173,8 @@ struct gnli_link {
     _Atomic uint32_t holding;
 
     uint32_t asleep;        /* threads that sleep here; under `sending` */
-    uint32_t waiting;       /* that wait to receive, where the other side makes offers; as above */
-    bool takes_offers;      /* it does */
+    uint32_t waiting;       /* that wait to receive; as above */
+    bool takes_offers;      /* the other side makes offers, and is to know of them */
     _Atomic int descriptor; /* an eventfd, -1 none was asked for */
     bool raised;            /* under the identity's lock */
     _Atomic int64_t pumped_ns;

@@ -30,6 +30,25 @@
 
 #define HELLO_DESCRIPTORS 3
 
+void gnli_shut(int *descriptor)
+{
+    if (*descriptor >= 0) {
+        gnli_process_closed(*descriptor);
+        close(*descriptor);
+    }
+    *descriptor = -1;
+}
+
+/* None of them is for a forked child. */
+static int guard(const int *descriptors, size_t count)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = descriptors[i] < 0 ? 0 : gnli_process_close_in_child(descriptors[i]);
+    return result;
+}
+
 static uint64_t next_block(void *context)
 {
     return gnli_piece_take(context, GNLI_BLOCK_BYTES);
@@ -136,6 +155,10 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
                               .message_max = message_max };
     out->life = gnli_pidfd_of(socket);
     int result = prepare(out, subject);
+    if (result == 0)
+        result = guard((int[]){ out->socket, out->life, out->memory.descriptor, out->bell[0], out->bell[1],
+                                out->token[0], out->token[1] },
+                       7);
     if (result == 0) {
         result = say_hello(out, me->claim.address.name, out->writer.at);
         if (result == -EPIPE || result == -ECONNRESET)
@@ -151,20 +174,25 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
     return 0;
 }
 
-static void close_if_open(int descriptor)
+void gnli_out_hang_up(struct gnli_out *out)
 {
-    if (descriptor >= 0)
-        close(descriptor);
+    gnli_shut(&out->socket);
+    gnli_shut(&out->life);
+    for (unsigned i = 0; i < 2; i++) {
+        gnli_shut(&out->bell[i]);
+        gnli_shut(&out->token[i]);
+    }
+}
+
+void gnli_out_disown(struct gnli_out *out)
+{
+    out->socket = out->life = out->memory.descriptor = -1;
+    out->bell[0] = out->bell[1] = out->token[0] = out->token[1] = -1;
 }
 
 void gnli_out_free(struct gnli_out *out)
 {
-    close_if_open(out->socket);
-    close_if_open(out->life);
-    for (unsigned i = 0; i < 2; i++) {
-        close_if_open(out->bell[i]);
-        close_if_open(out->token[i]);
-    }
+    gnli_out_hang_up(out);
     gnli_frames_writer_free(&out->writer);
     gnli_pieces_free(&out->pieces);
     gnli_side_free(&out->memory);
@@ -205,7 +233,7 @@ static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
     for (int i = 0; i < count; i++)
         fine = fine && descriptors[i] >= 0;
     for (int i = 0; i < count && !fine; i++)
-        close_if_open(descriptors[i]);
+        gnli_shut(&descriptors[i]);
     return fine ? count : -1;
 }
 
@@ -269,8 +297,9 @@ static bool believable(struct gnl_identity *me, const char *name, int socket, co
     if (holder == 0)
         return true;
     int probe = gnli_claim_connect(&me->claim, name, &other, me->subject);
-    close_if_open(probe);
-    return probe >= 0 && other.uid == peer->uid;
+    bool same = probe >= 0 && other.uid == peer->uid;
+    gnli_shut(&probe);
+    return same;
 }
 
 static bool allowed(struct gnl_identity *me, const struct ucred *peer)
@@ -317,7 +346,8 @@ static int build(struct gnli_in *in, const struct gnli_hello *hello, int *descri
         .there = gnli_side_there,
         .context = &in->memory,
     };
-    return gnli_frames_reader_init(&in->reader, hello->block);
+    result = gnli_frames_reader_init(&in->reader, hello->block);
+    return result < 0 ? result : guard((int[]){ in->memory.descriptor, in->bell, in->token }, 3);
 }
 
 int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int life,
@@ -341,13 +371,13 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
                      : -EBADMSG;
     }
     for (int i = 0; i < HELLO_DESCRIPTORS; i++)
-        close_if_open(descriptors[i]);
+        gnli_shut(&descriptors[i]);
     if (result < 0) {
         if (in)
             gnli_in_free(in);
         return result == -EAGAIN ? -EBADMSG : result;
     }
-    in->socket = socket;
+    in->socket = socket; /* guarded, and its life, since it called */
     in->life = life;
     in->capacity = hello.capacity;
     in->message_max = hello.message_max;
@@ -357,12 +387,22 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
     return 0;
 }
 
+void gnli_in_hang_up(struct gnli_in *in)
+{
+    gnli_shut(&in->socket);
+    gnli_shut(&in->life);
+    gnli_shut(&in->bell);
+    gnli_shut(&in->token);
+}
+
+void gnli_in_disown(struct gnli_in *in)
+{
+    in->socket = in->life = in->bell = in->token = in->memory.descriptor = -1;
+}
+
 void gnli_in_free(struct gnli_in *in)
 {
-    close_if_open(in->socket);
-    close_if_open(in->life);
-    close_if_open(in->bell);
-    close_if_open(in->token);
+    gnli_in_hang_up(in);
     gnli_side_free(&in->memory);
     free(in->later);
     free(in);

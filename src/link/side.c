@@ -13,6 +13,7 @@
 #include <ginnel/options.h>
 
 #include "base/errors.h"
+#include "life/process.h"
 #include "memory/file.h"
 
 #define PAGE           ((uint64_t)4096)
@@ -128,8 +129,10 @@ void gnli_side_free(struct gnli_side_memory *memory)
         munmap(memory->base, memory->size);
     if (memory->seen)
         munmap(memory->seen, memory->size / PAGE / 8 + 8);
-    if (memory->descriptor >= 0)
+    if (memory->descriptor >= 0) {
+        gnli_process_closed(memory->descriptor);
         close(memory->descriptor);
+    }
     *memory = (struct gnli_side_memory){ .descriptor = -1 };
 }
 

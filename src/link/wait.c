@@ -130,9 +130,8 @@ static void caller_ends(struct gnl_identity *me, struct gnli_caller *caller, boo
     me->callers_count--;
     unwatch(me, caller->socket);
     if (close_it) {
-        close(caller->socket);
-        if (caller->life >= 0)
-            close(caller->life);
+        gnli_shut(&caller->socket);
+        gnli_shut(&caller->life);
     }
     free(caller);
 }
@@ -165,7 +164,8 @@ static void accept_one(struct gnl_identity *me, int socket)
     caller->next = me->callers;
     me->callers = caller;
     me->callers_count++;
-    if (gnli_watch(me, socket, caller->id, true) < 0) {
+    if (gnli_watch(me, socket, caller->id, true) < 0 ||
+        (caller->life >= 0 && gnli_process_close_in_child(caller->life) < 0)) {
         caller_ends(me, caller, true);
         return;
     }
@@ -362,11 +362,10 @@ static bool pump_now_and_then(struct gnl_identity *me, struct gnli_link *link)
 /* A rendezvous sender that does not wait asks whether somebody receives. */
 static void count_waiting(struct gnli_link *link, int by)
 {
-    if (!link->takes_offers)
-        return;
     bool locked = gnli_lock(&link->sending);
     link->waiting = (uint32_t)((int)link->waiting + by);
-    tell(link, false);
+    if (link->takes_offers)
+        tell(link, false);
     gnli_unlock(&link->sending, locked);
 }
 
@@ -631,6 +630,10 @@ static int make_descriptor(struct gnl_identity *me, _Atomic int *descriptor)
                                    me->subject);
         }
         me->has_helper = true;
+    }
+    if (gnli_process_close_in_child(event) < 0) {
+        close(event);
+        return gnli_fail_plain(-ENOMEM, me->subject);
     }
     atomic_store_explicit(descriptor, event, memory_order_relaxed); /* A */
     look_at_descriptors(me);
