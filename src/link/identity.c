@@ -353,6 +353,7 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     }
     bool locked = gnli_lock(&link->sending);
     bool locked_too = gnli_lock(&link->receiving);
+    gnli_link_bury(link);
     for (last = &link->in; *last; last = &(*last)->next)
         ;
     *last = in;

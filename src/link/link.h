@@ -92,6 +92,8 @@ struct gnli_out {
     bool dropped;        /* as above */
     bool offered;        /* a rendezvous message is out */
     uint64_t offer_size; /* of its frame */
+    uint64_t offer_at;   /* its word */
+    uint64_t offer_end;  /* frames written with it */
     uint64_t offer_far;  /* its chunk, 0 none */
     atomic_bool hung;
 };
@@ -109,8 +111,8 @@ void gnli_out_hang_up(struct gnli_out *out);
 void gnli_out_disown(struct gnli_out *out);
 
 /*
- * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; anything else: close
- * it. Takes over the socket and `life` on success.
+ * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; -EMFILE, -ENFILE,
+ * -ENOMEM not now, but later; anything else: close it. Takes over the socket and `life` on success.
  */
 int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, int socket, int life,
                  const struct ucred *peer);
@@ -162,6 +164,7 @@ struct gnli_link {
     pthread_mutex_t receiving;
     struct gnli_in *in; /* the one that is received from, then those of later lives */
     uint64_t ins_ended;
+    bool in_untold;              /* one ended that no receiver has met */
     struct gnli_place *returned; /* messages that were given back, the first to come first */
     struct gnli_spin in_spin;
     _Atomic uint64_t received, redelivered;
@@ -208,6 +211,7 @@ struct gnl_identity {
     struct gnli_link *links;
     struct gnli_caller *callers;
     unsigned callers_count;
+    bool is_short; /* of descriptors or memory: callers wait; of who asks the kernel */
     uint64_t next_id;
     int64_t capacity;
     struct gnli_allowed allowed[GNLI_ALLOWED_MAX];
@@ -356,7 +360,9 @@ struct gnli_receipt {
     bool never_epipe;          /* of anybody: an end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
-/* Would a receive not block? `finished`: that the other side sends no more counts, too. */
+/* Halves of the dead with nothing in them go. The receiving lock is held. */
+void gnli_link_bury(struct gnli_link *link);
+/* Would a receive not block? `finished`: that the other side sends no more, or has ended, counts, too. */
 bool gnli_link_receivable(struct gnli_link *link, bool finished);
 
 enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };

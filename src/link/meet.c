@@ -209,13 +209,12 @@ bool gnli_hung_up(int socket)
 /* ---- accepting ---- */
 
 /*
- * The descriptors that came with a packet, at most `most`; more, or none where it was cut: they are closed,
- * -1.
+ * The descriptors that came with a packet, at most `most`. -EMFILE: it has more, for which this process had no
+ * room; -EBADMSG: more than `most`. Those that came are closed then.
  */
 static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
 {
-    int count = 0;
-    bool fine = !(packet->msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    int count = 0, result = packet->msg_flags & MSG_TRUNC ? -EBADMSG : 0;
 
     for (struct cmsghdr *control = CMSG_FIRSTHDR(packet); control; control = CMSG_NXTHDR(packet, control)) {
         if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
@@ -224,20 +223,22 @@ static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
         for (int i = 0; i < came; i++) {
             int descriptor;
             memcpy(&descriptor, CMSG_DATA(control) + (size_t)i * sizeof descriptor, sizeof descriptor);
-            if (fine && count < most)
+            if (count < most)
                 descriptors[count++] = gnli_above_standard(descriptor);
             else
-                close(descriptor), fine = false;
+                close(descriptor), result = -EBADMSG;
         }
     }
-    for (int i = 0; i < count; i++)
-        fine = fine && descriptors[i] >= 0;
-    for (int i = 0; i < count && !fine; i++)
+    if (result == 0 && (packet->msg_flags & MSG_CTRUNC))
+        result = count < most ? -EMFILE : -EBADMSG;
+    for (int i = 0; i < count && result == 0; i++)
+        result = descriptors[i] < 0 ? -EMFILE : 0;
+    for (int i = 0; i < count && result < 0; i++)
         gnli_shut(&descriptors[i]);
-    return fine ? count : -1;
+    return result < 0 ? result : count;
 }
 
-int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descriptors, int most)
+int gnli_packet_peek(int socket, void *data, size_t *size, int *descriptors, int most)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(HELLO_DESCRIPTORS * sizeof(int))];
     struct iovec vector = { .iov_base = data, .iov_len = *size };
@@ -248,15 +249,26 @@ int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descripto
     ssize_t bytes;
 
     do
-        bytes = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        bytes = recvmsg(socket, &packet, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (bytes < 0 && errno == EINTR);
     if (bytes < 0)
         return -errno;
-    int count = get_descriptors(&packet, descriptors, most);
-    if (bytes == 0 || count < 0)
-        return -EBADMSG;
     *size = (size_t)bytes;
+    int count = get_descriptors(&packet, descriptors, most);
+    if (count >= 0 && bytes == 0) {
+        for (int i = 0; i < count; i++)
+            gnli_shut(&descriptors[i]);
+        return -EBADMSG;
+    }
     return count;
+}
+
+void gnli_packet_skip(int socket)
+{
+    char byte;
+
+    while (recv(socket, &byte, 1, MSG_DONTWAIT) < 0 && errno == EINTR)
+        ;
 }
 
 int gnli_descriptor_send(int socket, const void *data, size_t size, int descriptor)
@@ -357,7 +369,7 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
     int descriptors[HELLO_DESCRIPTORS] = { -1, -1, -1 };
     size_t size = sizeof hello;
 
-    int count = gnli_descriptor_receive(socket, &hello, &size, descriptors, HELLO_DESCRIPTORS);
+    int count = gnli_packet_peek(socket, &hello, &size, descriptors, HELLO_DESCRIPTORS);
     if (count < 0)
         return count;
     struct gnli_in *in = aligned_alloc(_Alignof(struct gnli_in), sizeof *in);
@@ -377,6 +389,7 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
             gnli_in_free(in);
         return result == -EAGAIN ? -EBADMSG : result;
     }
+    gnli_packet_skip(socket);
     in->socket = socket; /* guarded, and its life, since it called */
     in->life = life;
     in->capacity = hello.capacity;

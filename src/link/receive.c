@@ -158,6 +158,23 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
     return -EPIPE;
 }
 
+void gnli_link_bury(struct gnli_link *link)
+{
+    uint64_t word;
+
+    for (struct gnli_in **last = &link->in, *in; (in = *last);) {
+        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || /* A */
+            gnli_frames_peek(&in->reader, &word) != -EAGAIN) {
+            last = &in->next;
+            continue;
+        }
+        *last = in->next;
+        link->in_untold = true;
+        link->ins_ended++;
+        gnli_in_drop(in);
+    }
+}
+
 /* ---- frames ---- */
 
 static void leave(struct gnli_link *link, struct gnli_in *in, uint64_t word)
@@ -265,9 +282,13 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
     for (unsigned i = 0; i < PACKETS_MAX; i++) {
         bytes = sizeof number;
         int descriptor = -1;
-        int count = gnli_descriptor_receive(in->socket, &number, &bytes, &descriptor, 1);
-        if (count == -EMFILE || count == -ENFILE)
-            return count;
+        int count = gnli_packet_peek(in->socket, &number, &bytes, &descriptor, 1);
+        if (count == -EMFILE)
+            return gnli_fail(-EMFILE, "%s: no descriptor left for what was given", link->port.subject);
+        if (count == 1)
+            gnli_packet_skip(in->socket);
+        if (count == 1 && bytes != sizeof number)
+            close(descriptor);
         if (count != 1 || bytes != sizeof number)
             return scribbled(link);
         if (number == wanted) {
@@ -402,6 +423,11 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
     if (!receipt->begun) {
         receipt->begun = true;
         receipt->ended = link->ins_ended;
+        if (__builtin_expect(link->in_untold && !link->returned, 0)) {
+            link->in_untold = false;
+            if (!receipt->never_epipe)
+                return -EPIPE;
+        }
     }
     if (__builtin_expect(link->returned != NULL, 0)) {
         struct gnli_place *place = link->returned;
@@ -410,8 +436,10 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
             end_place(link, place);
         return result < 0 ? result : 0;
     }
-    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0))
+    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0)) {
+        link->in_untold = false;
         return -EPIPE;
+    }
     return from_frames(link, receipt);
 }
 
@@ -464,7 +492,7 @@ bool gnli_link_receivable(struct gnli_link *link, bool finished)
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
     uint64_t word;
-    bool result = link->returned != NULL;
+    bool result = link->returned != NULL || (link->in_untold && finished);
 
     for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
         int found = gnli_frames_peek(&in->reader, &word);
@@ -505,7 +533,7 @@ static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t r
 
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    if (__builtin_expect(in && !link->returned && in->capacity != GNL_RENDEZVOUS, 1) &&
+    if (__builtin_expect(in && !link->returned && !link->in_untold && in->capacity != GNL_RENDEZVOUS, 1) &&
         gnli_frames_peek(&in->reader, &word) == 0) {
         uint64_t size = gnli_frame_size(word);
         if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {

@@ -12,6 +12,7 @@
  *      frames; the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #include "link/link.h"
 
 #define LOOK_AROUND_NS ((int64_t)100000000)
+#define SHORT_MS       5
 #define EVENTS         16
 #define ACCEPTS        64 /* at a time */
 #define CALLERS_MAX    256
@@ -136,12 +138,20 @@ static void caller_ends(struct gnl_identity *me, struct gnli_caller *caller, boo
     free(caller);
 }
 
+/* What cannot be made now may be later: it waits where it is. */
+static bool is_short(int result)
+{
+    return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
+}
+
 static void hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
 {
     struct gnli_in *in;
 
     int result = gnli_in_open(&in, me, caller->socket, caller->life, &caller->peer);
-    if (result == -EAGAIN && !gnli_hung_up(caller->socket))
+    if (is_short(result))
+        me->is_short = true;
+    if (is_short(result) || (result == -EAGAIN && !gnli_hung_up(caller->socket)))
         return;
     caller_ends(me, caller, result != 0);
     if (result == 0)
@@ -180,11 +190,13 @@ static void accept_one(struct gnl_identity *me, int socket)
 
 static void accept_some(struct gnl_identity *me)
 {
-    for (unsigned i = 0; i < ACCEPTS; i++) {
+    for (unsigned i = 0; i < ACCEPTS && !me->is_short; i++) {
         int socket =
             gnli_above_standard(accept4(me->claim.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (socket < 0)
+        if (socket < 0) {
+            me->is_short = is_short(-errno);
             return;
+        }
         accept_one(me, socket);
     }
 }
@@ -271,12 +283,23 @@ uint64_t gnli_pump_rounds(struct gnl_identity *me)
     return rounds;
 }
 
+/* Has the other side made a half that has not ended? */
+static bool lives(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->receiving), found = false;
+
+    for (struct gnli_in *in = link->in; in && !found; in = in->next)
+        found = !atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+    gnli_unlock(&link->receiving, locked);
+    return found;
+}
+
 /* Where the opposite half could not be made at once: too many were calling, or descriptors were short. */
 static void connect_back(struct gnl_identity *me)
 {
     for (struct gnli_link *link = me->links; link; link = link->next) {
         bool locked = gnli_lock(&link->sending);
-        if (!link->out && link->in && !atomic_load_explicit(&link->in->hung, memory_order_relaxed)) /* A */
+        if (!link->out && lives(link))
             gnli_link_connect(me, link);
         gnli_unlock(&link->sending, locked);
     }
@@ -297,8 +320,12 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
     pthread_mutex_unlock(&me->waking);
     if (!lead)
         return;
+    /* Those who wait for a descriptor to be free would have it told again and again. */
+    if (me->is_short && deadline > gnli_now_ns())
+        poll(NULL, 0, SHORT_MS);
     int count = wait_for_events(me, events, deadline);
     pthread_mutex_lock(&me->lock);
+    me->is_short = false;
     for (int i = 0; i < count; i++)
         handle(me, events[i].data.u64, events[i].events);
     connect_back(me);
