@@ -354,8 +354,17 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     bool locked = gnli_lock(&link->sending);
     bool locked_too = gnli_lock(&link->receiving);
     gnli_link_bury(link);
-    for (last = &link->in; *last; last = &(*last)->next)
-        ;
+    unsigned halves = 0;
+    bool second = false;
+    for (last = &link->in; *last; last = &(*last)->next, halves++)
+        second = second || ((*last)->sender.pid == in->sender.pid && in->sender.pid != 0 &&
+                            !gnli_hung_up((*last)->socket));
+    if (second || halves >= GNLI_HALVES_MAX) {
+        gnli_in_drop(in);
+        gnli_unlock(&link->receiving, locked_too);
+        gnli_unlock(&link->sending, locked);
+        return;
+    }
     *last = in;
     link->takes_offers = link->takes_offers || in->capacity == GNL_RENDEZVOUS;
     pair(link);

@@ -187,9 +187,12 @@ struct gnli_link {
 struct gnli_caller { /* connected, and has not said who it is */
     uint64_t id;
     int socket, life;
+    bool mute; /* when last looked at */
     struct ucred peer;
     struct gnli_caller *next;
 };
+
+#define GNLI_HALVES_MAX 64 /* of one name, of those that have ended: a process has one at a time */
 
 struct gnli_allowed {
     uid_t uid;

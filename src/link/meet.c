@@ -28,6 +28,11 @@
 #define SO_PEERPIDFD 77
 #endif
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#define GROUPS_MAX 256
+
 #define HELLO_DESCRIPTORS 3
 
 void gnli_shut(int *descriptor)
@@ -159,6 +164,9 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
         result = guard((int[]){ out->socket, out->life, out->memory.descriptor, out->bell[0], out->bell[1],
                                 out->token[0], out->token[1] },
                        7);
+    if (result == 0 && listens.uid != geteuid())
+        gnli_claim_admit(&me->claim, listens.uid,
+                         (gid_t)-1); /* it will call back; if it can't it only listens */
     if (result == 0) {
         result = say_hello(out, me->claim.address.name, out->writer.at);
         if (result == -EPIPE || result == -ECONNRESET)
@@ -209,8 +217,8 @@ bool gnli_hung_up(int socket)
 /* ---- accepting ---- */
 
 /*
- * The descriptors that came with a packet, at most `most`. -EMFILE: it has more, for which this process had no
- * room; -EBADMSG: more than `most`. Those that came are closed then.
+ * The descriptors that came with a packet, at most `most`. -EMFILE: it has more, for which this process had
+ * no room; -EBADMSG: more than `most`. Those that came are closed then.
  */
 static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
 {
@@ -314,13 +322,43 @@ static bool believable(struct gnl_identity *me, const char *name, int socket, co
     return same;
 }
 
-static bool allowed(struct gnl_identity *me, const struct ucred *peer)
+/* Is it of that group: its own, or one of those besides? */
+static bool in_group(int socket, const struct ucred *peer, gid_t gid)
 {
-    if (peer->uid == geteuid())
+    gid_t groups[GROUPS_MAX];
+    socklen_t size = sizeof groups;
+
+    if (peer->gid == gid)
+        return true;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+        return false;
+    for (size_t i = 0; i < size / sizeof groups[0]; i++)
+        if (groups[i] == gid)
+            return true;
+    return false;
+}
+
+/* Whom I call may answer. */
+static bool called(struct gnl_identity *me, const char *name, const struct ucred *peer)
+{
+    struct gnli_link *link = gnli_link_find(me, name, false);
+
+    if (!link)
+        return false;
+    bool locked = gnli_lock(&link->sending);
+    struct gnli_out *out = link->out;
+    bool result = out && out->listens.pid == peer->pid && out->listens.uid == peer->uid;
+    gnli_unlock(&link->sending, locked);
+    return result;
+}
+
+static bool allowed(struct gnl_identity *me, const char *name, int socket, const struct ucred *peer)
+{
+    if (peer->uid == geteuid() || called(me, name, peer))
         return true;
     for (unsigned i = 0; i < me->allowed_count; i++)
         if ((me->allowed[i].uid == (uid_t)-1 || me->allowed[i].uid == peer->uid) &&
-            (me->allowed[i].gid == (gid_t)-1 || me->allowed[i].gid == peer->gid))
+            (me->allowed[i].gid == (gid_t)-1 || in_group(socket, peer, me->allowed[i].gid)))
             return true;
     return false;
 }
@@ -378,7 +416,7 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
         memset(in, 0, sizeof *in);
         in->memory.descriptor = in->bell = in->token = in->socket = in->life = -1;
         result = sensible(&hello, size, count) && strcmp(hello.name, me->claim.address.name) != 0 &&
-                         allowed(me, peer) && believable(me, hello.name, socket, peer)
+                         allowed(me, hello.name, socket, peer) && believable(me, hello.name, socket, peer)
                      ? build(in, &hello, descriptors, me->subject)
                      : -EBADMSG;
     }

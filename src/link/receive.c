@@ -19,12 +19,14 @@
 #include "link/link.h"
 #include "link/meet.h"
 
+#define LATERS_MAX  (1 << 20)
 #define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
 #define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
 
 static int scribbled(struct gnli_link *link)
 {
-    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
+                     link->port.subject);
 }
 
 /* ---- chunks go back ---- */
@@ -35,6 +37,8 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
     const struct gnli_side *theirs = in->memory.theirs;
     struct gnli_side *own = in->told;
 
+    if (!own)
+        return false;
     uint64_t collected = atomic_load_explicit(&theirs->collected, memory_order_acquire); /* B */
     if (in->returned - collected >= GNLI_SIDE_RETURNS)
         return false;
@@ -48,13 +52,15 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
 /* The receiving lock is held. */
 static void return_chunk(struct gnli_in *in, uint64_t offset)
 {
-    if (!in->told || in->dropped)
+    if (in->dropped || atomic_load_explicit(&in->hung, memory_order_relaxed)) /* A */
         return; /* it has nobody to go back to */
     while (in->laters > 0 && tell_returned(in, in->later[in->laters - 1]))
         in->laters--;
     uint32_t page = (uint32_t)(offset / GNLI_PIECE_PAGE);
     if (in->laters == 0 && tell_returned(in, page))
         return;
+    if (in->laters == LATERS_MAX)
+        return; /* it does not collect them */
     if (in->laters == in->later_room) {
         size_t room = 2 * in->later_room + 64;
         uint32_t *grown = realloc(in->later, room * sizeof *grown);
@@ -158,13 +164,27 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
     return -EPIPE;
 }
 
-void gnli_link_bury(struct gnli_link *link)
+/* Is there something to be received in it: a message, a descriptor, nonsense? */
+static bool anything(struct gnli_in *in)
 {
     uint64_t word;
 
+    for (unsigned voids = 0; voids < VOIDS_MAX; voids++) {
+        int found = gnli_frames_peek(&in->reader, &word);
+        if (found != 0)
+            return found == -EBADMSG;
+        if (gnli_frame_kind(word) != GNLI_FRAME_VOID && gnli_frame_kind(word) != GNLI_FRAME_FINISHED)
+            return in->capacity != GNL_RENDEZVOUS || in->has_token || gnli_token_waits(in->token);
+        in->finished = in->finished || gnli_frame_kind(word) == GNLI_FRAME_FINISHED;
+        gnli_frames_leave(&in->reader, word);
+    }
+    return true;
+}
+
+void gnli_link_bury(struct gnli_link *link)
+{
     for (struct gnli_in **last = &link->in, *in; (in = *last);) {
-        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || /* A */
-            gnli_frames_peek(&in->reader, &word) != -EAGAIN) {
+        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || anything(in)) { /* A */
             last = &in->next;
             continue;
         }
@@ -440,7 +460,10 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
         link->in_untold = false;
         return -EPIPE;
     }
-    return from_frames(link, receipt);
+    int result = from_frames(link, receipt);
+    if (__builtin_expect(result == -EBADMSG, 0))
+        ended(link, link->in);
+    return result;
 }
 
 /* The half that was opposite to one that has ended goes with it: its hang-up may be a moment behind. */
@@ -477,7 +500,7 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     int result = receive_locked(link, receipt);
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
-    if (__builtin_expect(result == -EPIPE, 0)) {
+    if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         end_opposite(me, link);
         if (receipt->never_epipe)
             result = -EAGAIN;
@@ -491,23 +514,11 @@ bool gnli_link_receivable(struct gnli_link *link, bool finished)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    uint64_t word;
     bool result = link->returned != NULL || (link->in_untold && finished);
 
-    for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
-        int found = gnli_frames_peek(&in->reader, &word);
-        result = found == -EBADMSG || (in->finished && finished) ||
+    if (in && !result)
+        result = anything(in) || (in->finished && finished) ||
                  atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
-        if (found != 0)
-            break;
-        if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
-            gnli_frames_leave(&in->reader, word);
-            continue;
-        }
-        result = in->capacity != GNL_RENDEZVOUS || in->has_token ||
-                 gnli_frame_kind(word) == GNLI_FRAME_FINISHED || gnli_token_waits(in->token);
-        break;
-    }
     gnli_unlock(&link->receiving, locked);
     return result;
 }

@@ -7,6 +7,8 @@
  * only their own memory cannot agree on that without somebody else; here it is the kernel.
  *
  *   A: relaxed: marks, counts for people to read.
+ *   E: the other side has ended in good order (release, link/wait.c), we look (acquire): all that it had
+ *      sent is there to be received.
  *   B: the other side counts chunks as returned (release), we look (acquire): carries their numbers, and that
  *      they have been read. The same the other way round for those that we have collected.
  */
@@ -91,12 +93,13 @@ static int ended(struct gnli_link *link)
 static bool gone(struct gnli_out *out)
 {
     return atomic_load_explicit(&out->hung, memory_order_relaxed) ||                         /* A */
-           (out->theirs && atomic_load_explicit(&out->theirs->ended, memory_order_relaxed)); /* A */
+           (out->theirs && atomic_load_explicit(&out->theirs->ended, memory_order_acquire)); /* E */
 }
 
 static int scribbled(struct gnli_link *link)
 {
-    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
+                     link->port.subject);
 }
 
 /* -ENOTCONN: there is no half yet. */
@@ -357,6 +360,8 @@ static int attempt(struct gnl_identity *me, struct gnli_link *link, void *contex
     (void)me;
     bool locked = gnli_lock(&link->sending);
     int result = attempt_locked(link, context);
+    if (__builtin_expect(result == -EBADMSG, 0))
+        ended(link);
     gnli_unlock(&link->sending, locked);
     return result;
 }
@@ -473,8 +478,12 @@ static int lend(struct gnl_identity *me, struct gnli_link *link, void *context)
         place->out = out;
         out->loans++;
     }
+    if (result == -EBADMSG) {
+        ended(link);
+        scribbled(link);
+    }
     gnli_unlock(&link->sending, locked);
-    return result == -EBADMSG ? scribbled(link) : result;
+    return result;
 }
 
 int gnli_link_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)

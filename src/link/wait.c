@@ -8,6 +8,7 @@
  * so while both sides are busy there is neither a system call nor an ordered store.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
+ *   E: who ends in good order says so (release) after its last frame; the other looks (acquire): link/send.c.
  *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the
  *      frames; the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
@@ -30,7 +31,7 @@
 #define SHORT_MS       5
 #define EVENTS         16
 #define ACCEPTS        64 /* at a time */
-#define CALLERS_MAX    256
+#define CALLERS_MAX    64
 #define GLANCES        32 /* at the word that has to change, between two attempts */
 #define TRIES_A_LOOK   4  /* at the clock, while spinning */
 
@@ -106,14 +107,14 @@ int gnli_watch(struct gnl_identity *me, int descriptor, uint64_t id, bool readab
     return result == 0 ? gnli_process_close_in_child(descriptor) : result;
 }
 
+/* Not for ever: another may write as fast as this reads. */
 static void drain(int descriptor)
 {
-    char bytes[512];
-    ssize_t got;
+    char bytes[4096];
+    ssize_t got = sizeof bytes;
 
-    do
+    for (unsigned i = 0; i < 32 && (got == sizeof bytes || (got < 0 && errno == EINTR)); i++)
         got = read(descriptor, bytes, sizeof bytes);
-    while (got == sizeof bytes || (got < 0 && errno == EINTR));
 }
 
 static void unwatch(struct gnl_identity *me, int descriptor)
@@ -141,21 +142,36 @@ static void caller_ends(struct gnl_identity *me, struct gnli_caller *caller, boo
 /* What cannot be made now may be later: it waits where it is. */
 static bool is_short(int result)
 {
-    return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
+    return result == -EMFILE || result == -ENFILE;
 }
 
-static void hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
+/* -EAGAIN, or short: it waits still; else it is no caller any more. */
+static int hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
 {
     struct gnli_in *in;
 
     int result = gnli_in_open(&in, me, caller->socket, caller->life, &caller->peer);
+    caller->mute = result == -EAGAIN;
     if (is_short(result))
         me->is_short = true;
-    if (is_short(result) || (result == -EAGAIN && !gnli_hung_up(caller->socket)))
-        return;
+    if (is_short(result) || (caller->mute && !gnli_hung_up(caller->socket)))
+        return result;
     caller_ends(me, caller, result != 0);
     if (result == 0)
         gnli_link_attach(me, in);
+    return 0;
+}
+
+/* Who says nothing makes room: the one that came first. */
+static void drop_mute(struct gnl_identity *me)
+{
+    struct gnli_caller *first = NULL;
+
+    for (struct gnli_caller *caller = me->callers; caller; caller = caller->next)
+        if (caller->mute)
+            first = caller;
+    if (first && hear_caller(me, first) == -EAGAIN)
+        caller_ends(me, first, true);
 }
 
 static void accept_one(struct gnl_identity *me, int socket)
@@ -180,12 +196,8 @@ static void accept_one(struct gnl_identity *me, int socket)
         return;
     }
     hear_caller(me, caller);
-    if (me->callers_count > CALLERS_MAX) { /* who says nothing makes room: the one that came first */
-        caller = me->callers;
-        while (caller->next)
-            caller = caller->next;
-        caller_ends(me, caller, true);
-    }
+    if (me->callers_count > CALLERS_MAX)
+        drop_mute(me);
 }
 
 static void accept_some(struct gnl_identity *me)
@@ -195,10 +207,12 @@ static void accept_some(struct gnl_identity *me)
             gnli_above_standard(accept4(me->claim.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (socket < 0) {
             me->is_short = is_short(-errno);
-            return;
+            break;
         }
         accept_one(me, socket);
     }
+    if (me->is_short)
+        drop_mute(me);
 }
 
 static void in_event(struct gnl_identity *me, struct gnli_in *in, uint64_t part, uint32_t events)
@@ -339,7 +353,7 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
 
 void gnli_out_goodbye(struct gnli_out *out)
 {
-    atomic_store_explicit(&out->memory.own->ended, 1, memory_order_relaxed); /* A */
+    atomic_store_explicit(&out->memory.own->ended, 1, memory_order_release); /* E */
     ssize_t written = write(out->bell[1], "", 1);
     (void)written;
 }
