@@ -470,7 +470,7 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
     static char nowhere;
     struct gnl_sender from;
     struct gnli_receipt receipt = {
-        .data = data ? data : &nowhere, .size = size, .sender = &from, .never_epipe = name == NULL
+        .data = data ? data : &nowhere, .size = size, .sender = &from, .from_anyone = name == NULL
     };
     struct gnli_link *link = NULL;
     ssize_t result = enter(me);

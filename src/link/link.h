@@ -360,13 +360,13 @@ struct gnli_receipt {
     uint64_t ended; /* lives of the other side, when the call began */
     ssize_t received;
     struct gnl_sender *sender; /* NULL: it does not matter */
-    bool never_epipe;          /* of anybody: an end is no news */
+    bool from_anyone;          /* its end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
 /* Halves of the dead with nothing in them go. The receiving lock is held. */
 void gnli_link_bury(struct gnli_link *link);
-/* Would a receive not block? `finished`: that the other side sends no more, or has ended, counts, too. */
-bool gnli_link_receivable(struct gnli_link *link, bool finished);
+/* Would a receive not block? `by_name`: so that a segment, and that it sends no more or has ended, counts. */
+bool gnli_link_receivable(struct gnli_link *link, bool by_name);
 
 enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };
 

@@ -164,8 +164,8 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
     return -EPIPE;
 }
 
-/* Is there something to be received in it: a message, a descriptor, nonsense? */
-static bool anything(struct gnli_in *in)
+/* Is there something to be received in it: a message, nonsense, or `given`: a descriptor? */
+static bool anything(struct gnli_in *in, bool given)
 {
     uint64_t word;
 
@@ -174,7 +174,8 @@ static bool anything(struct gnli_in *in)
         if (found != 0)
             return found == -EBADMSG;
         if (gnli_frame_kind(word) != GNLI_FRAME_VOID && gnli_frame_kind(word) != GNLI_FRAME_FINISHED)
-            return in->capacity != GNL_RENDEZVOUS || in->has_token || gnli_token_waits(in->token);
+            return (given || gnli_frame_kind(word) != GNLI_FRAME_GIVEN) &&
+                   (in->capacity != GNL_RENDEZVOUS || in->has_token || gnli_token_waits(in->token));
         in->finished = in->finished || gnli_frame_kind(word) == GNLI_FRAME_FINISHED;
         gnli_frames_leave(&in->reader, word);
     }
@@ -184,7 +185,7 @@ static bool anything(struct gnli_in *in)
 void gnli_link_bury(struct gnli_link *link)
 {
     for (struct gnli_in **last = &link->in, *in; (in = *last);) {
-        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || anything(in)) { /* A */
+        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || anything(in, true)) { /* A */
             last = &in->next;
             continue;
         }
@@ -445,7 +446,7 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
         receipt->ended = link->ins_ended;
         if (__builtin_expect(link->in_untold && !link->returned, 0)) {
             link->in_untold = false;
-            if (!receipt->never_epipe)
+            if (!receipt->from_anyone)
                 return -EPIPE;
         }
     }
@@ -456,7 +457,7 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
             end_place(link, place);
         return result < 0 ? result : 0;
     }
-    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0)) {
+    if (__builtin_expect(!receipt->from_anyone && receipt->ended != link->ins_ended, 0)) {
         link->in_untold = false;
         return -EPIPE;
     }
@@ -502,22 +503,24 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     gnli_unlock(&link->receiving, locked);
     if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         end_opposite(me, link);
-        if (receipt->never_epipe)
+        if (receipt->from_anyone)
             result = -EAGAIN;
     }
+    if (__builtin_expect(result == -ENOMSG && receipt->from_anyone, 0))
+        result = -EAGAIN; /* a segment: it has to be asked for by name */
     if (ring)
         ring_it(link);
     return result;
 }
 
-bool gnli_link_receivable(struct gnli_link *link, bool finished)
+bool gnli_link_receivable(struct gnli_link *link, bool by_name)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    bool result = link->returned != NULL || (link->in_untold && finished);
+    bool result = link->returned != NULL || (link->in_untold && by_name);
 
     if (in && !result)
-        result = anything(in) || (in->finished && finished) ||
+        result = anything(in, by_name) || (in->finished && by_name) ||
                  atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
     gnli_unlock(&link->receiving, locked);
     return result;
