@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +14,14 @@
 
 #include "base/directory.h"
 #include "base/errors.h"
+#include "life/process.h"
 #include "link/access.h"
 
 #define CLAIMS  ".claims"
 #define BACKLOG 4096
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gnli_claim
-    *claims; /* of this process, which record locks do not keep off itself; under `lock` */
+/* Of this process, which record locks do not keep off itself; under the lock of handles. */
+static struct gnli_claim *claims;
 
 /* ---- the lock ---- */
 
@@ -166,7 +165,8 @@ int gnli_claim_admit(struct gnli_claim *claim, uid_t uid, gid_t gid)
 static bool claimed_here(const struct gnli_claim *wanted)
 {
     for (struct gnli_claim *claim = claims; claim; claim = claim->next)
-        if (claim->file == wanted->file && strcmp(claim->address.name, wanted->address.name) == 0)
+        if (gnli_process_is(claim->stamp) && claim->file == wanted->file &&
+            strcmp(claim->address.name, wanted->address.name) == 0)
             return true;
     return false;
 }
@@ -188,6 +188,7 @@ static int take(struct gnli_claim *claim, const char *subject)
         lock_name(claim, F_UNLCK);
         return result;
     }
+    claim->stamp = gnli_process_stamp();
     claim->next = claims;
     claims = claim;
     return 0;
@@ -201,9 +202,9 @@ int gnli_claim_take(struct gnli_claim *claim, const struct gnli_address *address
         return claim->directory;
     int result = open_claims(claim, subject);
     if (result == 0) {
-        pthread_mutex_lock(&lock);
+        gnli_handles_lock();
         result = take(claim, subject);
-        pthread_mutex_unlock(&lock);
+        gnli_handles_unlock();
     }
     if (result < 0) {
         if (claim->file)
@@ -217,7 +218,7 @@ void gnli_claim_release(struct gnli_claim *claim, bool ours)
 {
     char name[96];
 
-    pthread_mutex_lock(&lock);
+    gnli_handles_lock();
     for (struct gnli_claim **link = &claims; *link; link = &(*link)->next)
         if (*link == claim) {
             *link = claim->next;
@@ -231,7 +232,7 @@ void gnli_claim_release(struct gnli_claim *claim, bool ours)
     }
     close(claim->directory);
     gnli_file_close(claim->file);
-    pthread_mutex_unlock(&lock);
+    gnli_handles_unlock();
 }
 
 /* ---- others ---- */

@@ -76,28 +76,17 @@ static int open_descriptors(struct gnl_identity *me)
     return result;
 }
 
-static void forget(int descriptor)
-{
-    if (descriptor >= 0)
-        gnli_process_closed(descriptor);
-}
-
 static void free_identity(struct gnl_identity *me, bool ours)
 {
+    int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
+
     if (ours) {
-        forget(me->epoll);
-        forget(me->interrupt);
-        forget(me->claim.listener);
-        forget(me->appear);
-        if (me->epoll >= 0)
-            close(me->epoll);
-        if (me->interrupt >= 0)
-            close(me->interrupt);
-        if (me->appear >= 0)
-            close(me->appear);
-        int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
-        if (descriptor >= 0)
-            close(descriptor);
+        gnli_shut(&me->epoll);
+        gnli_shut(&me->interrupt);
+        gnli_shut(&me->appear);
+        gnli_shut(&descriptor);
+        if (me->claim.listener >= 0)
+            gnli_process_closed(me->claim.listener);
     }
     gnli_claim_release(&me->claim, ours);
     free(me);
@@ -213,16 +202,16 @@ int gnl_identity_release(gnl_identity *me)
     }
     if (ours)
         end_helper(me);
-    while (me->links)
+    while (me->links && ours)
         gnl_close(&me->links->port);
+    while (me->links) /* whether one of the parent's threads was closing it or not */
+        gnli_link_operations.close(&me->links->port);
     while (me->callers) {
         struct gnli_caller *caller = me->callers;
         me->callers = caller->next;
         if (ours) {
-            forget(caller->socket);
-            close(caller->socket);
-            if (caller->life >= 0)
-                close(caller->life);
+            gnli_shut(&caller->socket);
+            gnli_shut(&caller->life);
         }
         free(caller);
     }
@@ -288,9 +277,7 @@ static void pair(struct gnli_link *link)
 void gnli_in_drop(struct gnli_in *in)
 {
     in->dropped = true;
-    forget(in->socket);
-    forget(in->life);
-    forget(in->bell);
+    gnli_in_hang_up(in);
     if (in->held == 0)
         gnli_in_free(in);
 }
@@ -298,8 +285,7 @@ void gnli_in_drop(struct gnli_in *in)
 void gnli_out_drop(struct gnli_out *out)
 {
     out->dropped = true;
-    forget(out->socket);
-    forget(out->life);
+    gnli_out_hang_up(out);
     if (out->loans == 0)
         gnli_out_free(out);
 }
@@ -310,6 +296,7 @@ void gnli_out_ends(struct gnli_link *link)
 
     link->outs_ended++;
     link->untold = true;
+    atomic_store_explicit(&link->port.finished, false, memory_order_relaxed); /* A */
     if (out->offered)
         link->offer_taken = !gnli_token_read(out->token[0]);
 
@@ -369,8 +356,18 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     }
     bool locked = gnli_lock(&link->sending);
     bool locked_too = gnli_lock(&link->receiving);
-    for (last = &link->in; *last; last = &(*last)->next)
-        ;
+    gnli_link_bury(link);
+    unsigned halves = 0;
+    bool second = false;
+    for (last = &link->in; *last; last = &(*last)->next, halves++)
+        second = second || ((*last)->sender.pid == in->sender.pid && in->sender.pid != 0 &&
+                            !gnli_hung_up((*last)->socket));
+    if (second || halves >= GNLI_HALVES_MAX) {
+        gnli_in_drop(in);
+        gnli_unlock(&link->receiving, locked_too);
+        gnli_unlock(&link->sending, locked);
+        return;
+    }
     *last = in;
     link->takes_offers = link->takes_offers || in->capacity == GNL_RENDEZVOUS;
     pair(link);
@@ -441,7 +438,11 @@ int gnl_send_to(gnl_identity *me, const char *name, const void *data, size_t siz
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
-    return (int)link_leave(me, link, gnli_link_send(&link->port, data, size, timeout));
+    if (atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
+        result = gnli_fail(-EPIPE, "%s: this side said that it sends no more", link->port.subject);
+    else
+        result = gnli_link_send(&link->port, data, size, timeout);
+    return (int)link_leave(me, link, result);
 }
 
 static int receive_from_anyone(struct gnl_identity *me, struct gnli_link *none, void *context)
@@ -473,7 +474,7 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
     static char nowhere;
     struct gnl_sender from;
     struct gnli_receipt receipt = {
-        .data = data ? data : &nowhere, .size = size, .sender = &from, .never_epipe = name == NULL
+        .data = data ? data : &nowhere, .size = size, .sender = &from, .from_anyone = name == NULL
     };
     struct gnli_link *link = NULL;
     ssize_t result = enter(me);

@@ -21,12 +21,14 @@
 #include "link/meet.h"
 
 #define PLACES      ((size_t)2 * GNL_HELD_MAX)
+#define LATERS_MAX  (1 << 20)
 #define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
 #define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
 
 static int scribbled(struct gnli_link *link)
 {
-    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
+                     link->port.subject);
 }
 
 /* ---- chunks go back ---- */
@@ -37,6 +39,8 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
     const struct gnli_side *theirs = in->memory.theirs;
     struct gnli_side *own = in->told;
 
+    if (!own)
+        return false;
     uint64_t collected = atomic_load_explicit(&theirs->collected, memory_order_acquire); /* B */
     if (in->returned - collected >= GNLI_SIDE_RETURNS)
         return false;
@@ -50,13 +54,15 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
 /* The receiving lock is held. */
 static void return_chunk(struct gnli_in *in, uint64_t offset)
 {
-    if (!in->told || in->dropped)
+    if (in->dropped || atomic_load_explicit(&in->hung, memory_order_relaxed)) /* A */
         return; /* it has nobody to go back to */
     while (in->laters > 0 && tell_returned(in, in->later[in->laters - 1]))
         in->laters--;
     uint32_t page = (uint32_t)(offset / GNLI_PIECE_PAGE);
     if (in->laters == 0 && tell_returned(in, page))
         return;
+    if (in->laters == LATERS_MAX)
+        return; /* it does not collect them */
     if (in->laters == in->later_room) {
         size_t room = 2 * in->later_room + 64;
         uint32_t *grown = realloc(in->later, room * sizeof *grown);
@@ -159,6 +165,38 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
     link->ins_ended++;
     gnli_in_drop(in);
     return -EPIPE;
+}
+
+/* Is there something to be received in it: a message, nonsense, or `given`: a descriptor? */
+static bool anything(struct gnli_in *in, bool given)
+{
+    uint64_t word;
+
+    for (unsigned voids = 0; voids < VOIDS_MAX; voids++) {
+        int found = gnli_frames_peek(&in->reader, &word);
+        if (found != 0)
+            return found == -EBADMSG;
+        if (gnli_frame_kind(word) != GNLI_FRAME_VOID && gnli_frame_kind(word) != GNLI_FRAME_FINISHED)
+            return (given || gnli_frame_kind(word) != GNLI_FRAME_GIVEN) &&
+                   (in->capacity != GNL_RENDEZVOUS || in->has_token || gnli_token_waits(in->token));
+        in->finished = in->finished || gnli_frame_kind(word) == GNLI_FRAME_FINISHED;
+        gnli_frames_leave(&in->reader, word);
+    }
+    return true;
+}
+
+void gnli_link_bury(struct gnli_link *link)
+{
+    for (struct gnli_in **last = &link->in, *in; (in = *last);) {
+        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || anything(in, true)) { /* A */
+            last = &in->next;
+            continue;
+        }
+        *last = in->next;
+        link->in_untold = true;
+        link->ins_ended++;
+        gnli_in_drop(in);
+    }
 }
 
 /* ---- frames ---- */
@@ -269,9 +307,13 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
     for (unsigned i = 0; i < PACKETS_MAX; i++) {
         bytes = sizeof number;
         int descriptor = -1;
-        int count = gnli_descriptor_receive(in->socket, &number, &bytes, &descriptor, 1);
-        if (count == -EMFILE || count == -ENFILE)
-            return count;
+        int count = gnli_packet_peek(in->socket, &number, &bytes, &descriptor, 1);
+        if (count == -EMFILE)
+            return gnli_fail(-EMFILE, "%s: no descriptor left for what was given", link->port.subject);
+        if (count == 1)
+            gnli_packet_skip(in->socket);
+        if (count == 1 && bytes != sizeof number)
+            close(descriptor);
         if (count != 1 || bytes != sizeof number)
             return scribbled(link);
         if (number == wanted) {
@@ -406,6 +448,11 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
     if (!receipt->begun) {
         receipt->begun = true;
         receipt->ended = link->ins_ended;
+        if (__builtin_expect(link->in_untold && !link->returned, 0)) {
+            link->in_untold = false;
+            if (!receipt->from_anyone)
+                return -EPIPE;
+        }
     }
     if (__builtin_expect(link->returned != NULL, 0)) {
         struct gnli_place *place = link->returned;
@@ -414,25 +461,32 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
             end_place(link, place);
         return result < 0 ? result : 0;
     }
-    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0))
+    if (__builtin_expect(!receipt->from_anyone && receipt->ended != link->ins_ended, 0)) {
+        link->in_untold = false;
         return -EPIPE;
-    return from_frames(link, receipt);
+    }
+    int result = from_frames(link, receipt);
+    if (__builtin_expect(result == -EBADMSG, 0))
+        ended(link, link->in);
+    return result;
 }
 
-/* The half that was opposite to one that has ended goes with it. */
+/* The half that was opposite to one that has ended goes with it: its hang-up may be a moment behind. */
 static void end_opposite(struct gnl_identity *me, struct gnli_link *link)
 {
     bool locked = gnli_lock(&link->sending);
     struct gnli_out *out = link->out;
 
     (void)me;
+    if (out && out->opposite && out->opposite->dropped)
+        atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
     if (out && !out->offered &&
         (atomic_load_explicit(&out->hung, memory_order_relaxed) || gnli_hung_up(out->socket))) { /* A */
         bool locked_too = gnli_lock(&link->receiving);
         gnli_out_ends(link);
-        link->untold = false;
         gnli_unlock(&link->receiving, locked_too);
     }
+    link->untold = false; /* who receives has been told, and that is once */
     gnli_unlock(&link->sending, locked);
 }
 
@@ -451,37 +505,27 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     int result = receive_locked(link, receipt);
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
-    if (__builtin_expect(result == -EPIPE, 0)) {
+    if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         end_opposite(me, link);
-        if (receipt->never_epipe)
+        if (receipt->from_anyone)
             result = -EAGAIN;
     }
+    if (__builtin_expect(result == -ENOMSG && receipt->from_anyone, 0))
+        result = -EAGAIN; /* a segment: it has to be asked for by name */
     if (ring)
         ring_it(link);
     return result;
 }
 
-bool gnli_link_receivable(struct gnli_link *link)
+bool gnli_link_receivable(struct gnli_link *link, bool by_name)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    uint64_t word;
-    bool result = link->returned != NULL;
+    bool result = link->returned != NULL || (link->in_untold && by_name);
 
-    for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
-        int found = gnli_frames_peek(&in->reader, &word);
-        result = found == -EBADMSG || in->finished ||
+    if (in && !result)
+        result = anything(in, by_name) || (in->finished && by_name) ||
                  atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
-        if (found != 0)
-            break;
-        if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
-            gnli_frames_leave(&in->reader, word);
-            continue;
-        }
-        result = in->capacity != GNL_RENDEZVOUS || in->has_token ||
-                 gnli_frame_kind(word) == GNLI_FRAME_FINISHED || gnli_token_waits(in->token);
-        break;
-    }
     gnli_unlock(&link->receiving, locked);
     return result;
 }
@@ -507,7 +551,7 @@ static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t r
 
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    if (__builtin_expect(in && !link->returned && in->capacity != GNL_RENDEZVOUS, 1) &&
+    if (__builtin_expect(in && !link->returned && !link->in_untold && in->capacity != GNL_RENDEZVOUS, 1) &&
         gnli_frames_peek(&in->reader, &word) == 0) {
         uint64_t size = gnli_frame_size(word);
         if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {
