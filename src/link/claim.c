@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "link/claim.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +14,14 @@
 
 #include "base/directory.h"
 #include "base/errors.h"
+#include "life/process.h"
 #include "link/access.h"
 
 #define CLAIMS  ".claims"
 #define BACKLOG 4096
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct gnli_claim
-    *claims; /* of this process, which record locks do not keep off itself; under `lock` */
+/* Of this process, which record locks do not keep off itself; under the lock of handles. */
+static struct gnli_claim *claims;
 
 /* ---- the lock ---- */
 
@@ -165,7 +165,8 @@ int gnli_claim_admit(struct gnli_claim *claim, uid_t uid, gid_t gid)
 static bool claimed_here(const struct gnli_claim *wanted)
 {
     for (struct gnli_claim *claim = claims; claim; claim = claim->next)
-        if (claim->file == wanted->file && strcmp(claim->address.name, wanted->address.name) == 0)
+        if (gnli_process_is(claim->stamp) && claim->file == wanted->file &&
+            strcmp(claim->address.name, wanted->address.name) == 0)
             return true;
     return false;
 }
@@ -173,6 +174,7 @@ static bool claimed_here(const struct gnli_claim *wanted)
 /* The lock is held. */
 static int take(struct gnli_claim *claim, const char *subject)
 {
+    assert(claim->file);
     int result = claimed_here(claim) ? -EAGAIN : lock_name(claim, F_WRLCK);
     if (result == -EAGAIN || result == -EACCES) {
         pid_t pid = gnli_claim_holder(claim, claim->address.name);
@@ -186,6 +188,7 @@ static int take(struct gnli_claim *claim, const char *subject)
         lock_name(claim, F_UNLCK);
         return result;
     }
+    claim->stamp = gnli_process_stamp();
     claim->next = claims;
     claims = claim;
     return 0;
@@ -199,9 +202,9 @@ int gnli_claim_take(struct gnli_claim *claim, const struct gnli_address *address
         return claim->directory;
     int result = open_claims(claim, subject);
     if (result == 0) {
-        pthread_mutex_lock(&lock);
+        gnli_handles_lock();
         result = take(claim, subject);
-        pthread_mutex_unlock(&lock);
+        gnli_handles_unlock();
     }
     if (result < 0) {
         if (claim->file)
@@ -215,7 +218,7 @@ void gnli_claim_release(struct gnli_claim *claim, bool ours)
 {
     char name[96];
 
-    pthread_mutex_lock(&lock);
+    gnli_handles_lock();
     for (struct gnli_claim **link = &claims; *link; link = &(*link)->next)
         if (*link == claim) {
             *link = claim->next;
@@ -229,7 +232,7 @@ void gnli_claim_release(struct gnli_claim *claim, bool ours)
     }
     close(claim->directory);
     gnli_file_close(claim->file);
-    pthread_mutex_unlock(&lock);
+    gnli_handles_unlock();
 }
 
 /* ---- others ---- */
@@ -332,6 +335,7 @@ int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *in
         return look.directory;
     int result = gnli_file_open(&look.file, look.directory, CLAIMS, subject);
     if (result == 0) {
+        assert(look.file);
         has->pid = gnli_claim_holder(&look, address->name);
         has->alive = has->pid != 0;
         gnli_file_close(look.file);

@@ -27,6 +27,7 @@ struct gnli_claim {
     struct gnli_address address;
     int directory;
     struct gnli_file *file; /* .claims */
+    uint64_t stamp;         /* of the process that claimed it */
     int listener;           /* -1: the name is not claimed, others' are looked up from here */
     struct gnli_claim *next;
 };

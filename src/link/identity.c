@@ -7,6 +7,7 @@
  */
 #include <ginnel/identity.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,27 +76,17 @@ static int open_descriptors(struct gnl_identity *me)
     return result;
 }
 
-static void forget(int descriptor)
-{
-    if (descriptor >= 0)
-        gnli_process_closed(descriptor);
-}
-
 static void free_identity(struct gnl_identity *me, bool ours)
 {
+    int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
+
     if (ours) {
-        forget(me->epoll);
-        forget(me->interrupt);
-        forget(me->claim.listener);
-        forget(me->appear);
-        if (me->epoll >= 0)
-            close(me->epoll);
-        if (me->interrupt >= 0)
-            close(me->interrupt);
-        if (me->appear >= 0)
-            close(me->appear);
-        if (me->descriptor >= 0)
-            close(me->descriptor);
+        gnli_shut(&me->epoll);
+        gnli_shut(&me->interrupt);
+        gnli_shut(&me->appear);
+        gnli_shut(&descriptor);
+        if (me->claim.listener >= 0)
+            gnli_process_closed(me->claim.listener);
     }
     gnli_claim_release(&me->claim, ours);
     free(me);
@@ -133,7 +124,8 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     struct gnl_identity *me = calloc(1, sizeof *me);
     if (!me)
         return gnli_fail_plain(-ENOMEM, "identity");
-    me->epoll = me->interrupt = me->appear = me->descriptor = -1;
+    me->epoll = me->interrupt = me->appear = -1;
+    atomic_store_explicit(&me->descriptor, -1, memory_order_relaxed); /* A */
     me->claim.listener = -1;
     me->next_id = FIRST_ID;
     me->capacity = GNL_CAPACITY_DEFAULT;
@@ -210,16 +202,16 @@ int gnl_identity_release(gnl_identity *me)
     }
     if (ours)
         end_helper(me);
-    while (me->links)
+    while (me->links && ours)
         gnl_close(&me->links->port);
+    while (me->links) /* whether one of the parent's threads was closing it or not */
+        gnli_link_operations.close(&me->links->port);
     while (me->callers) {
         struct gnli_caller *caller = me->callers;
         me->callers = caller->next;
         if (ours) {
-            forget(caller->socket);
-            close(caller->socket);
-            if (caller->life >= 0)
-                close(caller->life);
+            gnli_shut(&caller->socket);
+            gnli_shut(&caller->life);
         }
         free(caller);
     }
@@ -285,9 +277,7 @@ static void pair(struct gnli_link *link)
 void gnli_in_drop(struct gnli_in *in)
 {
     in->dropped = true;
-    forget(in->socket);
-    forget(in->life);
-    forget(in->bell);
+    gnli_in_hang_up(in);
     if (in->held == 0)
         gnli_in_free(in);
 }
@@ -295,8 +285,7 @@ void gnli_in_drop(struct gnli_in *in)
 void gnli_out_drop(struct gnli_out *out)
 {
     out->dropped = true;
-    forget(out->socket);
-    forget(out->life);
+    gnli_out_hang_up(out);
     if (out->loans == 0)
         gnli_out_free(out);
 }
@@ -307,6 +296,7 @@ void gnli_out_ends(struct gnli_link *link)
 
     link->outs_ended++;
     link->untold = true;
+    atomic_store_explicit(&link->port.finished, false, memory_order_relaxed); /* A */
     if (out->offered)
         link->offer_taken = !gnli_token_read(out->token[0]);
 
@@ -338,6 +328,7 @@ int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link)
         gnli_out_open(&link->out, me, link->name, link->capacity, link->message_max, link->port.subject);
     if (result == 0) {
         out = link->out;
+        assert(out);
         out->id = me->next_id += 4;
         if (gnli_watch(me, out->socket, out->id, false) < 0 ||
             gnli_watch(me, out->life, out->id + 2, true) < 0) {
@@ -365,8 +356,18 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     }
     bool locked = gnli_lock(&link->sending);
     bool locked_too = gnli_lock(&link->receiving);
-    for (last = &link->in; *last; last = &(*last)->next)
-        ;
+    gnli_link_bury(link);
+    unsigned halves = 0;
+    bool second = false;
+    for (last = &link->in; *last; last = &(*last)->next, halves++)
+        second = second || ((*last)->sender.pid == in->sender.pid && in->sender.pid != 0 &&
+                            !gnli_hung_up((*last)->socket));
+    if (second || halves >= GNLI_HALVES_MAX) {
+        gnli_in_drop(in);
+        gnli_unlock(&link->receiving, locked_too);
+        gnli_unlock(&link->sending, locked);
+        return;
+    }
     *last = in;
     link->takes_offers = link->takes_offers || in->capacity == GNL_RENDEZVOUS;
     pair(link);
@@ -408,6 +409,7 @@ static ssize_t link_leave(struct gnl_identity *me, struct gnli_link *link, ssize
 {
     char subject[GNL_ADDRESS_MAX + 1];
 
+    assert(link);
     strcpy(subject, link->port.subject);
     pthread_mutex_lock(&me->lock);
     link->users--;
@@ -436,7 +438,11 @@ int gnl_send_to(gnl_identity *me, const char *name, const void *data, size_t siz
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
-    return (int)link_leave(me, link, gnli_link_send(&link->port, data, size, timeout));
+    if (atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
+        result = gnli_fail(-EPIPE, "%s: this side said that it sends no more", link->port.subject);
+    else
+        result = gnli_link_send(&link->port, data, size, timeout);
+    return (int)link_leave(me, link, result);
 }
 
 static int receive_from_anyone(struct gnl_identity *me, struct gnli_link *none, void *context)
@@ -468,7 +474,7 @@ ssize_t gnl_recv_from(gnl_identity *me, const char *name, void *data, size_t siz
     static char nowhere;
     struct gnl_sender from;
     struct gnli_receipt receipt = {
-        .data = data ? data : &nowhere, .size = size, .sender = &from, .never_epipe = name == NULL
+        .data = data ? data : &nowhere, .size = size, .sender = &from, .from_anyone = name == NULL
     };
     struct gnli_link *link = NULL;
     ssize_t result = enter(me);
@@ -506,6 +512,7 @@ int gnl_link(gnl_identity *me, const char *name, gnl_port **port, int64_t timeou
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
+    assert(link && port);
     result = gnli_link_met(me, link, timeout);
     if (result == 0)
         *port = &link->port;
@@ -526,6 +533,7 @@ int gnli_link_open(struct gnl_identity *me, const char *name, gnl_port **port, i
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
+    assert(link);
     bool locked = gnli_lock(&link->sending);
     bool met = link->out != NULL;
     int64_t has = met ? link->out->capacity : link->capacity;

@@ -116,15 +116,14 @@ static int info(gnl_port *port, struct gnl_port_info *info)
     return 0;
 }
 
-/* Calls that came by the identity leave, too. */
+/* Calls that came by the identity leave, too. Returns with the identity's lock: nobody else comes. */
 static void wait_for_users(struct gnl_identity *me, struct gnli_link *link)
 {
     for (;;) {
         pthread_mutex_lock(&me->lock);
-        bool used = link->users > 0;
-        pthread_mutex_unlock(&me->lock);
-        if (!used)
+        if (link->users == 0)
             return;
+        pthread_mutex_unlock(&me->lock);
         gnli_link_interrupt(me);
         nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
     }
@@ -152,28 +151,48 @@ static void free_places(struct gnli_link *link, bool ours)
     free(link->places);
 }
 
+/* In a forked child only memory goes: who else was inside stayed with the parent, and so did descriptors. */
+static void close_parents(struct gnli_link *link)
+{
+    unlist(link->me, link);
+    if (link->out) {
+        gnli_out_disown(link->out);
+        gnli_out_free(link->out);
+    }
+    for (struct gnli_in *in = link->in, *next; in; in = next) {
+        next = in->next;
+        gnli_in_disown(in);
+        gnli_in_free(in);
+    }
+    free_places(link, false);
+    free(link);
+}
+
 static void close_link(gnl_port *port)
 {
     struct gnli_link *link = gnli_link_of(port);
     struct gnl_identity *me = link->me;
-    bool ours = gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed)); /* A */
 
-    if (ours)
-        wait_for_users(me, link);
-    pthread_mutex_lock(&me->lock);
+    if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) { /* A */
+        close_parents(link);
+        return;
+    }
+    wait_for_users(me, link);
     unlist(me, link);
-    if (ours && link->out) {
+    if (link->out) {
         gnli_out_goodbye(link->out);
         gnli_out_ends(link);
     }
-    for (struct gnli_in *in = link->in, *next; in && ours; in = next) {
+    for (struct gnli_in *in = link->in, *next; in; in = next) {
         next = in->next;
         gnli_in_drop(in);
     }
-    free_places(link, ours);
+    free_places(link, true);
     int descriptor = atomic_load_explicit(&link->descriptor, memory_order_relaxed); /* A */
-    if (descriptor >= 0)
+    if (descriptor >= 0) {
+        gnli_process_closed(descriptor);
         close(descriptor);
+    }
     pthread_mutex_unlock(&me->lock);
     free(link);
 }
@@ -190,6 +209,8 @@ const struct gnli_port_operations gnli_link_operations = {
     .finish = gnli_link_finish,
     .info = info,
     .after_fork = after_fork,
+    .give = gnli_link_give,
+    .receive_given = gnli_link_receive_given,
     .interrupt = interrupt,
     .close = close_link,
 };

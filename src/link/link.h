@@ -2,10 +2,11 @@
 /*
  * Direct links, inside. The parts:
  *
- *   claim    names, and who has them               side     the memory that each side writes access   who
- *   may connect                       pieces   that memory dealt out meet     two processes meet: halves
- *   wait     blocking, waking, what the kernel tells of the others send, receive   the verbs' two ways
- *   link     the table of operations identity the public calls, and the links of an identity
+ * - claim: names, and who has them; access: who may connect;
+ * - side: the memory that each side writes; pieces: that memory dealt out;
+ * - meet: two processes meet, halves; send, receive: the verbs' two ways;
+ * - wait: blocking, waking, what the kernel tells of the others;
+ * - link: the table of operations; identity: the public calls, and the links of an identity.
  *
  * A link consists of two halves, one a direction. Whoever sends makes its half: it connects to the other's
  * name and hands over its memory, without waiting for an answer. So both may call each other at the same
@@ -91,6 +92,8 @@ struct gnli_out {
     bool dropped;        /* as above */
     bool offered;        /* a rendezvous message is out */
     uint64_t offer_size; /* of its frame */
+    uint64_t offer_at;   /* its word */
+    uint64_t offer_end;  /* frames written with it */
     uint64_t offer_far;  /* its chunk, 0 none */
     atomic_bool hung;
 };
@@ -102,14 +105,23 @@ struct gnli_out {
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
                   uint64_t message_max, const char *subject);
 void gnli_out_free(struct gnli_out *out);
+/* All but its memory goes. */
+void gnli_out_hang_up(struct gnli_out *out);
+/* In a forked child, which has none of its descriptors. */
+void gnli_out_disown(struct gnli_out *out);
 
 /*
- * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; anything else: close
- * it. Takes over the socket and `life` on success.
+ * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; -EMFILE, -ENFILE,
+ * -ENOMEM not now, but later; anything else: close it. Takes over the socket and `life` on success.
  */
 int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, int socket, int life,
                  const struct ucred *peer);
 void gnli_in_free(struct gnli_in *in);
+void gnli_in_hang_up(struct gnli_in *in);
+void gnli_in_disown(struct gnli_in *in);
+
+/* Closes it, if there is one, and forgets it. */
+void gnli_shut(int *descriptor);
 
 /* A pidfd of the process at the other end, -1 where the kernel gives none. */
 int gnli_pidfd_of(int socket);
@@ -152,6 +164,7 @@ struct gnli_link {
     pthread_mutex_t receiving;
     struct gnli_in *in; /* the one that is received from, then those of later lives */
     uint64_t ins_ended;
+    bool in_untold;              /* one ended that no receiver has met */
     struct gnli_place *returned; /* messages that were given back, the first to come first */
     struct gnli_spin in_spin;
     _Atomic uint64_t received, redelivered;
@@ -163,8 +176,8 @@ struct gnli_link {
     _Atomic uint32_t holding;
 
     uint32_t asleep;        /* threads that sleep here; under `sending` */
-    uint32_t waiting;       /* that wait to receive, where the other side makes offers; as above */
-    bool takes_offers;      /* it does */
+    uint32_t waiting;       /* that wait to receive; as above */
+    bool takes_offers;      /* the other side makes offers, and is to know of them */
     _Atomic int descriptor; /* an eventfd, -1 none was asked for */
     bool raised;            /* under the identity's lock */
     _Atomic int64_t pumped_ns;
@@ -174,9 +187,12 @@ struct gnli_link {
 struct gnli_caller { /* connected, and has not said who it is */
     uint64_t id;
     int socket, life;
+    bool mute; /* when last looked at */
     struct ucred peer;
     struct gnli_caller *next;
 };
+
+#define GNLI_HALVES_MAX 64 /* of one name, of those that have ended: a process has one at a time */
 
 struct gnli_allowed {
     uid_t uid;
@@ -198,6 +214,7 @@ struct gnl_identity {
     struct gnli_link *links;
     struct gnli_caller *callers;
     unsigned callers_count;
+    bool is_short; /* of descriptors or memory: callers wait; of who asks the kernel */
     uint64_t next_id;
     int64_t capacity;
     struct gnli_allowed allowed[GNLI_ALLOWED_MAX];
@@ -343,10 +360,13 @@ struct gnli_receipt {
     uint64_t ended; /* lives of the other side, when the call began */
     ssize_t received;
     struct gnl_sender *sender; /* NULL: it does not matter */
-    bool never_epipe;          /* of anybody: an end is no news */
+    bool from_anyone;          /* its end is no news */
 };
 int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *receipt);
-bool gnli_link_receivable(struct gnli_link *link);
+/* Halves of the dead with nothing in them go. The receiving lock is held. */
+void gnli_link_bury(struct gnli_link *link);
+/* Would a receive not block? `by_name`: so that a segment, and that it sends no more or has ended, counts. */
+bool gnli_link_receivable(struct gnli_link *link, bool by_name);
 
 enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };
 

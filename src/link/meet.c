@@ -28,7 +28,31 @@
 #define SO_PEERPIDFD 77
 #endif
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#define GROUPS_MAX 256
+
 #define HELLO_DESCRIPTORS 3
+
+void gnli_shut(int *descriptor)
+{
+    if (*descriptor >= 0) {
+        gnli_process_closed(*descriptor);
+        close(*descriptor);
+    }
+    *descriptor = -1;
+}
+
+/* None of them is for a forked child. */
+static int guard(const int *descriptors, size_t count)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = descriptors[i] < 0 ? 0 : gnli_process_close_in_child(descriptors[i]);
+    return result;
+}
 
 static uint64_t next_block(void *context)
 {
@@ -136,6 +160,13 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
                               .message_max = message_max };
     out->life = gnli_pidfd_of(socket);
     int result = prepare(out, subject);
+    if (result == 0)
+        result = guard((int[]){ out->socket, out->life, out->memory.descriptor, out->bell[0], out->bell[1],
+                                out->token[0], out->token[1] },
+                       7);
+    if (result == 0 && listens.uid != geteuid())
+        gnli_claim_admit(&me->claim, listens.uid,
+                         (gid_t)-1); /* it will call back; if it can't it only listens */
     if (result == 0) {
         result = say_hello(out, me->claim.address.name, out->writer.at);
         if (result == -EPIPE || result == -ECONNRESET)
@@ -151,20 +182,25 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
     return 0;
 }
 
-static void close_if_open(int descriptor)
+void gnli_out_hang_up(struct gnli_out *out)
 {
-    if (descriptor >= 0)
-        close(descriptor);
+    gnli_shut(&out->socket);
+    gnli_shut(&out->life);
+    for (unsigned i = 0; i < 2; i++) {
+        gnli_shut(&out->bell[i]);
+        gnli_shut(&out->token[i]);
+    }
+}
+
+void gnli_out_disown(struct gnli_out *out)
+{
+    out->socket = out->life = out->memory.descriptor = -1;
+    out->bell[0] = out->bell[1] = out->token[0] = out->token[1] = -1;
 }
 
 void gnli_out_free(struct gnli_out *out)
 {
-    close_if_open(out->socket);
-    close_if_open(out->life);
-    for (unsigned i = 0; i < 2; i++) {
-        close_if_open(out->bell[i]);
-        close_if_open(out->token[i]);
-    }
+    gnli_out_hang_up(out);
     gnli_frames_writer_free(&out->writer);
     gnli_pieces_free(&out->pieces);
     gnli_side_free(&out->memory);
@@ -181,13 +217,12 @@ bool gnli_hung_up(int socket)
 /* ---- accepting ---- */
 
 /*
- * The descriptors that came with a packet, at most `most`; more, or none where it was cut: they are closed,
- * -1.
+ * The descriptors that came with a packet, at most `most`. -EMFILE: it has more, for which this process had
+ * no room; -EBADMSG: more than `most`. Those that came are closed then.
  */
 static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
 {
-    int count = 0;
-    bool fine = !(packet->msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    int count = 0, result = packet->msg_flags & MSG_TRUNC ? -EBADMSG : 0;
 
     for (struct cmsghdr *control = CMSG_FIRSTHDR(packet); control; control = CMSG_NXTHDR(packet, control)) {
         if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
@@ -196,20 +231,22 @@ static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
         for (int i = 0; i < came; i++) {
             int descriptor;
             memcpy(&descriptor, CMSG_DATA(control) + (size_t)i * sizeof descriptor, sizeof descriptor);
-            if (fine && count < most)
+            if (count < most)
                 descriptors[count++] = gnli_above_standard(descriptor);
             else
-                close(descriptor), fine = false;
+                close(descriptor), result = -EBADMSG;
         }
     }
-    for (int i = 0; i < count; i++)
-        fine = fine && descriptors[i] >= 0;
-    for (int i = 0; i < count && !fine; i++)
-        close_if_open(descriptors[i]);
-    return fine ? count : -1;
+    if (result == 0 && (packet->msg_flags & MSG_CTRUNC))
+        result = count < most ? -EMFILE : -EBADMSG;
+    for (int i = 0; i < count && result == 0; i++)
+        result = descriptors[i] < 0 ? -EMFILE : 0;
+    for (int i = 0; i < count && result < 0; i++)
+        gnli_shut(&descriptors[i]);
+    return result < 0 ? result : count;
 }
 
-int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descriptors, int most)
+int gnli_packet_peek(int socket, void *data, size_t *size, int *descriptors, int most)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(HELLO_DESCRIPTORS * sizeof(int))];
     struct iovec vector = { .iov_base = data, .iov_len = *size };
@@ -220,15 +257,26 @@ int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descripto
     ssize_t bytes;
 
     do
-        bytes = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        bytes = recvmsg(socket, &packet, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (bytes < 0 && errno == EINTR);
     if (bytes < 0)
         return -errno;
-    int count = get_descriptors(&packet, descriptors, most);
-    if (bytes == 0 || count < 0)
-        return -EBADMSG;
     *size = (size_t)bytes;
+    int count = get_descriptors(&packet, descriptors, most);
+    if (count >= 0 && bytes == 0) {
+        for (int i = 0; i < count; i++)
+            gnli_shut(&descriptors[i]);
+        return -EBADMSG;
+    }
     return count;
+}
+
+void gnli_packet_skip(int socket)
+{
+    char byte;
+
+    while (recv(socket, &byte, 1, MSG_DONTWAIT) < 0 && errno == EINTR)
+        ;
 }
 
 int gnli_descriptor_send(int socket, const void *data, size_t size, int descriptor)
@@ -269,17 +317,48 @@ static bool believable(struct gnl_identity *me, const char *name, int socket, co
     if (holder == 0)
         return true;
     int probe = gnli_claim_connect(&me->claim, name, &other, me->subject);
-    close_if_open(probe);
-    return probe >= 0 && other.uid == peer->uid;
+    bool same = probe >= 0 && other.uid == peer->uid;
+    gnli_shut(&probe);
+    return same;
 }
 
-static bool allowed(struct gnl_identity *me, const struct ucred *peer)
+/* Is it of that group: its own, or one of those besides? */
+static bool in_group(int socket, const struct ucred *peer, gid_t gid)
 {
-    if (peer->uid == geteuid())
+    gid_t groups[GROUPS_MAX];
+    socklen_t size = sizeof groups;
+
+    if (peer->gid == gid)
+        return true;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+        return false;
+    for (size_t i = 0; i < size / sizeof groups[0]; i++)
+        if (groups[i] == gid)
+            return true;
+    return false;
+}
+
+/* Whom I call may answer. */
+static bool called(struct gnl_identity *me, const char *name, const struct ucred *peer)
+{
+    struct gnli_link *link = gnli_link_find(me, name, false);
+
+    if (!link)
+        return false;
+    bool locked = gnli_lock(&link->sending);
+    struct gnli_out *out = link->out;
+    bool result = out && out->listens.pid == peer->pid && out->listens.uid == peer->uid;
+    gnli_unlock(&link->sending, locked);
+    return result;
+}
+
+static bool allowed(struct gnl_identity *me, const char *name, int socket, const struct ucred *peer)
+{
+    if (peer->uid == geteuid() || called(me, name, peer))
         return true;
     for (unsigned i = 0; i < me->allowed_count; i++)
         if ((me->allowed[i].uid == (uid_t)-1 || me->allowed[i].uid == peer->uid) &&
-            (me->allowed[i].gid == (gid_t)-1 || me->allowed[i].gid == peer->gid))
+            (me->allowed[i].gid == (gid_t)-1 || in_group(socket, peer, me->allowed[i].gid)))
             return true;
     return false;
 }
@@ -317,7 +396,8 @@ static int build(struct gnli_in *in, const struct gnli_hello *hello, int *descri
         .there = gnli_side_there,
         .context = &in->memory,
     };
-    return gnli_frames_reader_init(&in->reader, hello->block);
+    result = gnli_frames_reader_init(&in->reader, hello->block);
+    return result < 0 ? result : guard((int[]){ in->memory.descriptor, in->bell, in->token }, 3);
 }
 
 int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int life,
@@ -327,7 +407,7 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
     int descriptors[HELLO_DESCRIPTORS] = { -1, -1, -1 };
     size_t size = sizeof hello;
 
-    int count = gnli_descriptor_receive(socket, &hello, &size, descriptors, HELLO_DESCRIPTORS);
+    int count = gnli_packet_peek(socket, &hello, &size, descriptors, HELLO_DESCRIPTORS);
     if (count < 0)
         return count;
     struct gnli_in *in = aligned_alloc(_Alignof(struct gnli_in), sizeof *in);
@@ -336,18 +416,19 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
         memset(in, 0, sizeof *in);
         in->memory.descriptor = in->bell = in->token = in->socket = in->life = -1;
         result = sensible(&hello, size, count) && strcmp(hello.name, me->claim.address.name) != 0 &&
-                         allowed(me, peer) && believable(me, hello.name, socket, peer)
+                         allowed(me, hello.name, socket, peer) && believable(me, hello.name, socket, peer)
                      ? build(in, &hello, descriptors, me->subject)
                      : -EBADMSG;
     }
     for (int i = 0; i < HELLO_DESCRIPTORS; i++)
-        close_if_open(descriptors[i]);
+        gnli_shut(&descriptors[i]);
     if (result < 0) {
         if (in)
             gnli_in_free(in);
         return result == -EAGAIN ? -EBADMSG : result;
     }
-    in->socket = socket;
+    gnli_packet_skip(socket);
+    in->socket = socket; /* guarded, and its life, since it called */
     in->life = life;
     in->capacity = hello.capacity;
     in->message_max = hello.message_max;
@@ -357,12 +438,22 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
     return 0;
 }
 
+void gnli_in_hang_up(struct gnli_in *in)
+{
+    gnli_shut(&in->socket);
+    gnli_shut(&in->life);
+    gnli_shut(&in->bell);
+    gnli_shut(&in->token);
+}
+
+void gnli_in_disown(struct gnli_in *in)
+{
+    in->socket = in->life = in->bell = in->token = in->memory.descriptor = -1;
+}
+
 void gnli_in_free(struct gnli_in *in)
 {
-    close_if_open(in->socket);
-    close_if_open(in->life);
-    close_if_open(in->bell);
-    close_if_open(in->token);
+    gnli_in_hang_up(in);
     gnli_side_free(&in->memory);
     free(in->later);
     free(in);

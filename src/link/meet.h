@@ -25,8 +25,12 @@ struct gnli_hello {
     uint64_t message_max;
 };
 
-/* A packet with up to `most` descriptors, which are the caller's then: how many. -EAGAIN, -EBADMSG. */
-int gnli_descriptor_receive(int socket, void *data, size_t *size, int *descriptors, int most);
+/*
+ * A packet with up to `most` descriptors, which are the caller's then: how many. It stays where it is until
+ * gnli_packet_skip. -EAGAIN; -EMFILE this process has no descriptor left for it; -EBADMSG.
+ */
+int gnli_packet_peek(int socket, void *data, size_t *size, int *descriptors, int most);
+void gnli_packet_skip(int socket);
 int gnli_descriptor_send(int socket, const void *data, size_t size, int descriptor);
 
 #endif

@@ -7,6 +7,7 @@
  *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
  *      (release), where we look (acquire): link/send.c, B.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,15 @@
 #include "link/link.h"
 #include "link/meet.h"
 
+#define PLACES      ((size_t)2 * GNL_HELD_MAX)
+#define LATERS_MAX  (1 << 20)
 #define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
 #define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
 
 static int scribbled(struct gnli_link *link)
 {
-    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
+                     link->port.subject);
 }
 
 /* ---- chunks go back ---- */
@@ -35,6 +39,8 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
     const struct gnli_side *theirs = in->memory.theirs;
     struct gnli_side *own = in->told;
 
+    if (!own)
+        return false;
     uint64_t collected = atomic_load_explicit(&theirs->collected, memory_order_acquire); /* B */
     if (in->returned - collected >= GNLI_SIDE_RETURNS)
         return false;
@@ -48,13 +54,15 @@ static bool tell_returned(struct gnli_in *in, uint32_t page)
 /* The receiving lock is held. */
 static void return_chunk(struct gnli_in *in, uint64_t offset)
 {
-    if (!in->told || in->dropped)
+    if (in->dropped || atomic_load_explicit(&in->hung, memory_order_relaxed)) /* A */
         return; /* it has nobody to go back to */
     while (in->laters > 0 && tell_returned(in, in->later[in->laters - 1]))
         in->laters--;
     uint32_t page = (uint32_t)(offset / GNLI_PIECE_PAGE);
     if (in->laters == 0 && tell_returned(in, page))
         return;
+    if (in->laters == LATERS_MAX)
+        return; /* it does not collect them */
     if (in->laters == in->later_room) {
         size_t room = 2 * in->later_room + 64;
         uint32_t *grown = realloc(in->later, room * sizeof *grown);
@@ -70,11 +78,11 @@ static void return_chunk(struct gnli_in *in, uint64_t offset)
 
 static int make_places(struct gnli_link *link)
 {
-    struct gnli_place *places = calloc(2 * GNL_HELD_MAX, sizeof *places);
+    struct gnli_place *places = calloc(PLACES, sizeof *places);
 
     if (!places)
         return gnli_fail_plain(-ENOMEM, link->port.subject);
-    for (unsigned i = 0; i < 2 * GNL_HELD_MAX; i++) {
+    for (size_t i = 0; i < PLACES; i++) {
         places[i].next = link->free_place[i / GNL_HELD_MAX];
         link->free_place[i / GNL_HELD_MAX] = &places[i];
     }
@@ -108,6 +116,7 @@ int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan
     gnli_unlock(&link->placing, locked);
     if (result < 0)
         return result;
+    assert(place);
     if (buffer && !place->buffer) {
         place->buffer = malloc(GNLI_FRAME_BYTES);
         if (!place->buffer) {
@@ -138,7 +147,7 @@ int gnli_link_place_of(struct gnli_link *link, const gnl_message *message, struc
         atomic_load_explicit(&link->port.stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this message is held by the parent process", link->port.subject);
     bool locked = gnli_lock(&link->placing);
-    struct gnli_place *place = link->places && number < 2 * GNL_HELD_MAX ? &link->places[number] : NULL;
+    struct gnli_place *place = link->places && number < PLACES ? &link->places[number] : NULL;
     bool good = place && place->used && place->serial == message->private_[GNLI_MESSAGE_SERIAL];
     gnli_unlock(&link->placing, locked);
     if (!good)
@@ -156,6 +165,38 @@ static int ended(struct gnli_link *link, struct gnli_in *in)
     link->ins_ended++;
     gnli_in_drop(in);
     return -EPIPE;
+}
+
+/* Is there something to be received in it: a message, nonsense, or `given`: a descriptor? */
+static bool anything(struct gnli_in *in, bool given)
+{
+    uint64_t word;
+
+    for (unsigned voids = 0; voids < VOIDS_MAX; voids++) {
+        int found = gnli_frames_peek(&in->reader, &word);
+        if (found != 0)
+            return found == -EBADMSG;
+        if (gnli_frame_kind(word) != GNLI_FRAME_VOID && gnli_frame_kind(word) != GNLI_FRAME_FINISHED)
+            return (given || gnli_frame_kind(word) != GNLI_FRAME_GIVEN) &&
+                   (in->capacity != GNL_RENDEZVOUS || in->has_token || gnli_token_waits(in->token));
+        in->finished = in->finished || gnli_frame_kind(word) == GNLI_FRAME_FINISHED;
+        gnli_frames_leave(&in->reader, word);
+    }
+    return true;
+}
+
+void gnli_link_bury(struct gnli_link *link)
+{
+    for (struct gnli_in **last = &link->in, *in; (in = *last);) {
+        if (!atomic_load_explicit(&in->hung, memory_order_relaxed) || anything(in, true)) { /* A */
+            last = &in->next;
+            continue;
+        }
+        *last = in->next;
+        link->in_untold = true;
+        link->ins_ended++;
+        gnli_in_drop(in);
+    }
 }
 
 /* ---- frames ---- */
@@ -204,7 +245,7 @@ static int find_far(struct gnli_link *link, struct gnli_in *in, uint64_t word, s
 static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_place **taken)
 {
     struct gnli_far far = { 0 };
-    struct gnli_place *place;
+    struct gnli_place *place = NULL;
     bool in_place = gnli_frame_kind(word) == GNLI_FRAME_CHUNK;
 
     int result = in_place ? find_far(link, in, word, &far) : 0;
@@ -212,6 +253,7 @@ static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         result = gnli_place_take(link, &place, false, !in_place);
     if (result < 0)
         return result;
+    assert(place);
     place->sender = in->sender;
     place->deliveries = 1;
     if (in_place) {
@@ -236,7 +278,7 @@ static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
             return too_small(link, size, receipt->size);
         memcpy(receipt->data, gnli_frames_contents(&in->reader), size);
     } else {
-        struct gnli_far far;
+        struct gnli_far far = { 0 };
         int result = find_far(link, in, word, &far);
         if (result < 0)
             return result;
@@ -265,9 +307,13 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
     for (unsigned i = 0; i < PACKETS_MAX; i++) {
         bytes = sizeof number;
         int descriptor = -1;
-        int count = gnli_descriptor_receive(in->socket, &number, &bytes, &descriptor, 1);
-        if (count == -EMFILE || count == -ENFILE)
-            return count;
+        int count = gnli_packet_peek(in->socket, &number, &bytes, &descriptor, 1);
+        if (count == -EMFILE)
+            return gnli_fail(-EMFILE, "%s: no descriptor left for what was given", link->port.subject);
+        if (count == 1)
+            gnli_packet_skip(in->socket);
+        if (count == 1 && bytes != sizeof number)
+            close(descriptor);
         if (count != 1 || bytes != sizeof number)
             return scribbled(link);
         if (number == wanted) {
@@ -402,6 +448,11 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
     if (!receipt->begun) {
         receipt->begun = true;
         receipt->ended = link->ins_ended;
+        if (__builtin_expect(link->in_untold && !link->returned, 0)) {
+            link->in_untold = false;
+            if (!receipt->from_anyone)
+                return -EPIPE;
+        }
     }
     if (__builtin_expect(link->returned != NULL, 0)) {
         struct gnli_place *place = link->returned;
@@ -410,25 +461,32 @@ static int receive_locked(struct gnli_link *link, struct gnli_receipt *receipt)
             end_place(link, place);
         return result < 0 ? result : 0;
     }
-    if (__builtin_expect(!receipt->never_epipe && receipt->ended != link->ins_ended, 0))
+    if (__builtin_expect(!receipt->from_anyone && receipt->ended != link->ins_ended, 0)) {
+        link->in_untold = false;
         return -EPIPE;
-    return from_frames(link, receipt);
+    }
+    int result = from_frames(link, receipt);
+    if (__builtin_expect(result == -EBADMSG, 0))
+        ended(link, link->in);
+    return result;
 }
 
-/* The half that was opposite to one that has ended goes with it. */
+/* The half that was opposite to one that has ended goes with it: its hang-up may be a moment behind. */
 static void end_opposite(struct gnl_identity *me, struct gnli_link *link)
 {
     bool locked = gnli_lock(&link->sending);
     struct gnli_out *out = link->out;
 
     (void)me;
+    if (out && out->opposite && out->opposite->dropped)
+        atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
     if (out && !out->offered &&
         (atomic_load_explicit(&out->hung, memory_order_relaxed) || gnli_hung_up(out->socket))) { /* A */
         bool locked_too = gnli_lock(&link->receiving);
         gnli_out_ends(link);
-        link->untold = false;
         gnli_unlock(&link->receiving, locked_too);
     }
+    link->untold = false; /* who receives has been told, and that is once */
     gnli_unlock(&link->sending, locked);
 }
 
@@ -447,37 +505,27 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     int result = receive_locked(link, receipt);
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
-    if (__builtin_expect(result == -EPIPE, 0)) {
+    if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         end_opposite(me, link);
-        if (receipt->never_epipe)
+        if (receipt->from_anyone)
             result = -EAGAIN;
     }
+    if (__builtin_expect(result == -ENOMSG && receipt->from_anyone, 0))
+        result = -EAGAIN; /* a segment: it has to be asked for by name */
     if (ring)
         ring_it(link);
     return result;
 }
 
-bool gnli_link_receivable(struct gnli_link *link)
+bool gnli_link_receivable(struct gnli_link *link, bool by_name)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    uint64_t word;
-    bool result = link->returned != NULL;
+    bool result = link->returned != NULL || (link->in_untold && by_name);
 
-    for (unsigned voids = 0; in && !result && voids < VOIDS_MAX; voids++) {
-        int found = gnli_frames_peek(&in->reader, &word);
-        result = found == -EBADMSG || in->finished ||
+    if (in && !result)
+        result = anything(in, by_name) || (in->finished && by_name) ||
                  atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
-        if (found != 0)
-            break;
-        if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
-            gnli_frames_leave(&in->reader, word);
-            continue;
-        }
-        result = in->capacity != GNL_RENDEZVOUS || in->has_token ||
-                 gnli_frame_kind(word) == GNLI_FRAME_FINISHED || gnli_token_waits(in->token);
-        break;
-    }
     gnli_unlock(&link->receiving, locked);
     return result;
 }
@@ -503,7 +551,7 @@ static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t r
 
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    if (__builtin_expect(in && !link->returned && in->capacity != GNL_RENDEZVOUS, 1) &&
+    if (__builtin_expect(in && !link->returned && !link->in_untold && in->capacity != GNL_RENDEZVOUS, 1) &&
         gnli_frames_peek(&in->reader, &word) == 0) {
         uint64_t size = gnli_frame_size(word);
         if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {

@@ -7,6 +7,8 @@
  * only their own memory cannot agree on that without somebody else; here it is the kernel.
  *
  *   A: relaxed: marks, counts for people to read.
+ *   E: the other side has ended in good order (release, link/wait.c), we look (acquire): all that it had
+ *      sent is there to be received.
  *   B: the other side counts chunks as returned (release), we look (acquire): carries their numbers, and that
  *      they have been read. The same the other way round for those that we have collected.
  */
@@ -91,12 +93,13 @@ static int ended(struct gnli_link *link)
 static bool gone(struct gnli_out *out)
 {
     return atomic_load_explicit(&out->hung, memory_order_relaxed) ||                         /* A */
-           (out->theirs && atomic_load_explicit(&out->theirs->ended, memory_order_relaxed)); /* A */
+           (out->theirs && atomic_load_explicit(&out->theirs->ended, memory_order_acquire)); /* E */
 }
 
 static int scribbled(struct gnli_link *link)
 {
-    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense", link->port.subject);
+    return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
+                     link->port.subject);
 }
 
 /* -ENOTCONN: there is no half yet. */
@@ -112,8 +115,10 @@ static int ready(struct gnli_link *link, struct dispatch *dispatch)
             return -EPIPE;
         }
     }
-    if (__builtin_expect(link->outs_ended != dispatch->ended, 0))
+    if (__builtin_expect(link->outs_ended != dispatch->ended, 0)) {
+        link->untold = false;
         return -EPIPE;
+    }
     if (__builtin_expect(!out, 0))
         return -ENOTCONN;
     return 0;
@@ -200,9 +205,11 @@ static inline void count(struct gnli_link *link)
 
 static void sent(struct gnli_link *link, struct dispatch *dispatch)
 {
-    if (dispatch->loan && dispatch->loan->out) {
-        dispatch->loan->out->loans--;
-        dispatch->loan->out = NULL; /* the other side returns the chunk */
+    struct gnli_out *lent = dispatch->loan ? dispatch->loan->out : NULL;
+    if (lent) { /* the other side returns the chunk */
+        dispatch->loan->out = NULL;
+        if (--lent->loans == 0 && lent->dropped)
+            gnli_out_free(lent);
     }
     count(link);
 }
@@ -234,7 +241,7 @@ static bool withdraw(struct gnli_link *link)
 
     if (!gnli_token_read(out->token[0]))
         return false;
-    gnli_frames_withdraw(&out->writer, out->offer_size);
+    gnli_frames_withdraw(&out->writer, out->offer_at, out->offer_size);
     return true;
 }
 
@@ -253,7 +260,9 @@ static int offer(struct gnli_link *link, struct dispatch *dispatch)
     int result = write_frame(link, dispatch, &kind, &out->offer_size);
     if (result < 0)
         return result;
+    out->offer_at = out->writer.at;
     gnli_frames_publish(&out->writer, kind, out->offer_size);
+    out->offer_end = out->writer.written;
     while (write(out->token[1], "", 1) < 0 && errno == EINTR)
         ;
     out->offered = dispatch->offered = true;
@@ -266,14 +275,17 @@ static int offered(struct gnli_link *link, struct dispatch *dispatch)
     struct gnli_out *out = link->out;
 
     if (link->outs_ended != dispatch->ended) { /* that half is gone by now */
-        dispatch->offered = false;
-        return link->offer_taken ? 0 : -EPIPE;
+        dispatch->offered = link->untold = false;
+        if (!link->offer_taken)
+            return -EPIPE;
+        sent(link, dispatch);
+        return 0;
     }
     if (gnli_frames_look(&out->writer) < 0) {
         out->offered = dispatch->offered = false;
         return scribbled(link);
     }
-    bool taken = gnli_frames_queued(&out->writer) == 0;
+    bool taken = out->writer.left >= out->offer_end;
     if (!taken && !gone(out))
         return -EAGAIN;
     if (!taken)
@@ -289,9 +301,12 @@ static int offered(struct gnli_link *link, struct dispatch *dispatch)
 static int give_up(struct gnli_link *link, struct dispatch *dispatch, int result)
 {
     bool locked = gnli_lock(&link->sending);
-    if (dispatch->offered && link->outs_ended != dispatch->ended)
-        result = link->offer_taken ? 0 : result;
-    else if (dispatch->offered) {
+    if (dispatch->offered && link->outs_ended != dispatch->ended && link->offer_taken) {
+        sent(link, dispatch);
+        result = 0;
+    } else if (dispatch->offered && link->outs_ended != dispatch->ended) {
+        dispatch->offered = false;
+    } else if (dispatch->offered) {
         struct gnli_out *out = link->out;
         bool withdrawn = withdraw(link);
         out->offered = dispatch->offered = false;
@@ -324,7 +339,7 @@ static int attempt_locked(struct gnli_link *link, struct dispatch *dispatch)
     if (dispatch->size > out->message_max)
         return too_large(link, dispatch->size, out->message_max);
     if (dispatch->loan && dispatch->loan->out && dispatch->loan->out != out)
-        return ended(link); /* it was lent for one who has ended */
+        return -EPIPE; /* it was lent for one who has ended */
     if (__builtin_expect(out->capacity < 0, 0)) {
         if (out->capacity == GNL_RENDEZVOUS && !dispatch->finish)
             return offer(link, dispatch);
@@ -345,6 +360,8 @@ static int attempt(struct gnl_identity *me, struct gnli_link *link, void *contex
     (void)me;
     bool locked = gnli_lock(&link->sending);
     int result = attempt_locked(link, context);
+    if (__builtin_expect(result == -EBADMSG, 0))
+        ended(link);
     gnli_unlock(&link->sending, locked);
     return result;
 }
@@ -360,6 +377,8 @@ __attribute__((noinline)) static int dispatch_slowly(struct gnli_link *link, str
         result = gnli_link_met(me, link, timeout > 0 && left <= 0 ? GNL_NOWAIT : left);
         if (result == -ENOENT)
             return gnli_fail(-ENOENT, "%s: no process has that name", link->port.subject);
+        if (result == -EAGAIN)
+            return dispatch->nowait ? result : -ETIMEDOUT;
         if (result == 0)
             result = attempt(me, link, dispatch);
     }
@@ -459,8 +478,12 @@ static int lend(struct gnl_identity *me, struct gnli_link *link, void *context)
         place->out = out;
         out->loans++;
     }
+    if (result == -EBADMSG) {
+        ended(link);
+        scribbled(link);
+    }
     gnli_unlock(&link->sending, locked);
-    return result == -EBADMSG ? scribbled(link) : result;
+    return result;
 }
 
 int gnli_link_loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)

@@ -13,11 +13,11 @@
 #include <ginnel/options.h>
 
 #include "base/errors.h"
+#include "life/process.h"
 #include "memory/file.h"
 
-#define PAGE           ((uint64_t)4096)
-#define SEALS          (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
-#define SIZE_MAX_BYTES ((uint64_t)1 << 43) /* 8 TiB: more than address space has room for a few times */
+#define PAGE  ((uint64_t)4096)
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -31,11 +31,17 @@ static uint64_t most(void)
     return pages > 0 ? 2 * (uint64_t)pages * PAGE : (uint64_t)1 << 36;
 }
 
+/* Of the other side's: what it may take it to be, with memory that has come or gone since. */
+static uint64_t most_of_theirs(void)
+{
+    return 2 * most() + ((uint64_t)1 << 32);
+}
+
 /* What queues, is held and is on loan; with the classes' waste, for two sizes of message in turn. */
 static uint64_t size_for(int64_t capacity, uint64_t message_max)
 {
     uint64_t limit = most(), large = message_max > GNLI_FRAME_BYTES ? message_max : 0, bytes;
-    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + 2 * GNL_HELD_MAX;
+    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + (uint64_t)2 * GNL_HELD_MAX;
     uint64_t each = 3 * large + 2 * (GNLI_FRAME_BYTES + 8);
 
     if (capacity == GNL_UNBOUNDED || __builtin_mul_overflow(messages, each, &bytes) || bytes > limit)
@@ -98,7 +104,7 @@ int gnli_side_accept(struct gnli_side_memory *memory, int descriptor, uint64_t s
 {
     struct gnli_side_memory taken = { .descriptor = descriptor, .size = size };
 
-    if (size < GNLI_SIDE_FIRST + GNLI_BLOCK_BYTES || size > SIZE_MAX_BYTES || size % PAGE != 0 ||
+    if (size < GNLI_SIDE_FIRST + GNLI_BLOCK_BYTES || size > most_of_theirs() || size % PAGE != 0 ||
         !acceptable(descriptor, size))
         return gnli_fail(-EBADMSG, "%s: the other side's memory is not what it has to be", subject);
     void *address = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
@@ -128,8 +134,10 @@ void gnli_side_free(struct gnli_side_memory *memory)
         munmap(memory->base, memory->size);
     if (memory->seen)
         munmap(memory->seen, memory->size / PAGE / 8 + 8);
-    if (memory->descriptor >= 0)
+    if (memory->descriptor >= 0) {
+        gnli_process_closed(memory->descriptor);
         close(memory->descriptor);
+    }
     *memory = (struct gnli_side_memory){ .descriptor = -1 };
 }
 

@@ -8,10 +8,12 @@
  * so while both sides are busy there is neither a system call nor an ordered store.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
+ *   E: who ends in good order says so (release) after its last frame; the other looks (acquire): link/send.c.
  *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the
  *      frames; the other stores a frame's word or a count, then looks at `asleep` (link/link.h, W).
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +28,10 @@
 #include "link/link.h"
 
 #define LOOK_AROUND_NS ((int64_t)100000000)
+#define SHORT_MS       5
 #define EVENTS         16
 #define ACCEPTS        64 /* at a time */
-#define CALLERS_MAX    256
+#define CALLERS_MAX    64
 #define GLANCES        32 /* at the word that has to change, between two attempts */
 #define TRIES_A_LOOK   4  /* at the clock, while spinning */
 
@@ -104,14 +107,14 @@ int gnli_watch(struct gnl_identity *me, int descriptor, uint64_t id, bool readab
     return result == 0 ? gnli_process_close_in_child(descriptor) : result;
 }
 
+/* Not for ever: another may write as fast as this reads. */
 static void drain(int descriptor)
 {
-    char bytes[512];
-    ssize_t got;
+    char bytes[4096];
+    ssize_t got = sizeof bytes;
 
-    do
+    for (unsigned i = 0; i < 32 && (got == sizeof bytes || (got < 0 && errno == EINTR)); i++)
         got = read(descriptor, bytes, sizeof bytes);
-    while (got == sizeof bytes || (got < 0 && errno == EINTR));
 }
 
 static void unwatch(struct gnl_identity *me, int descriptor)
@@ -130,23 +133,45 @@ static void caller_ends(struct gnl_identity *me, struct gnli_caller *caller, boo
     me->callers_count--;
     unwatch(me, caller->socket);
     if (close_it) {
-        close(caller->socket);
-        if (caller->life >= 0)
-            close(caller->life);
+        gnli_shut(&caller->socket);
+        gnli_shut(&caller->life);
     }
     free(caller);
 }
 
-static void hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
+/* What cannot be made now may be later: it waits where it is. */
+static bool is_short(int result)
+{
+    return result == -EMFILE || result == -ENFILE;
+}
+
+/* -EAGAIN, or short: it waits still; else it is no caller any more. */
+static int hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
 {
     struct gnli_in *in;
 
     int result = gnli_in_open(&in, me, caller->socket, caller->life, &caller->peer);
-    if (result == -EAGAIN && !gnli_hung_up(caller->socket))
-        return;
+    caller->mute = result == -EAGAIN;
+    if (is_short(result))
+        me->is_short = true;
+    if (is_short(result) || (caller->mute && !gnli_hung_up(caller->socket)))
+        return result;
     caller_ends(me, caller, result != 0);
     if (result == 0)
         gnli_link_attach(me, in);
+    return 0;
+}
+
+/* Who says nothing makes room: the one that came first. */
+static void drop_mute(struct gnl_identity *me)
+{
+    struct gnli_caller *first = NULL;
+
+    for (struct gnli_caller *caller = me->callers; caller; caller = caller->next)
+        if (caller->mute)
+            first = caller;
+    if (first && hear_caller(me, first) == -EAGAIN)
+        caller_ends(me, first, true);
 }
 
 static void accept_one(struct gnl_identity *me, int socket)
@@ -165,28 +190,29 @@ static void accept_one(struct gnl_identity *me, int socket)
     caller->next = me->callers;
     me->callers = caller;
     me->callers_count++;
-    if (gnli_watch(me, socket, caller->id, true) < 0) {
+    if (gnli_watch(me, socket, caller->id, true) < 0 ||
+        (caller->life >= 0 && gnli_process_close_in_child(caller->life) < 0)) {
         caller_ends(me, caller, true);
         return;
     }
     hear_caller(me, caller);
-    if (me->callers_count > CALLERS_MAX) { /* who says nothing makes room: the one that came first */
-        caller = me->callers;
-        while (caller->next)
-            caller = caller->next;
-        caller_ends(me, caller, true);
-    }
+    if (me->callers_count > CALLERS_MAX)
+        drop_mute(me);
 }
 
 static void accept_some(struct gnl_identity *me)
 {
-    for (unsigned i = 0; i < ACCEPTS; i++) {
+    for (unsigned i = 0; i < ACCEPTS && !me->is_short; i++) {
         int socket =
             gnli_above_standard(accept4(me->claim.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (socket < 0)
-            return;
+        if (socket < 0) {
+            me->is_short = is_short(-errno);
+            break;
+        }
         accept_one(me, socket);
     }
+    if (me->is_short)
+        drop_mute(me);
 }
 
 static void in_event(struct gnl_identity *me, struct gnli_in *in, uint64_t part, uint32_t events)
@@ -271,12 +297,23 @@ uint64_t gnli_pump_rounds(struct gnl_identity *me)
     return rounds;
 }
 
+/* Has the other side made a half that has not ended? */
+static bool lives(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->receiving), found = false;
+
+    for (struct gnli_in *in = link->in; in && !found; in = in->next)
+        found = !atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+    gnli_unlock(&link->receiving, locked);
+    return found;
+}
+
 /* Where the opposite half could not be made at once: too many were calling, or descriptors were short. */
 static void connect_back(struct gnl_identity *me)
 {
     for (struct gnli_link *link = me->links; link; link = link->next) {
         bool locked = gnli_lock(&link->sending);
-        if (!link->out && link->in && !atomic_load_explicit(&link->in->hung, memory_order_relaxed)) /* A */
+        if (!link->out && lives(link))
             gnli_link_connect(me, link);
         gnli_unlock(&link->sending, locked);
     }
@@ -297,8 +334,12 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
     pthread_mutex_unlock(&me->waking);
     if (!lead)
         return;
+    /* Those who wait for a descriptor to be free would have it told again and again. */
+    if (me->is_short && deadline > gnli_now_ns())
+        poll(NULL, 0, SHORT_MS);
     int count = wait_for_events(me, events, deadline);
     pthread_mutex_lock(&me->lock);
+    me->is_short = false;
     for (int i = 0; i < count; i++)
         handle(me, events[i].data.u64, events[i].events);
     connect_back(me);
@@ -312,7 +353,7 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
 
 void gnli_out_goodbye(struct gnli_out *out)
 {
-    atomic_store_explicit(&out->memory.own->ended, 1, memory_order_relaxed); /* A */
+    atomic_store_explicit(&out->memory.own->ended, 1, memory_order_release); /* E */
     ssize_t written = write(out->bell[1], "", 1);
     (void)written;
 }
@@ -362,11 +403,10 @@ static bool pump_now_and_then(struct gnl_identity *me, struct gnli_link *link)
 /* A rendezvous sender that does not wait asks whether somebody receives. */
 static void count_waiting(struct gnli_link *link, int by)
 {
-    if (!link->takes_offers)
-        return;
     bool locked = gnli_lock(&link->sending);
     link->waiting = (uint32_t)((int)link->waiting + by);
-    tell(link, false);
+    if (link->takes_offers)
+        tell(link, false);
     gnli_unlock(&link->sending, locked);
 }
 
@@ -590,9 +630,8 @@ static bool look_at_descriptors(struct gnl_identity *me)
     bool any = false;
 
     for (struct gnli_link *link = me->links; link; link = link->next) {
-        bool receivable = gnli_link_receivable(link);
-        raise_or_lower(&link->descriptor, &link->raised, receivable);
-        any = any || receivable;
+        raise_or_lower(&link->descriptor, &link->raised, gnli_link_receivable(link, true));
+        any = any || gnli_link_receivable(link, false);
     }
     raise_or_lower(&me->descriptor, &me->raised, any);
     return any;
@@ -633,6 +672,10 @@ static int make_descriptor(struct gnl_identity *me, _Atomic int *descriptor)
         }
         me->has_helper = true;
     }
+    if (gnli_process_close_in_child(event) < 0) {
+        close(event);
+        return gnli_fail_plain(-ENOMEM, me->subject);
+    }
     atomic_store_explicit(descriptor, event, memory_order_relaxed); /* A */
     look_at_descriptors(me);
     gnli_link_interrupt(me);
@@ -665,7 +708,7 @@ void gnli_identity_received(struct gnl_identity *me, struct gnli_link *link)
     if (atomic_load_explicit(&me->descriptor, memory_order_relaxed) < 0 &&            /* A */
         (!link || atomic_load_explicit(&link->descriptor, memory_order_relaxed) < 0)) /* A */
         return;
-    if (link && gnli_link_receivable(link))
+    if (link && gnli_link_receivable(link, true))
         return;
     pthread_mutex_lock(&me->lock);
     bool any = look_at_descriptors(me);

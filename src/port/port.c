@@ -325,6 +325,44 @@ ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64
     return leave_many(port, RECEIVING, taken, result);
 }
 
+/* ---- handing over ---- */
+
+static int hands_nothing_over(gnl_port *port)
+{
+    return gnli_fail(-EOPNOTSUPP, "%s: this kind of link hands nothing over: a direct link does",
+                     port->subject);
+}
+
+int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout)
+{
+    int result = enter(port, SENDING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!port->operations->give)
+        result = hands_nothing_over(port);
+    else
+        result = port->operations->give(port, descriptor, note, size, timeout);
+    return (int)leave(port, result);
+}
+
+int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout)
+{
+    int result = enter(port, RECEIVING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!port->operations->receive_given)
+        result = hands_nothing_over(port);
+    else
+        result = port->operations->receive_given(port, descriptor, note, size, timeout);
+    return (int)leave(port, result);
+}
+
 int gnl_port_fd(gnl_port *port)
 {
     int result = enter(port, RECEIVING);

@@ -166,11 +166,11 @@ static inline void gnli_frames_publish(struct gnli_frames_writer *writer, enum g
     gnli_prefetch_write(writer->base + writer->at + GNLI_FRAMES_AHEAD);
 }
 
-/* The frame that was published last becomes void. */
-static inline void gnli_frames_withdraw(struct gnli_frames_writer *writer, uint64_t size)
+/* The frame whose word is there becomes void: the last one, or nothing but GNLI_FRAME_FINISHED behind it. */
+static inline void gnli_frames_withdraw(struct gnli_frames_writer *writer, uint64_t at, uint64_t size)
 {
-    atomic_store_explicit(gnli_frames_word(writer->base, writer->at - gnli_frame_takes(size)),
-                          gnli_frame_word(GNLI_FRAME_VOID, size), memory_order_release); /* A */
+    atomic_store_explicit(gnli_frames_word(writer->base, at), gnli_frame_word(GNLI_FRAME_VOID, size),
+                          memory_order_release); /* A */
 }
 
 /* ---- the reader's side ---- */

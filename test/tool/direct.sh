@@ -28,7 +28,8 @@ done
 ginnel ls | grep -q '^direct *carol' || fail "ls does not show it"
 status=0
 ginnel recv direct:nobody --as carol --timeout 1s 2>"$room/words" || status=$?
-[ "$status" = 1 ] && grep -q "process $holder has that name" "$room/words" || fail "twice: $status, $(cat "$room/words")"
+{ [ "$status" = 1 ] && grep -q "process $holder has that name" "$room/words"; } ||
+    fail "twice: $status, $(cat "$room/words")"
 ginnel rm direct:carol 2>"$room/words" && fail "a living one's name was removed"
 kill -KILL "$holder"
 wait "$holder" 2>/dev/null || :

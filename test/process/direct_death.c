@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Direct links when one side is killed, stopped or forks: what the other sees, and that nothing is lost or
+ * doubled.
+ */
+#include "links.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+struct step {
+    struct gate first, second;
+    gnl_identity *parents;
+    gnl_port *port;
+    gnl_message *held;
+};
+
+static struct step new_step(void)
+{
+    return (struct step){ .first = support_gate(), .second = support_gate() };
+}
+
+static void free_step(struct step *step)
+{
+    support_gate_close(&step->first);
+    support_gate_close(&step->second);
+}
+
+/* ---- noticing it ---- */
+
+static int fill_and_wait(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = claim("alice");
+
+    support_gate_wait(&step->first);
+    for (uint64_t i = 0; i < 3; i++)
+        tell(me, "bob", i, 8);
+    support_gate_open(&step->second);
+    wait_to_be_killed();
+}
+
+static int come_after(void *context)
+{
+    gnl_identity *me = claim("alice");
+
+    (void)context;
+    require(hear(me, "bob") == 70);
+    tell(me, "bob", 71, 8);
+    release(me);
+    return 0;
+}
+
+static void everybody_blocked_notices(int (*run)(void *context))
+{
+    struct step step = new_step();
+    gnl_port *port;
+
+    pid_t alice = support_fork(run, &step);
+    gnl_identity *me = claim("bob");
+    assert_ok(gnl_identity_capacity(me, 2));
+    support_gate_open(&step.first);
+    support_gate_wait(&step.second);
+    for (uint64_t i = 0; i < 3; i++)
+        ck_assert_uint_eq(hear(me, "alice"), i);
+    assert_ok(gnl_link(me, "alice", &port, PATIENCE));
+    tell(me, "alice", 1, 8);
+    tell(me, "alice", 2, 8);
+    struct blocked calls[] = {
+        { .verb = RECV_FROM, .me = me, .name = "alice" }, { .verb = RECV_FROM, .me = me, .name = "alice" },
+        { .verb = PORT_RECV, .me = me, .port = port },    { .verb = PORT_TAKE, .me = me, .port = port },
+        { .verb = SEND_TO, .me = me, .name = "alice" },   { .verb = PORT_SEND, .me = me, .port = port },
+    };
+    struct blocked anyone = { .verb = RECV_FROM, .me = me, .timeout = GNL_FOREVER };
+    for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        calls[i].timeout = GNL_FOREVER;
+        call_in_thread(&calls[i]);
+    }
+    call_in_thread(&anyone);
+    int64_t start = now_ms();
+    support_kill(alice);
+    for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        ck_assert_msg(call_result(&calls[i]) == -EPIPE, "call %u: %zd", i, calls[i].result);
+    ck_assert_int_lt(now_ms() - start, 5000);
+    ck_assert_int_eq(hear_error(me, "alice", gnl_ms(20)), -ETIMEDOUT);
+    ck_assert_int_eq(gnl_send_to(me, "alice", "x", 1, gnl_ms(20)), -ENOENT);
+    alice = support_fork(come_after, NULL);
+    tell(me, "alice", 70, 8);
+    ck_assert_int_eq(call_result(&anyone), 8); /* who receives from anybody waited on */
+    support_expect_exit(alice, 0);
+    release(me);
+    free_step(&step);
+}
+
+START_TEST(everybody_who_is_blocked_on_one_that_is_killed_gets_epipe)
+{
+    everybody_blocked_notices(fill_and_wait);
+}
+END_TEST
+
+static int fork_then_fill(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = claim("alice");
+
+    support_gate_wait(&step->first);
+    for (uint64_t i = 0; i < 3; i++)
+        tell(me, "bob", i, 8);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20); /* long enough to be in the way */
+        support_gate_open(&step->second);
+        wait_to_be_killed();
+    }
+    wait_to_be_killed();
+}
+
+START_TEST(child_that_lives_on_hides_no_death_and_keeps_no_name)
+{
+    gnl_identity *me;
+
+    everybody_blocked_notices(fork_then_fill);
+    assert_ok(gnl_identity_claim(&me, "alice"));
+    release(me);
+}
+END_TEST
+
+/* ---- forked children ---- */
+
+static int use_the_parents(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = step->parents, *own;
+    gnl_port *port;
+    char data[8];
+
+    require(count_memories() == 0);
+    require(gnl_send_to(me, "alice", "x", 1, GNL_NOWAIT) == -EPERM);
+    require(gnl_recv_from(me, NULL, data, sizeof data, NULL, GNL_NOWAIT) == -EPERM);
+    require(gnl_link(me, "alice", &port, GNL_NOWAIT) == -EPERM);
+    require(gnl_identity_fd(me) == -EPERM);
+    require(gnl_identity_allow(me, 1, 1) == -EPERM);
+    require(gnl_identity_capacity(me, 1) == -EPERM);
+    require(gnl_send(step->port, "x", 1, GNL_NOWAIT) == -EPERM);
+    require(gnl_recv(step->port, data, sizeof data, GNL_NOWAIT) == -EPERM);
+    require(gnl_finish(step->port) == -EPERM);
+    require(gnl_port_fd(step->port) == -EPERM);
+    require(gnl_done(step->held) == -EPERM);
+    require(gnl_identity_claim(&own, "bob") == -EADDRINUSE);
+    own = claim("carol");
+    require(gnl_close(step->port) == 0);
+    require(gnl_identity_release(me) == 0);
+    require(count_memory_mappings() == 0);
+    tell(own, "bob", 5, 8);
+    release(own);
+    return 0;
+}
+
+static int serve(void *context)
+{
+    gnl_identity *me = claim("alice");
+
+    (void)context;
+    tell(me, "bob", 1, 20000);
+    tell(me, "bob", 2, 8);
+    require(hear(me, "bob") == 3);
+    require(hear_error(me, "bob", PATIENCE) == -EPIPE);
+    release(me);
+    return 0;
+}
+
+START_TEST(in_a_forked_child_links_are_the_parents)
+{
+    struct step step = new_step();
+    gnl_message message;
+
+    pid_t alice = support_fork(serve, NULL);
+    step.parents = claim("bob");
+    assert_ok(gnl_link(step.parents, "alice", &step.port, PATIENCE));
+    assert_ok(gnl_take(step.port, &message, PATIENCE));
+    step.held = &message;
+    pid_t child = support_fork(use_the_parents, &step);
+    support_expect_exit(child, 0);
+    ck_assert_uint_eq(hear(step.parents, "carol"), 5);
+    ck_assert_uint_eq(check_message(message.data, message.size), 1);
+    assert_ok(gnl_done(&message));
+    ck_assert_uint_eq(hear(step.parents, "alice"), 2);
+    tell(step.parents, "alice", 3, 8);
+    release(step.parents);
+    support_expect_exit(alice, 0);
+    free_step(&step);
+}
+END_TEST
+
+struct noise {
+    atomic_bool enough;
+    gnl_identity *bob;
+};
+
+static int send_noise(void *context)
+{
+    struct noise *noise = context;
+
+    while (!atomic_load(&noise->enough)) { /* callers, messages, ends: all that takes locks */
+        gnl_identity *me = claim("alice");
+        for (uint64_t i = 0; i < 20; i++)
+            gnl_send_to(me, "bob", &i, sizeof i, gnl_ms(1));
+        release(me);
+    }
+    return 0;
+}
+
+static void *receive_noise(void *context)
+{
+    struct noise *noise = context;
+
+    while (!atomic_load(&noise->enough))
+        hear_error(noise->bob, NULL, gnl_ms(5));
+    return NULL;
+}
+
+static int release_the_parents(void *context)
+{
+    struct noise *noise = context;
+
+    alarm(20);
+    return gnl_identity_release(noise->bob);
+}
+
+START_TEST(child_forked_in_the_midst_of_anything_can_release)
+{
+    struct noise *noise = shared_memory(sizeof *noise);
+    pthread_t threads[2];
+    uint64_t number;
+
+    pid_t alice = support_fork(send_noise, noise);
+    noise->bob = claim("bob");
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, receive_noise, noise), 0);
+    for (unsigned i = 0; i < 60; i++)
+        support_expect_exit(support_fork(release_the_parents, noise), 0);
+    atomic_store(&noise->enough, true);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    support_expect_exit(alice, 0);
+    while (gnl_recv_from(noise->bob, NULL, &number, sizeof number, NULL, GNL_NOWAIT) > 0)
+        ;
+    release(noise->bob);
+}
+END_TEST
+
+/* ---- killed in the midst of traffic ---- */
+
+#define KILLS 60
+
+struct traffic {
+    _Atomic uint64_t told, heard; /* calls that returned */
+    uint64_t seed;
+};
+
+static const size_t kinds[] = { 8, 64, 3000, 4096, 4200, 40000 };
+
+static int send_until_killed(void *context)
+{
+    struct traffic *traffic = context;
+    uint64_t state = traffic->seed;
+    gnl_identity *me = claim("alice");
+
+    for (uint64_t i = 0;; i++) {
+        tell(me, "bob", i, kinds[dice(&state, 6)]);
+        atomic_store(&traffic->told, i + 1);
+    }
+    wait_to_be_killed();
+}
+
+START_TEST(what_a_killed_sender_had_sent_arrives_once_and_in_order)
+{
+    struct traffic *traffic = shared_memory(sizeof *traffic);
+    uint64_t state = 42;
+
+    for (unsigned round = 0; round < KILLS; round++) {
+        atomic_store(&traffic->told, 0);
+        traffic->seed = round;
+        gnl_identity *me = claim("bob");
+        pid_t alice = support_fork(send_until_killed, traffic);
+        unsigned some = dice(&state, 400);
+        for (uint64_t i = 0; i < some; i++) {
+            ck_assert_uint_eq(hear(me, "alice"), i);
+            if (i % 100 == 50) { /* stopped, it loses nothing either */
+                support_stop(alice);
+                kill(alice, SIGCONT);
+            }
+        }
+        if (some == 0)
+            ck_assert_uint_eq(hear(me, "alice"), some++);
+        pause_us(dice(&state, 2000));
+        support_kill(alice);
+        uint64_t told = atomic_load(&traffic->told), got = some;
+        for (;; got++) {
+            static char data[1 << 16];
+            ssize_t size = gnl_recv_from(me, "alice", data, sizeof data, NULL, SOON);
+            if (size == -EPIPE)
+                break;
+            ck_assert_msg(size > 0, "round %u: %zd after %llu of %llu", round, size, (unsigned long long)got,
+                          (unsigned long long)told);
+            ck_assert_uint_eq(check_message(data, (size_t)size), got);
+        }
+        ck_assert_msg(got == told || got == told + 1, "round %u: %llu sent, %llu received", round,
+                      (unsigned long long)told, (unsigned long long)got);
+        release(me);
+    }
+    bury("alice");
+}
+END_TEST
+
+static int receive_until_killed(void *context)
+{
+    struct traffic *traffic = context;
+    gnl_identity *me = claim("bob");
+
+    for (uint64_t i = 0;; i++) {
+        require(hear(me, "alice") == i);
+        atomic_store(&traffic->heard, i + 1);
+    }
+    wait_to_be_killed();
+}
+
+START_TEST(sender_notices_a_receiver_that_is_killed_and_goes_on_with_the_next)
+{
+    struct traffic *traffic = shared_memory(sizeof *traffic);
+    static char data[1 << 16];
+    uint64_t state = 43;
+
+    gnl_identity *me = claim("alice");
+    for (unsigned round = 0; round < KILLS; round++) {
+        int result = 0;
+        atomic_store(&traffic->heard, 0);
+        pid_t bob = support_fork(receive_until_killed, traffic);
+        uint64_t sent = 0, some = dice(&state, 600);
+        for (; result == 0; sent++) {
+            size_t size = kinds[dice(&state, 6)];
+            fill_message(data, size, sent);
+            result = gnl_send_to(me, "bob", data, size, PATIENCE);
+            if (sent == some) {
+                if (round % 2)
+                    support_stop(bob);
+                kill(bob, SIGKILL);
+            }
+        }
+        ck_assert_int_eq(result, -EPIPE);
+        support_expect_signal(bob, SIGKILL);
+        ck_assert_uint_le(atomic_load(&traffic->heard), sent);
+        ck_assert_int_eq(gnl_send_to(me, "bob", data, 8, GNL_NOWAIT), -ENOENT);
+    }
+    release(me);
+    ck_assert_uint_eq(count_memories(), 0);
+    bury("bob");
+}
+END_TEST
+
+/* ---- rendezvous ---- */
+
+#define OFFERS 3000
+
+struct offers {
+    atomic_bool over;
+    unsigned char taken[OFFERS], received[OFFERS];
+};
+
+static int make_offers(void *context)
+{
+    struct offers *offers = context;
+    gnl_identity *me = claim("alice");
+    uint64_t state = 7;
+    static char data[20000];
+
+    require(gnl_identity_capacity(me, GNL_RENDEZVOUS) == 0);
+    for (uint64_t i = 0; i < OFFERS; i++) {
+        size_t size = i % 7 == 3 ? 20000 : 16;
+        int64_t timeout = i % 5 == 0 ? GNL_NOWAIT : (int64_t)dice(&state, 400000) + 1;
+        fill_message(data, size, i);
+        int result = gnl_send_to(me, "bob", data, size, timeout);
+        require(result == 0 || result == -ETIMEDOUT || (result == -EAGAIN && timeout == GNL_NOWAIT));
+        offers->taken[i] = result == 0;
+    }
+    atomic_store(&offers->over, true);
+    release(me);
+    return 0;
+}
+
+START_TEST(each_offer_is_either_taken_or_withdrawn)
+{
+    struct offers *offers = shared_memory(sizeof *offers);
+    static char data[20000];
+    uint64_t state = 8, last = 0, count = 0;
+    int result = 0;
+
+    gnl_identity *me = claim("bob");
+    pid_t alice = support_fork(make_offers, offers);
+    while (result != -EPIPE) {
+        ssize_t size = gnl_recv_from(me, "alice", data, sizeof data, NULL, (int64_t)dice(&state, 300000));
+        result = size < 0 ? (int)size : 0;
+        ck_assert_msg(size > 0 || result == -EPIPE || result == -ETIMEDOUT || result == -EAGAIN, "%d",
+                      result);
+        if (size > 0) {
+            uint64_t number = check_message(data, (size_t)size);
+            ck_assert(number < OFFERS && (count == 0 || number > last));
+            offers->received[number]++;
+            last = number;
+            count++;
+        }
+    }
+    support_expect_exit(alice, 0);
+    for (unsigned i = 0; i < OFFERS; i++)
+        ck_assert_msg(offers->taken[i] == offers->received[i], "offer %u: sent %d, received %d", i,
+                      offers->taken[i], offers->received[i]);
+    ck_assert_uint_gt(count, 10);
+    release(me);
+}
+END_TEST
+
+static int wait_for_an_offer(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = claim("bob");
+
+    support_gate_open(&step->first);
+    require(hear(me, "alice") == 1);
+    require(hear(me, "alice") == 2);
+    release(me);
+    return 0;
+}
+
+START_TEST(offer_without_waiting_succeeds_where_somebody_receives_and_fails_elsewhere)
+{
+    struct step step = new_step();
+    uint64_t number = 0;
+
+    pid_t bob = support_fork(wait_for_an_offer, &step);
+    support_gate_wait(&step.first);
+    gnl_identity *me = claim("alice");
+    assert_ok(gnl_identity_capacity(me, GNL_RENDEZVOUS));
+    ck_assert(support_sleeps(bob));
+    for (number = 1; number <= 2; number++) {
+        int64_t end = now_ms() + PATIENCE_MS;
+        while (gnl_send_to(me, "bob", &number, sizeof number, GNL_NOWAIT) != 0)
+            ck_assert_int_lt(now_ms(), end);
+    }
+    support_expect_exit(bob, 0);
+    release(me);
+    free_step(&step);
+}
+END_TEST
+
+/* ---- what it costs, and gives back ---- */
+
+#define LARGE (256 << 10)
+#define MANY  256 /* 64 MiB */
+
+static long shared_kib(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    char line[128];
+    long found = -1;
+
+    require(file);
+    while (fgets(line, sizeof line, file))
+        sscanf(line, "Shmem: %ld kB", &found);
+    fclose(file);
+    return found;
+}
+
+static bool given_back(void *context)
+{
+    return shared_kib() < *(long *)context;
+}
+
+static int hold_the_link(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = claim("bob");
+
+    require(hear(me, "alice") == 0);
+    support_gate_open(&step->first);
+    require(hear(me, "alice") == 1);
+    while (hear_error(me, "alice", PATIENCE) == 0)
+        ;
+    require(count_memories() == 0 && count_memory_mappings() == 0);
+    support_gate_open(&step->second);
+    support_gate_wait(&step->first);
+    release(me);
+    return 0;
+}
+
+START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
+{
+    struct step step = new_step();
+    gnl_port *port;
+
+    pid_t bob = support_fork(hold_the_link, &step);
+    long before = shared_kib();
+    gnl_identity *me = claim("alice");
+    assert_ok(gnl_identity_capacity(me, GNL_UNBOUNDED));
+    for (uint64_t i = 0; i < MANY; i++)
+        tell(me, "bob", i, LARGE);
+    ck_assert_int_ge(shared_kib(), before + 20000);
+    assert_ok(gnl_link(me, "bob", &port, PATIENCE));
+    assert_ok(gnl_close(port));
+    support_gate_wait(&step.first);
+    ck_assert_uint_eq(count_memories(), 0);
+    ck_assert_uint_eq(count_memory_mappings(), 0);
+    support_gate_wait(&step.second);
+    long limit = before + 16000;
+    ck_assert_msg(support_until(given_back, &limit), "%ld kB before, %ld kB now", before, shared_kib());
+    support_gate_open(&step.first);
+    support_expect_exit(bob, 0);
+    release(me);
+    free_step(&step);
+}
+END_TEST
+
+static int call_when_told(void *context)
+{
+    struct step *step = context;
+
+    support_gate_wait(&step->first);
+    gnl_identity *me = claim("alice");
+    tell(me, "bob", 1, 8);
+    tell(me, "bob", 2, 50000);
+    support_gate_open(&step->second);
+    require(hear(me, "bob") == 3);
+    release(me);
+    return 0;
+}
+
+static unsigned fill_descriptors(int *opened, unsigned most, unsigned leave)
+{
+    unsigned count = 0;
+
+    while (count < most && (opened[count] = dup(0)) >= 0)
+        count++;
+    for (; leave > 0 && count > 0; leave--)
+        close(opened[--count]);
+    return count;
+}
+
+/* `_i` descriptors are left: each step of meeting is where they run out once. */
+START_TEST(without_descriptors_calls_fail_clearly_and_nothing_is_lost)
+{
+    struct step step = new_step();
+    struct rlimit limit = { .rlim_cur = 64, .rlim_max = 64 };
+    int opened[64];
+
+    pid_t alice = support_fork(call_when_told, &step);
+    gnl_identity *me = claim("bob"), *other;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    unsigned count = fill_descriptors(opened, 64, (unsigned)_i);
+    if (_i == 0) {
+        ck_assert_int_eq(gnl_identity_claim(&other, "carol"), -EMFILE);
+        ck_assert_int_eq(gnl_identity_fd(me), -EMFILE);
+    }
+    support_gate_open(&step.first);
+    support_gate_wait(&step.second);
+    int64_t start = now_ms();
+    int first = hear_error(me, "alice", gnl_ms(50));
+    ck_assert(first == 0 || first == -ETIMEDOUT);
+    ck_assert_int_lt(now_ms() - start, 5000);
+    if (_i < 4) {
+        int result = gnl_send_to(me, "alice", "x", 1, GNL_NOWAIT);
+        ck_assert_msg(result == -EMFILE || result == -EAGAIN, "%d", result);
+    }
+    while (count > 0)
+        close(opened[--count]);
+    if (first != 0)
+        ck_assert_uint_eq(hear(me, "alice"), 1);
+    ck_assert_uint_eq(hear(me, "alice"), 2);
+    tell(me, "alice", 3, 8);
+    support_expect_exit(alice, 0);
+    release(me);
+    free_step(&step);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("direct links and death");
+    TCase *test_case = support_case(suite, "noticing");
+
+    tcase_add_test(test_case, everybody_who_is_blocked_on_one_that_is_killed_gets_epipe);
+    tcase_add_test(test_case, child_that_lives_on_hides_no_death_and_keeps_no_name);
+    test_case = support_case(suite, "forks");
+    tcase_add_test(test_case, in_a_forked_child_links_are_the_parents);
+    tcase_add_test(test_case, child_forked_in_the_midst_of_anything_can_release);
+    test_case = support_case(suite, "traffic");
+    tcase_add_test(test_case, what_a_killed_sender_had_sent_arrives_once_and_in_order);
+    tcase_add_test(test_case, sender_notices_a_receiver_that_is_killed_and_goes_on_with_the_next);
+    test_case = support_case(suite, "rendezvous");
+    tcase_add_test(test_case, each_offer_is_either_taken_or_withdrawn);
+    tcase_add_test(test_case, offer_without_waiting_succeeds_where_somebody_receives_and_fails_elsewhere);
+    test_case = support_case(suite, "resources");
+    tcase_add_test(test_case, memory_of_an_unbounded_link_comes_back_when_it_ends);
+    tcase_add_loop_test(test_case, without_descriptors_calls_fail_clearly_and_nothing_is_lost, 0, 12);
+    return support_run(suite);
+}
