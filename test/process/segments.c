@@ -558,7 +558,7 @@ END_TEST
 #define SIZE_AT  24 /* size, participants, silent */
 #define DATA_AT  589824
 
-/* Writes over what coordinates the others, as fast as it can; truncates the file now and then, if it shall. */
+/* Writes over what coordinates the others, as fast as it can; now and then truncates the file, if it shall. */
 static int scribble(void *context)
 {
     const bool *truncates = context;
