@@ -55,9 +55,9 @@ int gnl_open(gnl_port **port, const char *address, const struct gnl_options *opt
 int gnl_close(gnl_port *port);
 
 /*
- * Removes the name; its users get -EIDRM from then on, blocked ones included, and its memory is
- * gone with the last of them. Messages in it are lost. -ENOENT nothing has that name; -EACCES,
- * -EPERM not yours.
+ * Removes the name; a mailbox's users get -EIDRM from then on, blocked ones included, and its memory is
+ * gone with the last of them. Messages in it are lost. Who has a segment attached goes on. -ENOENT
+ * nothing has that name; -EACCES, -EPERM not yours.
  */
 int gnl_remove(const char *address);
 

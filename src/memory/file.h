@@ -134,9 +134,8 @@ void *gnli_map_to_read(struct gnli_file *file, uint64_t offset, size_t size);
 /* Is there memory at that page of the file? When in doubt, yes. */
 bool gnli_file_data(const struct gnli_file *file, uint64_t offset);
 
-/* Prepares the pages for use without a fault each, where the kernel can do it; to read, the other. */
+/* Prepares the pages for use without a fault each, where the kernel can do it. */
 void gnli_populate(void *address, size_t size);
-void gnli_populate_to_read(void *address, size_t size);
 
 /*
  * After `patched`: if the file has its size the missing pages were only returned memory, touched

@@ -28,9 +28,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 
 #define MAPPINGS_MAX 16384
 
@@ -317,11 +314,6 @@ bool gnli_map_instead(struct gnli_file *file, void *address, bool writable)
 void gnli_populate(void *address, size_t size)
 {
     madvise(address, size, MADV_POPULATE_WRITE);
-}
-
-void gnli_populate_to_read(void *address, size_t size)
-{
-    madvise(address, size, MADV_POPULATE_READ);
 }
 
 /* The lock is held: puts the file's pages back where zeros were put. */

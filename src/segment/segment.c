@@ -20,7 +20,7 @@
 #include "port/kinds.h"
 
 #define RACES_MAX       16                 /* with others who make and remove the same name */
-#define POPULATED_MAX   ((size_t)64 << 20) /* mapped at once, without a fault a page later */
+#define POPULATED_MAX   ((size_t)16 << 20) /* mapped page by page at once */
 #define RECORDS_AT_ONCE (GNLI_SEGMENT_PAGE / sizeof(struct gnli_participant))
 
 /* ---- attachments ---- */
@@ -52,10 +52,10 @@ int gnli_segment_new(gnl_segment **segment, struct gnli_member *member, unsigned
         gnli_member_leave(member);
         return result;
     }
+    /* A fault a page costs a writer twice as much; a reader, for whom the kernel maps many at a time,
+     * nothing. */
     if (size <= POPULATED_MAX && (rights & GNL_WRITE))
         gnli_populate(gnl_segment_data(made), size);
-    else if (size <= POPULATED_MAX)
-        gnli_populate_to_read(gnl_segment_data(made), size);
     made->member = member;
     snprintf(made->subject, sizeof made->subject, "%s", subject);
     atomic_init(&made->rights, rights);

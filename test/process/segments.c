@@ -558,7 +558,7 @@ END_TEST
 #define SIZE_AT  24 /* size, participants, silent */
 #define DATA_AT  589824
 
-/* Writes over what coordinates the others, as fast as it can; truncates the file now and then, if it shall. */
+/* Writes over what coordinates the others, as fast as it can; and truncates the file now and then, or not. */
 static int scribble(void *context)
 {
     const bool *truncates = context;
@@ -612,7 +612,7 @@ static int bear_it(void *context)
             int result = gnl_segment_lock(segment, gnl_ms(1));
             require(in_time(start, result));
             if (result >= 0) {
-                memset(gnl_segment_data(segment), (int)i, gnl_segment_size(segment)); /* as it said */
+                memset(gnl_segment_data(segment), (int)i, gnl_segment_size(segment));
                 require(in_time(start, gnl_segment_unlock(segment)));
             }
             require(in_time(start, gnl_segment_snapshot(segment, 0, copy, SIZE, gnl_ms(1))));
