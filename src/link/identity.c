@@ -123,7 +123,8 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     struct gnl_identity *me = calloc(1, sizeof *me);
     if (!me)
         return gnli_fail_plain(-ENOMEM, "identity");
-    me->epoll = me->interrupt = me->appear = me->descriptor = -1;
+    me->epoll = me->interrupt = me->appear = -1;
+    atomic_store_explicit(&me->descriptor, -1, memory_order_relaxed); /* A */
     me->claim.listener = -1;
     me->next_id = FIRST_ID;
     me->capacity = GNL_CAPACITY_DEFAULT;
@@ -295,6 +296,10 @@ void gnli_out_ends(struct gnli_link *link)
     link->outs_ended++;
     link->untold = true;
     atomic_store_explicit(&link->port.finished, false, memory_order_relaxed); /* A */
+    if (!out->opposite && !link->in) { /* it never sent anything: who waits for that is told now */
+        link->ins_ended++;
+        link->in_untold = true;
+    }
     if (out->offered)
         link->offer_taken = !gnli_token_read(out->token[0]);
 
@@ -322,8 +327,11 @@ int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link)
     bool locked = gnli_lock(&link->receiving);
     if (out)
         gnli_out_ends(link);
-    int result =
-        gnli_out_open(&link->out, me, link->name, link->capacity, link->message_max, link->port.subject);
+    bool back = false;
+    for (struct gnli_in *in = link->in; in; in = in->next)
+        back = back || !atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+    int result = gnli_out_open(&link->out, me, link->name, link->capacity, link->message_max, back,
+                               link->port.subject);
     if (result == 0) {
         out = link->out;
         out->id = me->next_id += 4;

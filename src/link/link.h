@@ -99,11 +99,11 @@ struct gnli_out {
 };
 
 /*
- * Connects to the name and hands over memory. -ENOENT nobody has it (now); -EAGAIN it is being called too
- * often.
+ * Connects to the name and hands over memory. `back`: to who has called; else who is called is let in, too.
+ * -ENOENT nobody has it (now); -EAGAIN it is being called too often.
  */
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
-                  uint64_t message_max, const char *subject);
+                  uint64_t message_max, bool back, const char *subject);
 void gnli_out_free(struct gnli_out *out);
 /* All but its memory goes. */
 void gnli_out_hang_up(struct gnli_out *out);
