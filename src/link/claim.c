@@ -260,8 +260,8 @@ static bool is_holder(pid_t holder, const struct ucred *listens)
 }
 
 /*
- * In the machine-wide directory: of the files of that name, which anybody may leave there, the one whose owner
- * listens and has the name.
+ * In the machine-wide directory: of the files of that name, which anybody may leave there, the one whose
+ * owner listens and has the name.
  */
 static int connect_wide(const struct gnli_claim *claim, const char *wanted, pid_t holder,
                         struct ucred *listens)
