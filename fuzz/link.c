@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: one side of a direct link is honest, the other hostile. The input is a program: calls of the honest
- * one, and what the hostile one does between them and during them (moments.h): words in its memory, hellos,
- * packets, bells, ends. Whatever it does, each call returns within its timeout, with success or an error of the
- * manual, touches nothing outside the memory, and leaves no descriptor.
+ * Fuzz target: one side of a direct link is honest, the other hostile. The input is a program: calls of
+ * the honest one, and what the hostile one does between them and during them (moments.h): words in its
+ * memory, hellos, packets, bells, ends. Whatever it does, each call returns within its timeout, with
+ * success or an error of the manual, touches nothing outside the memory, and leaves no descriptor.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a hostile process does during a call of the honest one, in the same process. The library is built so that
- * each load calls us first (-fsanitize-coverage=trace-loads): a load from a shared mapping is a moment at which
- * a hostile process may have written, so each race between it and the library can be had, and had again.
+ * What a hostile process does during a call of the honest one, in the same process. The library is built
+ * so that each load calls us first (-fsanitize-coverage=trace-loads): a load from a shared mapping is a
+ * moment at which a hostile process may have written, so each race between it and the library can be had,
+ * and had again.
  */
 #ifndef FUZZ_MOMENTS_H
 #define FUZZ_MOMENTS_H
