@@ -374,6 +374,8 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
         return;
     }
     *last = in;
+    if (gnli_hung_up(in->socket)) /* all that it sent is there, and that is all */
+        atomic_store_explicit(&in->hung, true, memory_order_relaxed); /* A */
     link->takes_offers = link->takes_offers || in->capacity == GNL_RENDEZVOUS;
     pair(link);
     gnli_unlock(&link->receiving, locked_too);

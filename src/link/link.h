@@ -65,7 +65,8 @@ struct gnli_in {
     unsigned held;    /* taken messages that lie in its memory */
     bool dropped;     /* it is out of the list, and goes with the last of them */
     bool has_token;   /* its byte was read and belongs to a message that is still to come */
-    bool finished;    /* it said that it sends no more */
+    bool finished;    /* it said that it sends no more, */
+    bool finish_told; /* and a receiver was told: its end is no more news */
     atomic_bool hung; /* the kernel says that it is gone */
     struct gnli_in *next;
 };
