@@ -226,9 +226,9 @@ struct gnl_identity {
     bool led; /* some thread asks the kernel; the others wait for it */
     uint64_t rounds;
 
-    uint32_t anyone;        /* threads that sleep for a message from anybody; under the lock */
-    uint64_t turn;          /* which link gnl_recv_from(NULL) asks first */
-    _Atomic int descriptor; /* an eventfd, -1 */
+    _Atomic uint32_t anyone; /* threads that sleep for a message from anybody; changed under the lock */
+    uint64_t turn;           /* which link gnl_recv_from(NULL) asks first */
+    _Atomic int descriptor;  /* an eventfd, -1 */
     bool raised;
     pthread_t helper; /* keeps the descriptors true */
     bool has_helper;

@@ -520,9 +520,13 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
 {
     struct gnli_receipt *receipt = context;
     bool locked = gnli_lock(&link->receiving);
+    bool untold = link->in_untold;
     int result = receive_locked(link, receipt);
+    bool passed_over = untold && receipt->from_anyone; /* an end: who answers the next is not to meet it */
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
+    if (__builtin_expect(passed_over, 0))
+        end_opposite(me, link);
     if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         end_opposite(me, link);
         if (receipt->from_anyone)

@@ -48,7 +48,7 @@ void gnli_ring_slowly(struct gnli_out *out, uint32_t asleep)
 
 static bool anyone_waits(struct gnli_link *link)
 {
-    return link->waiting > 0 || link->me->anyone > 0;
+    return link->waiting > 0 || atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0; /* A */
 }
 
 /* What the other side has to know of who waits here; the sending lock is held. */
@@ -57,7 +57,8 @@ static void tell(struct gnli_link *link, bool rearm)
     if (!link->out)
         return;
     struct gnli_side *own = link->out->memory.own;
-    bool asleep = link->asleep > 0 || link->me->anyone > 0 ||
+    bool asleep = link->asleep > 0 ||
+                  atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0 ||    /* A */
                   atomic_load_explicit(&link->descriptor, memory_order_relaxed) >= 0 ||   /* A */
                   atomic_load_explicit(&link->me->descriptor, memory_order_relaxed) >= 0; /* A */
     uint32_t value = atomic_load_explicit(&own->asleep, memory_order_relaxed);            /* W */
@@ -82,7 +83,7 @@ static void arm(struct gnl_identity *me, struct gnli_link *link, int by)
 {
     pthread_mutex_lock(&me->lock);
     if (!link)
-        me->anyone = (uint32_t)((int)me->anyone + by);
+        atomic_fetch_add_explicit(&me->anyone, (uint32_t)by, memory_order_relaxed); /* A */
     for (struct gnli_link *each = link ? link : me->links; each; each = link ? NULL : each->next) {
         bool locked = gnli_lock(&each->sending);
         if (link)

@@ -126,6 +126,14 @@ static void ready_taken(void)
         say_wrong("the victim could not take beforehand: %s", gnl_error_detail());
 }
 
+/* What the first gnl_take makes is there. */
+static void ready_to_take(void)
+{
+    ready_taken();
+    if (gnl_done(&message) != 0)
+        say_wrong("the victim could not end beforehand: %s", gnl_error_detail());
+}
+
 static void ready_lent(void)
 {
     link_up();
@@ -269,7 +277,7 @@ static const struct operation {
       .waiting = LARGE },
     { .name = "take-large",
       .what = "gnl_take of 9000 bytes",
-      .ready = ready_received,
+      .ready = ready_to_take,
       .run = run_take,
       .waiting = LARGE },
     { .name = "done-large",
