@@ -65,7 +65,8 @@ struct gnli_in {
     unsigned held;    /* taken messages that lie in its memory */
     bool dropped;     /* it is out of the list, and goes with the last of them */
     bool has_token;   /* its byte was read and belongs to a message that is still to come */
-    bool finished;    /* it said that it sends no more */
+    bool finished;    /* it said that it sends no more, */
+    bool finish_told; /* and a receiver was told: its end is no more news */
     atomic_bool hung; /* the kernel says that it is gone */
     struct gnli_in *next;
 };
@@ -99,11 +100,11 @@ struct gnli_out {
 };
 
 /*
- * Connects to the name and hands over memory. -ENOENT nobody has it (now); -EAGAIN it is being called too
- * often.
+ * Connects to the name and hands over memory. `back`: to who has called; else who is called is let in, too.
+ * -ENOENT nobody has it (now); -EAGAIN it is being called too often.
  */
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
-                  uint64_t message_max, const char *subject);
+                  uint64_t message_max, bool back, const char *subject);
 void gnli_out_free(struct gnli_out *out);
 /* All but its memory goes. */
 void gnli_out_hang_up(struct gnli_out *out);

@@ -229,11 +229,18 @@ static void in_event(struct gnl_identity *me, struct gnli_in *in, uint64_t part,
     unwatch(me, in->life);
 }
 
-static void out_event(struct gnl_identity *me, struct gnli_out *out)
+/* The sending lock is held. */
+static void out_event(struct gnl_identity *me, struct gnli_link *link)
 {
+    struct gnli_out *out = link->out;
+
     atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
     unwatch(me, out->socket);
     unwatch(me, out->life);
+    bool locked = gnli_lock(&link->receiving);
+    if (!out->opposite && !link->in) /* no half of the other side's tells it to who receives */
+        gnli_out_ends(link);
+    gnli_unlock(&link->receiving, locked);
 }
 
 /* The identity's lock is held. */
@@ -263,7 +270,7 @@ static void handle(struct gnl_identity *me, uint64_t id, uint32_t events)
         struct gnli_out *out = link->out;
         bool mine = out && out->id == whole;
         if (mine)
-            out_event(me, out);
+            out_event(me, link);
         gnli_unlock(&link->sending, locked);
         locked = gnli_lock(&link->receiving);
         for (struct gnli_in *in = link->in; in && !mine; in = in->next)

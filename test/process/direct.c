@@ -505,6 +505,43 @@ static int finish_and_listen(void *context)
     return 0;
 }
 
+static int finish_and_go(void *context)
+{
+    struct step *step = context;
+    gnl_identity *me = claim("alice");
+    gnl_port *port;
+
+    require(gnl_link(me, "bob", &port, PATIENCE) == 0);
+    send_number(port, 1);
+    require(gnl_finish(port) == 0);
+    support_gate_open(&step->first);
+    support_gate_wait(&step->second);
+    return 0;
+}
+
+START_TEST(end_of_one_that_had_finished_is_told_once)
+{
+    struct step step = new_step();
+
+    pid_t alice = support_fork(finish_and_go, &step);
+    gnl_identity *me = claim("bob");
+    support_gate_wait(&step.first);
+    ck_assert_uint_eq(hear(me, "alice"), 1);
+    if (_i)
+        ck_assert_int_eq(hear_error(me, "alice", PATIENCE), -EPIPE);
+    support_gate_open(&step.second);
+    support_expect_exit(alice, 0);
+    if (_i == 0)
+        ck_assert_int_eq(hear_error(me, "alice", PATIENCE), -EPIPE);
+    gnl_identity *next = claim("alice");
+    tell(next, "bob", 2, 8);
+    ck_assert_uint_eq(hear(me, "alice"), 2);
+    release(next);
+    release(me);
+    free_step(&step);
+}
+END_TEST
+
 START_TEST(who_has_finished_still_receives)
 {
     pid_t alice = support_fork(finish_and_listen, NULL);
@@ -621,6 +658,7 @@ int main(void)
     tcase_add_test(test_case, descriptor_of_a_port_tells_of_messages_and_of_the_others_death);
     test_case = support_case(suite, "ends");
     tcase_add_test(test_case, who_has_finished_still_receives);
+    tcase_add_loop_test(test_case, end_of_one_that_had_finished_is_told_once, 0, 2);
     tcase_add_test(test_case, closed_link_is_made_anew_when_needed);
     tcase_add_test(test_case, release_cancels_whoever_is_blocked);
     return support_run(suite);

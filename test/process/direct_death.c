@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 struct step {
-    struct gate first, second;
+    struct gate first, second, third;
     gnl_identity *parents;
     gnl_port *port;
     gnl_message *held;
@@ -21,13 +21,14 @@ struct step {
 
 static struct step new_step(void)
 {
-    return (struct step){ .first = support_gate(), .second = support_gate() };
+    return (struct step){ .first = support_gate(), .second = support_gate(), .third = support_gate() };
 }
 
 static void free_step(struct step *step)
 {
     support_gate_close(&step->first);
     support_gate_close(&step->second);
+    support_gate_close(&step->third);
 }
 
 /* ---- noticing it ---- */
@@ -99,6 +100,43 @@ static void everybody_blocked_notices(int (*run)(void *context))
 START_TEST(everybody_who_is_blocked_on_one_that_is_killed_gets_epipe)
 {
     everybody_blocked_notices(fill_and_wait);
+}
+END_TEST
+
+static int claim_and_do_nothing(void *context)
+{
+    struct step *step = context;
+
+    claim("alice");
+    support_gate_open(&step->first);
+    wait_to_be_killed();
+}
+
+START_TEST(who_waits_for_one_that_never_made_a_call_notices_its_death)
+{
+    struct step step = new_step();
+
+    pid_t alice = support_fork(claim_and_do_nothing, &step);
+    support_gate_wait(&step.first);
+    gnl_identity *me = claim("bob");
+    assert_ok(gnl_identity_capacity(me, _i ? GNL_RENDEZVOUS : 1));
+    if (_i == 0)
+        tell(me, "alice", 1, 8);
+    struct blocked calls[] = {
+        { .verb = SEND_TO, .me = me, .name = "alice", .timeout = GNL_FOREVER },
+        { .verb = RECV_FROM, .me = me, .name = "alice", .timeout = GNL_FOREVER },
+        { .verb = RECV_FROM, .me = me, .name = "alice", .timeout = GNL_FOREVER },
+    };
+    for (unsigned i = 0; i < 3; i++)
+        call_in_thread(&calls[i]);
+    support_kill(alice);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(call_result(&calls[i]), -EPIPE);
+    ck_assert_int_eq(hear_error(me, "alice", gnl_ms(20)), -ETIMEDOUT);
+    ck_assert_int_eq(gnl_send_to(me, "alice", "x", 1, GNL_NOWAIT), -ENOENT);
+    release(me);
+    bury("alice");
+    free_step(&step);
 }
 END_TEST
 
@@ -491,7 +529,7 @@ static int hold_the_link(void *context)
         ;
     require(count_memories() == 0 && count_memory_mappings() == 0);
     support_gate_open(&step->second);
-    support_gate_wait(&step->first);
+    support_gate_wait(&step->third);
     release(me);
     return 0;
 }
@@ -516,7 +554,7 @@ START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
     support_gate_wait(&step.second);
     long limit = before + 16000;
     ck_assert_msg(support_until(given_back, &limit), "%ld kB before, %ld kB now", before, shared_kib());
-    support_gate_open(&step.first);
+    support_gate_open(&step.third);
     support_expect_exit(bob, 0);
     release(me);
     free_step(&step);
@@ -591,6 +629,7 @@ int main(void)
     TCase *test_case = support_case(suite, "noticing");
 
     tcase_add_test(test_case, everybody_who_is_blocked_on_one_that_is_killed_gets_epipe);
+    tcase_add_loop_test(test_case, who_waits_for_one_that_never_made_a_call_notices_its_death, 0, 2);
     tcase_add_test(test_case, child_that_lives_on_hides_no_death_and_keeps_no_name);
     test_case = support_case(suite, "forks");
     tcase_add_test(test_case, in_a_forked_child_links_are_the_parents);
