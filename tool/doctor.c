@@ -30,9 +30,13 @@
 #include "system_print.h"
 
 #define MACHINE_WIDE "/dev/shm/ginnel"
-#define MAGIC        "GNNELBOX" /* how every mailbox's file begins, whatever its layout version */
-#define UNFINISHED   ".new-" /* a mailbox in the making, where the file system has no files without a name */
-#define SMALL_BYTES  ((uint64_t)128 << 20)
+/* How every mailbox's and every segment's file begins, whatever its layout version. */
+#define MAILBOX_MAGIC "GNNELBOX"
+#define SEGMENT_MAGIC "GNNELSEG"
+#define MAGIC_BYTES   8
+#define CLAIMS        ".claims" /* who has which name on direct links: locks, no contents */
+#define UNFINISHED    ".new-" /* a mailbox in the making, where the file system has no files without a name */
+#define SMALL_BYTES   ((uint64_t)128 << 20)
 
 static bool clean;
 static bool json;
@@ -58,7 +62,7 @@ struct place {
     int descriptor;
 };
 
-/* ---- mailboxes ---- */
+/* ---- mailboxes and segments ---- */
 
 /* "pid 12 (holds 3 messages), pid 15"; of many, the first few. */
 static void name_the_dead(char *text, size_t size, const struct look *look)
@@ -72,7 +76,9 @@ static void name_the_dead(char *text, size_t size, const struct look *look)
             continue;
         length += (size_t)snprintf(text + length, size - length, "%spid %d", named++ > 0 ? ", " : "",
                                    (int)one->pid);
-        if (one->held > 0)
+        if (one->held > 0 && look->info.kind == GNL_SEGMENT)
+            length += (size_t)snprintf(text + length, size - length, " (has it locked)");
+        else if (one->held > 0)
             length +=
                 (size_t)snprintf(text + length, size - length, " (holds %" PRIu64 " messages)", one->held);
     }
@@ -80,13 +86,19 @@ static void name_the_dead(char *text, size_t size, const struct look *look)
         snprintf(text + length, size - length, ", …");
 }
 
-/* Opening a mailbox sweeps the dead. 0, or why it could not be opened. */
+/* Opening a mailbox, or attaching a segment, sweeps the dead. 0, or why it could not be done. */
 static int sweep(const struct look *look)
 {
+    gnl_segment *segment;
     gnl_port *port;
+    int kind_length;
     struct gnl_options opening = { .create = GNL_OPEN_ONLY,
                                    .side = look->info.two_way ? GNL_SIDE_A : GNL_ONE_WAY };
 
+    if (look->info.kind == GNL_SEGMENT) {
+        int result = gnl_segment_attach(&segment, look_name(look->info.address, &kind_length), GNL_WRITE);
+        return result < 0 ? result : gnl_segment_detach(segment);
+    }
     int result = gnl_open(&port, look->info.address, &opening);
     return result < 0 ? result : gnl_close(port);
 }
@@ -117,18 +129,52 @@ static void check_dead(struct report *report, const char *address, const struct 
         report_add(report, PROBLEM, address, "see who is stopped (ginnel stat), and try again",
                    "%zu dead: %s; they could not be swept now: another process is at it", dead, who);
     else if (clean)
-        report_add(report, CLEANED, address, NULL, "%zu dead: %s: swept, what they held is delivered again",
-                   dead, who);
+        report_add(report, CLEANED, address, NULL, "%zu dead: %s: swept, %s", dead, who,
+                   look->info.kind == GNL_SEGMENT ? "whoever locks it next is told if one died inside"
+                                                  : "what they held is delivered again");
     else
         report_add(report, PROBLEM, address, "ginnel doctor --clean, or let any process open it",
                    "%zu dead and not yet swept: %s", dead, who);
 }
 
-static void check_mailbox(struct place *place, const char *address, const struct look *look)
+static void check_segment(struct place *place, const char *address, const struct look *look)
+{
+    const struct gnl_port_info *info = &look->info;
+
+    if (place->machine_wide && info->mode & 022)
+        report_add(place->report, NOTE, address,
+                   "make it with a narrower mode if they are not trusted with that",
+                   "mode %04o: others may write to it, and cut it off", (unsigned)info->mode);
+    if (look->count == 0)
+        report_add(place->report, NOTE, address, "ginnel rm if it is not needed any more",
+                   "nobody has it attached; %" PRIu64 " bytes", info->bytes);
+}
+
+/* A name whose process has ended: whoever claims it next replaces what is left. */
+static void check_identity(struct place *place, const char *address, const struct look *look)
+{
+    if (look->count > 0 || (place->machine_wide && look->info.owner_uid != geteuid()))
+        return;
+    if (clean && gnl_remove(address) == 0)
+        report_add(place->report, CLEANED, address, NULL, "no process has that name any more: removed");
+    else
+        report_add(place->report, NOTE, address, "ginnel doctor --clean",
+                   "no process has that name any more");
+}
+
+static void check_link(struct place *place, const char *address, const struct look *look)
 {
     const struct gnl_port_info *info = &look->info;
 
     check_dead(place->report, address, look);
+    if (info->kind == GNL_DIRECT) {
+        check_identity(place, address, look);
+        return;
+    }
+    if (info->kind == GNL_SEGMENT) {
+        check_segment(place, address, look);
+        return;
+    }
     if (info->nonsense > 0)
         report_add(place->report, PROBLEM, address, "ginnel rm, once nobody needs what can still be received",
                    "written over: %" PRIu64 " places in it make no sense", info->nonsense);
@@ -144,15 +190,15 @@ static void check_mailbox(struct place *place, const char *address, const struct
 /* ---- files ---- */
 
 struct file {
-    bool ours;    /* a regular file of this user's */
-    bool mailbox; /* it begins like one */
+    bool ours; /* a regular file of this user's */
+    bool made; /* it begins like one of the library's */
     bool unused;
     struct stat status;
 };
 
 static void examine(struct file *file, const struct place *place, const char *name)
 {
-    char beginning[sizeof MAGIC - 1];
+    char beginning[MAGIC_BYTES];
 
     *file = (struct file){ .ours = false };
     if (fstatat(place->descriptor, name, &file->status, AT_SYMLINK_NOFOLLOW) != 0)
@@ -163,8 +209,9 @@ static void examine(struct file *file, const struct place *place, const char *na
     int descriptor = openat(place->descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (descriptor < 0)
         return;
-    file->mailbox = pread(descriptor, beginning, sizeof beginning, 0) == (ssize_t)sizeof beginning &&
-                    memcmp(beginning, MAGIC, sizeof beginning) == 0;
+    file->made = pread(descriptor, beginning, sizeof beginning, 0) == (ssize_t)sizeof beginning &&
+                 (memcmp(beginning, MAILBOX_MAGIC, sizeof beginning) == 0 ||
+                  memcmp(beginning, SEGMENT_MAGIC, sizeof beginning) == 0);
     file->unused = lease_granted(descriptor, F_RDLCK); /* who uses it can write */
     close(descriptor);
 }
@@ -192,7 +239,7 @@ static void check_unfinished(struct place *place, const char *name)
                    "in %s: removed: its maker died before it was finished", place->path);
     else
         report_add(place->report, PROBLEM, name, "ginnel doctor --clean",
-                   "in %s: a mailbox whose maker died before it was finished", place->path);
+                   "in %s: a mailbox or segment whose maker died before it was finished", place->path);
 }
 
 /* Something is there that the library cannot read. */
@@ -208,14 +255,14 @@ static void check_unreadable(struct place *place, const char *name, const char *
         return;
     }
     examine(&file, place, name);
-    bool dead = code == -EBADMSG && file.mailbox && file.unused;
+    bool dead = code == -EBADMSG && file.made && file.unused;
     snprintf(advice, sizeof advice, "ginnel rm %s%s", address, dead ? ", or ginnel doctor --clean" : "");
     if (code == -EPROTONOSUPPORT)
-        report_add(place->report, file.mailbox ? PROBLEM : NOTE, address,
-                   file.mailbox ? advice : "leave it to the program that made it", "%s", why);
+        report_add(place->report, file.made ? PROBLEM : NOTE, address,
+                   file.made ? advice : "leave it to the program that made it", "%s", why);
     else if (dead && clean && remove_file(place, name, &file))
         report_add(place->report, CLEANED, address, NULL, "%s; nobody had it open: removed", why);
-    else if (code == -EBADMSG && file.mailbox)
+    else if (code == -EBADMSG && file.made)
         report_add(place->report, PROBLEM, address, advice, "%s; %s", why,
                    file.unused ? "nobody has it open" : "a process has it open");
     else if (code == -EBADMSG)
@@ -234,22 +281,25 @@ static void check_name(struct place *place, const char *name)
         check_unfinished(place, name);
         return;
     }
+    if (strcmp(name, CLAIMS) == 0)
+        return;
     if (!colon) {
-        report_add(place->report, NOTE, name, "move it elsewhere", "in %s: no name of a mailbox",
+        report_add(place->report, NOTE, name, "move it elsewhere", "in %s: no name of a mailbox or segment",
                    place->path);
         return;
     }
-    snprintf(address, sizeof address, "%.*s:%s%s", (int)(colon - name), name, place->machine_wide ? "/" : "",
-             colon + 1);
+    /* A machine-wide identity's file is direct:NAME~UID. */
+    snprintf(address, sizeof address, "%.*s:%s%.*s", (int)(colon - name), name,
+             place->machine_wide ? "/" : "", (int)strcspn(colon + 1, "~"), colon + 1);
     int result = look_at(&look, address);
     if (result == -EINVAL)
-        report_add(place->report, NOTE, name, "move it elsewhere", "in %s: no name of a mailbox",
+        report_add(place->report, NOTE, name, "move it elsewhere", "in %s: no name of a mailbox or segment",
                    place->path);
     else if (result < 0 && result != -ENOENT)
         check_unreadable(place, name, address, result);
     if (result < 0)
         return;
-    check_mailbox(place, address, &look);
+    check_link(place, address, &look);
     look_end(&look);
 }
 

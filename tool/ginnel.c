@@ -17,6 +17,7 @@ static const struct command commands[] = {
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
+    { "segment", "make, show, read, write, watch, remove shared memory", run_segment },
     { "doctor", "tell what is wrong, and what to do; --clean mends", run_doctor },
     { "bench", "measure here, beside the machine's own limits", run_bench },
 };
@@ -26,8 +27,8 @@ static const struct command commands[] = {
 static enum exit_status print_help(void)
 {
     puts("Usage: ginnel COMMAND [ARGUMENT...]\n\n"
-         "Messages between processes, through mailboxes in shared memory.\n"
-         "An ADDRESS is mailbox:NAME, one of your own, or mailbox:/NAME, machine-wide.\n");
+         "Messages between processes, through mailboxes in shared memory, and shared memory itself.\n"
+         "An ADDRESS is mailbox:NAME or segment:NAME, one of your own; with /NAME, machine-wide.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].summary);
     puts("\n'ginnel help COMMAND' tells more; 'ginnel --version' prints the version.\n"

@@ -52,7 +52,9 @@ const char *look_name(const char *address, int *kind_length)
 
 void look_capacity(char text[LOOK_TEXT], const struct gnl_port_info *info)
 {
-    if (info->capacity == GNL_RENDEZVOUS)
+    if (info->kind != GNL_MAILBOX)
+        snprintf(text, LOOK_TEXT, "-");
+    else if (info->capacity == GNL_RENDEZVOUS)
         snprintf(text, LOOK_TEXT, "rendezvous");
     else if (info->capacity == GNL_UNBOUNDED)
         snprintf(text, LOOK_TEXT, "unbounded");
@@ -98,6 +100,20 @@ void json_add_rights(struct json_object *object, uid_t owner, mode_t mode)
     json_add_text(object, "mode", text);
 }
 
+/* Whoever has a segment attached. */
+static struct json_object *user_json(const struct gnl_participant *participant)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "pid", json_object_new_int64(participant->pid));
+    json_add_number(object, "uid", participant->uid);
+    json_add_truth(object, "alive", participant->alive);
+    json_add_truth(object, "same_pid_namespace", participant->same_pid_namespace);
+    json_add_truth(object, "writes", participant->senders > 0);
+    json_add_truth(object, "locked", participant->held > 0);
+    return object;
+}
+
 static struct json_object *participant_json(const struct gnl_participant *participant)
 {
     static const char *const activities[] = {
@@ -121,6 +137,29 @@ static struct json_object *participant_json(const struct gnl_participant *partic
     return object;
 }
 
+static void add_link(struct json_object *object, const struct gnl_port_info *info)
+{
+    char text[LOOK_TEXT];
+
+    look_capacity(text, info);
+    if (info->capacity > 0)
+        json_add_number(object, "capacity", (uint64_t)info->capacity);
+    else
+        json_add_text(object, "capacity", text);
+    json_add_number(object, "message_max", info->message_max);
+    json_add_truth(object, "two_way", info->two_way);
+    json_add_number(object, "max_deliveries", info->max_deliveries);
+    json_add_text(object, "dead_letters", info->dead_letters);
+}
+
+static void add_segment(struct json_object *object, const struct gnl_port_info *info)
+{
+    json_add_number(object, "size", info->size);
+    json_add_number(object, "version", info->version);
+    json_add_truth(object, "locked", info->locked);
+    json_add_number(object, "bytes", info->bytes);
+}
+
 static void add_counts(struct json_object *object, const struct gnl_port_info *info)
 {
     json_add_number(object, "queued", info->queued);
@@ -139,7 +178,6 @@ struct json_object *look_json(const struct look *look, bool participants)
 {
     const struct gnl_port_info *info = &look->info;
     struct json_object *object = json_object_new_object();
-    char text[LOOK_TEXT];
     int kind_length;
     const char *name = look_name(info->address, &kind_length);
 
@@ -147,22 +185,19 @@ struct json_object *look_json(const struct look *look, bool participants)
     json_object_object_add(object, "kind", json_object_new_string_len(info->address, kind_length));
     json_add_text(object, "name", name);
     json_add_rights(object, info->owner_uid, info->mode);
-    look_capacity(text, info);
-    if (info->capacity > 0)
-        json_add_number(object, "capacity", (uint64_t)info->capacity);
-    else
-        json_add_text(object, "capacity", text);
-    json_add_number(object, "message_max", info->message_max);
-    json_add_truth(object, "two_way", info->two_way);
-    json_add_number(object, "max_deliveries", info->max_deliveries);
-    json_add_text(object, "dead_letters", info->dead_letters);
-    add_counts(object, info);
+    if (info->kind == GNL_SEGMENT) {
+        add_segment(object, info);
+    } else if (info->kind != GNL_DIRECT) {
+        add_link(object, info);
+        add_counts(object, info);
+    }
     json_add_number(object, "users", look->alive);
     json_add_number(object, "dead", look->count - look->alive);
     if (participants) {
         struct json_object *list = json_object_new_array();
         for (size_t i = 0; i < look->count; i++)
-            json_object_array_add(list, participant_json(&look->participants[i]));
+            json_object_array_add(list, info->kind == GNL_SEGMENT ? user_json(&look->participants[i])
+                                                                  : participant_json(&look->participants[i]));
         json_object_object_add(object, "participants", list);
     }
     return object;

@@ -52,14 +52,19 @@ static void add_row(struct table *table, const struct look *look)
     const char *name = look_name(info->address, &kind_length);
 
     look_user(owner, info->owner_uid);
-    look_capacity(capacity, info);
+    look_capacity(capacity, info); /* of what is no queue: "-", as of what it does not hold */
     table_row(table);
     table_cell(table, "%.*s", kind_length, info->address);
     table_cell(table, "%s", name);
     table_cell(table, "%s", owner);
     table_cell(table, "%04o", (unsigned)info->mode & 07777);
-    table_cell(table, "%" PRIu64, info->queued);
-    table_cell(table, "%" PRIu64, info->held);
+    if (info->kind != GNL_MAILBOX) {
+        table_cell(table, "-");
+        table_cell(table, "-");
+    } else {
+        table_cell(table, "%" PRIu64, info->queued);
+        table_cell(table, "%" PRIu64, info->held);
+    }
     table_cell(table, "%s", capacity);
     table_cell(table, "%" PRIu64, info->bytes);
     table_cell(table, "%zu", look->alive);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ginnel/names.h>
 #include <ginnel/options.h>
@@ -77,4 +78,47 @@ bool parse_side(const char *text, void *value)
     else
         return false;
     return true;
+}
+
+bool parse_as(const char *text, void *value)
+{
+    char address[GNL_ADDRESS_MAX + 1];
+    int length = snprintf(address, sizeof address, "direct:%s", text);
+
+    *(const char **)value = text;
+    return length >= 0 && (size_t)length < sizeof address && gnl_address_check(address) == 0;
+}
+
+/* ---- opening ---- */
+
+const char *port_as;
+static gnl_identity *identity;
+
+int port_open(gnl_port **port, const char *address, const struct gnl_options *options)
+{
+    char name[GNL_NAME_MAX + 2];
+
+    if (strncmp(address, "direct:", 7) != 0)
+        return gnl_open(port, address, options);
+    /* To a machine-wide name one goes by a machine-wide name. */
+    snprintf(name, sizeof name, "%sginnel-%d", address[7] == '/' ? "/" : "", (int)getpid());
+    int result = gnl_identity_claim(&identity, port_as ? port_as : name);
+    if (result < 0)
+        return result;
+    struct gnl_options direct = *options;
+    direct.direction = GNL_BOTH; /* a link has both */
+    direct.identity = identity;
+    result = gnl_open(port, address, &direct);
+    if (result < 0)
+        port_close(NULL);
+    return result;
+}
+
+void port_close(gnl_port *port)
+{
+    if (identity)
+        gnl_identity_release(identity); /* and its link */
+    else
+        gnl_close(port);
+    identity = NULL;
 }

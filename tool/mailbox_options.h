@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The options of send, recv and work that say what the mailbox is like: they make it if it is not
- * there, and what is there must agree. Rows for a table of options (arguments.h).
+ * The options of send, recv and work that say what the mailbox is like: they make it if it is not there,
+ * and what is there must agree. Rows for a table of options (arguments.h). And opening with them: over a
+ * direct link under a name of one's own.
  */
 #ifndef TOOL_MAILBOX_OPTIONS_H
 #define TOOL_MAILBOX_OPTIONS_H
 
 #include <stdbool.h>
+
+#include <ginnel/identity.h>
 
 #include "quantities.h"
 
@@ -16,6 +19,14 @@ bool parse_dead_letters(const char *text, void *value);   /* const char * */
 bool parse_mode(const char *text, void *value);           /* mode_t */
 bool parse_max_deliveries(const char *text, void *value); /* uint32_t */
 bool parse_side(const char *text, void *value);           /* enum gnl_side */
+bool parse_as(const char *text, void *value);             /* const char * */
+
+/* Who this process is on a direct link; NULL: ginnel-PID. */
+extern const char *port_as;
+
+/* Opens the port, which is closed by port_close. */
+int port_open(gnl_port **port, const char *address, const struct gnl_options *options);
+void port_close(gnl_port *port);
 
 /* clang-format off */
 /* `options` is a struct gnl_options. */
@@ -32,7 +43,9 @@ bool parse_side(const char *text, void *value);           /* enum gnl_side */
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \
     { "side", "a|b", &(options).side, parse_side, "a or b",                                                  \
-      "a two-way mailbox: what one side sends, the other receives" }
+      "a two-way mailbox: what one side sends, the other receives" },                                        \
+    { "as", "NAME", &port_as, parse_as, "a name of 1 to 63 of A-Z a-z 0-9 . _ -",                            \
+      "a direct link: who I am (ginnel-PID)" }
 /* clang-format on */
 
 #endif

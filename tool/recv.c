@@ -165,7 +165,7 @@ static bool nobody_reads(void)
     return poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
 }
 
-/* Waits for messages, up to the timeout. 0: told to stop; -EPIPE nobody reads any more. */
+/* Waits for messages, up to the timeout. 0: told to stop, or nobody reads any more. */
 static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
 {
     int64_t start = now_ns();
@@ -182,7 +182,7 @@ static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
         if (timeout != GNL_FOREVER && now_ns() - start >= timeout)
             return -ETIMEDOUT;
         if (nobody_reads())
-            return -EPIPE;
+            return 0;
     }
 }
 
@@ -196,7 +196,7 @@ static void receive(struct receiving *receiving)
                              receiving->left < receiving->batch ? (size_t)receiving->left : receiving->batch);
         if (taken == -ETIMEDOUT)
             receiving->status = EXIT_WOULD_BLOCK;
-        else if (taken == -EPIPE)
+        else if (taken == 0 && interrupt_caught() == 0)
             receiving->signo = SIGPIPE;
         else if (taken < 0)
             receiving->status = failed((int)taken);
@@ -222,7 +222,7 @@ int run_recv(int argc, char **argv)
         return EXIT_USAGE;
     struct receiving receiving = { .left = count };
     interrupt_catch();
-    int result = gnl_open(&receiving.port, arguments.operands[0], &opening);
+    int result = port_open(&receiving.port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */
@@ -230,6 +230,6 @@ int run_recv(int argc, char **argv)
     result = gnl_port_info(receiving.port, &known);
     receiving.batch = result == 0 && known.max_deliveries == 0 ? BATCH : 1;
     receive(&receiving);
-    gnl_close(receiving.port);
+    port_close(receiving.port);
     return receiving.signo != 0 ? interrupt_die(receiving.signo) : receiving.status;
 }

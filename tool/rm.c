@@ -12,7 +12,9 @@ static const struct option options[] = { { 0 } };
 static const struct usage usage = {
     .command = "rm",
     .operands = "ADDRESS...",
-    .text = "Removes mailboxes. Who uses one gets an error from then on; its messages are lost.\n",
+    .text =
+        "Removes mailboxes and segments. Who uses a mailbox gets an error from then on; its messages are\n"
+        "lost. Who has a segment attached goes on.\n",
     .options = options,
 };
 

@@ -221,10 +221,10 @@ int run_send(int argc, char **argv)
     if (!addresses_good("send", arguments.operands, 1))
         return EXIT_USAGE;
     interrupt_catch();
-    int result = gnl_open(&port, arguments.operands[0], &opening);
+    int result = port_open(&port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
-    gnl_close(port);
+    port_close(port);
     return status != EXIT_OK && interrupt_caught() != 0 ? interrupt_die(interrupt_caught()) : status;
 }

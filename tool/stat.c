@@ -31,6 +31,10 @@ static const struct column columns[] = {
     { "CLAIMED", true }, { "HELD", true }, { "SENT", true },   { "RECEIVED", true }, { "WAITS", false },
 };
 
+static const struct column segment_columns[] = {
+    { "PID", true }, { "UID", true }, { "STATE", false }, { "RIGHTS", false }, { "LOCK", false },
+};
+
 static void print_number(const char *what, uint64_t number)
 {
     printf("%-15s %" PRIu64 "\n", what, number);
@@ -41,7 +45,15 @@ static void print_text(const char *what, const char *text)
     printf("%-15s %s\n", what, text);
 }
 
-static void print_properties(const struct gnl_port_info *info)
+static void print_segment(const struct gnl_port_info *info)
+{
+    print_number("size", info->size);
+    print_number("version", info->version);
+    print_text("locked", info->locked ? "yes" : "no");
+    print_number("bytes", info->bytes);
+}
+
+static void print_owner(const struct gnl_port_info *info)
 {
     char text[LOOK_TEXT];
 
@@ -49,6 +61,12 @@ static void print_properties(const struct gnl_port_info *info)
     look_user(text, info->owner_uid);
     print_text("owner", text);
     printf("%-15s %04o\n", "mode", (unsigned)info->mode & 07777);
+}
+
+static void print_properties(const struct gnl_port_info *info)
+{
+    char text[LOOK_TEXT];
+
     look_capacity(text, info);
     print_text("capacity", text);
     print_number("message_max", info->message_max);
@@ -92,13 +110,24 @@ static void print_participants(const struct look *look)
     struct table table;
     bool elsewhere = false;
 
-    table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    bool segment = look->info.kind == GNL_SEGMENT;
+
+    if (segment)
+        table_init(&table, segment_columns, sizeof segment_columns / sizeof segment_columns[0]);
+    else
+        table_init(&table, columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; i < look->count; i++) {
         const struct gnl_participant *participant = &look->participants[i];
         table_row(&table);
         table_cell(&table, "%s%d", participant->same_pid_namespace ? "" : "*", participant->pid);
         table_cell(&table, "%u", (unsigned)participant->uid);
         table_cell(&table, "%s", participant->alive ? "alive" : "dead");
+        elsewhere |= !participant->same_pid_namespace;
+        if (segment) {
+            table_cell(&table, "%s", participant->senders > 0 ? "writes" : "reads");
+            table_cell(&table, "%s", participant->held > 0 ? "has it" : "-");
+            continue;
+        }
         table_cell(&table, "%" PRIu64, participant->senders);
         table_cell(&table, "%" PRIu64, participant->receivers);
         table_cell(&table, "%" PRIu64, participant->claimed);
@@ -106,7 +135,6 @@ static void print_participants(const struct look *look)
         table_cell(&table, "%" PRIu64, participant->sent);
         table_cell(&table, "%" PRIu64, participant->received);
         table_cell(&table, "%s", waits(participant));
-        elsewhere |= !participant->same_pid_namespace;
     }
     table_print(&table);
     table_fini(&table);
@@ -132,8 +160,13 @@ int run_stat(int argc, char **argv)
     if (json)
         print_json(look_json(&look, true));
     else {
-        print_properties(&look.info);
-        print_counts(&look.info);
+        print_owner(&look.info);
+        if (look.info.kind == GNL_SEGMENT) {
+            print_segment(&look.info);
+        } else if (look.info.kind == GNL_MAILBOX) {
+            print_properties(&look.info);
+            print_counts(&look.info);
+        }
         if (look.count > 0) {
             putchar('\n');
             print_participants(&look);

@@ -308,7 +308,7 @@ static enum exit_status run(struct worker *worker)
     }
     for (unsigned i = 0; i < started; i++)
         pthread_join(list[i].thread, NULL);
-    gnl_close(worker->port);
+    port_close(worker->port);
     return worker->signo != 0 ? interrupt_die(worker->signo) : worker->status;
 }
 
@@ -327,7 +327,7 @@ int run_work(int argc, char **argv)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("work", arguments.operands, 1))
         return EXIT_USAGE;
-    int result = gnl_open(&worker.port, arguments.operands[0], &opening);
+    int result = port_open(&worker.port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     worker.command = arguments.command;

@@ -14,6 +14,8 @@
  *   -EINVAL      an argument makes no sense, or contradicts what exists
  *   -ENOENT      nothing has that name          -EEXIST      something has that name already
  *   -EACCES      the owner and mode forbid it   -EPERM       not yours to do (or the parent's, after fork)
+ *   -EOPNOTSUPP  this kind of thing cannot do that     -EBUSY   others are using it
+ *   -ENOMSG      what comes next is a message, not something handed over     -EDEADLK   locked by this thread
  *   -EBADMSG     the shared memory is damaged, foreign, or was scribbled over by another process
  *   -EPROTONOSUPPORT   made by another layout version of the library, or no such kind of address
  *   -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM, -EFBIG, …   as the kernel means them

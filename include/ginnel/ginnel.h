@@ -11,6 +11,7 @@
 #include <ginnel/names.h>
 #include <ginnel/options.h>
 #include <ginnel/port.h>
+#include <ginnel/segment.h>
 #include <ginnel/timeouts.h>
 
 #endif

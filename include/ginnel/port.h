@@ -55,9 +55,9 @@ int gnl_open(gnl_port **port, const char *address, const struct gnl_options *opt
 int gnl_close(gnl_port *port);
 
 /*
- * Removes the name; its users get -EIDRM from then on, blocked ones included, and its memory is
- * gone with the last of them. Messages in it are lost. -ENOENT nothing has that name; -EACCES,
- * -EPERM not yours.
+ * Removes the name; a mailbox's users get -EIDRM from then on, blocked ones included, and its memory is
+ * gone with the last of them. Messages in it are lost. Who has a segment attached goes on. -ENOENT
+ * nothing has that name; -EACCES, -EPERM not yours.
  */
 int gnl_remove(const char *address);
 
@@ -131,6 +131,7 @@ int gnl_finish(gnl_port *port);
 enum gnl_kind {
     GNL_MAILBOX = 1,
     GNL_DIRECT,
+    GNL_SEGMENT, /* memory, no link: for gnl_inspect and gnl_remove (segment.h) */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */
@@ -151,9 +152,12 @@ struct gnl_port_info {
     uint64_t sent;                          /* since it was made */
     uint64_t received;
     uint64_t redelivered;
-    uint64_t discarded;     /* given up after max_deliveries: moved to dead_letters, or dropped */
-    uint64_t bytes;         /* of memory that it occupies */
-    uint64_t nonsense;      /* of 65536 places in its queue, those that cannot be: somebody wrote over them */
+    uint64_t discarded; /* given up after max_deliveries: moved to dead_letters, or dropped */
+    uint64_t bytes;     /* of memory that it occupies */
+    uint64_t nonsense;  /* of 65536 places in its queue, those that cannot be: somebody wrote over them */
+    uint64_t size;      /* of a segment: bytes of data, its version, and is it locked? */
+    uint64_t version;
+    int locked;
     struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
     uint64_t reserved[4];
 };

@@ -20,7 +20,9 @@
                         row(EPERM, "not permitted") row(EBADMSG, "damaged, foreign, or scribbled over")     \
                             row(EPROTONOSUPPORT, "another layout version, or an unknown kind of address")   \
                                 row(EUSERS, "too many processes use it") row(EBUSY, "in use")               \
-                                    row(EBADF, "a descriptor of the library was closed by the program")
+                                    row(ENOMSG, "what comes next is another kind of thing")                 \
+                                        row(EDEADLK, "locked by this thread already") row(                  \
+                                            EBADF, "a descriptor of the library was closed by the program")
 
 /* The sentence, or what it is made of when somebody asks: failing must be cheap where it is expected. */
 static _Thread_local char last_failure[512];

@@ -277,6 +277,102 @@ END_TEST
 
 /* ---- fork ---- */
 
+/* ---- readers ---- */
+
+static int read_until_told(void *context)
+{
+    struct gate *gates = context;
+
+    require(gnli_reader_join(file, here) == 0);
+    support_gate_open(&gates[0]);
+    support_gate_wait(&gates[1]);
+    return 0;
+}
+
+static bool reads(pid_t pid)
+{
+    static struct gnli_reader readers[4096];
+    unsigned count = gnli_readers(file, here, readers, 4096);
+    bool found = false;
+
+    ck_assert_uint_le(count, 4096);
+    for (unsigned i = 0; i < count; i++)
+        found |= readers[i].pid == pid && readers[i].pid_namespace == (uint32_t)here;
+    return found;
+}
+
+START_TEST(readers_are_known_as_long_as_they_live)
+{
+    struct gate gates[3][2];
+    pid_t children[3];
+
+    open_file();
+    ck_assert_uint_eq(gnli_readers(file, here, NULL, 0), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        gates[i][0] = support_gate(), gates[i][1] = support_gate();
+        children[i] = support_fork(read_until_told, gates[i]);
+        support_gate_wait(&gates[i][0]);
+        ck_assert(reads(children[i]));
+    }
+    assert_ok(gnli_reader_join(file, here));
+    ck_assert(reads(getpid()));
+    ck_assert_uint_eq(gnli_readers(file, here, NULL, 0), 4);
+    gnli_reader_leave(file, here);
+    support_kill(children[1]);
+    ck_assert(reads(children[0]) && !reads(children[1]) && reads(children[2]));
+    ck_assert_uint_eq(gnli_readers(file, here, NULL, 0), 2);
+    for (unsigned i = 0; i < 3; i++) {
+        support_gate_open(&gates[i][1]);
+        if (i != 1)
+            support_expect_exit(children[i], 0);
+        support_gate_close(&gates[i][0]);
+        support_gate_close(&gates[i][1]);
+    }
+    close_file();
+}
+END_TEST
+
+/* Locks that no reader takes: at another's place, for writing, and of a whole stretch. */
+static int pretend_to_read(void *context)
+{
+    struct gate *gates = context;
+    off_t place = ((off_t)1 << 61) + (off_t)((here & UINT32_MAX) << 22);
+    struct flock locks[] = {
+        { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = place + getppid(), .l_len = 1 },
+        { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = place + getpid(), .l_len = 1 },
+        { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = place + 100000000, .l_len = 1000000 },
+        { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)1 << 62, .l_len = 0 },
+    };
+
+    for (unsigned i = 0; i < 4; i++)
+        require(fcntl(file->descriptor, F_SETLK, &locks[i]) == 0);
+    for (off_t i = 0; i < 3000; i++) { /* many, in every other byte */
+        struct flock lock = locks[0];
+        lock.l_start = place + 200000000 + 2 * i;
+        require(fcntl(file->descriptor, F_SETLK, &lock) == 0);
+    }
+    support_gate_open(&gates[0]);
+    support_gate_wait(&gates[1]);
+    return 0;
+}
+
+START_TEST(who_pretends_to_read_is_not_believed_and_looking_ends)
+{
+    struct gate gates[2] = { support_gate(), support_gate() };
+
+    open_file();
+    pid_t child = support_fork(pretend_to_read, gates);
+    support_gate_wait(&gates[0]);
+    ck_assert(!reads(getpid()));
+    ck_assert(!reads(child));
+    support_gate_open(&gates[1]);
+    support_expect_exit(child, 0);
+    close_file();
+    support_gate_close(&gates[0]);
+    support_gate_close(&gates[1]);
+}
+END_TEST
+
 static int stamp_differs(void *context)
 {
     uint64_t *parents = context;
@@ -388,6 +484,8 @@ int main(void)
     tcase_add_test(participants, lost_proof_of_life_is_taken_again);
     tcase_add_test(participants, without_its_descriptor_nothing_is_confirmed_and_nobody_declared_dead);
     tcase_add_test(participants, counters_move_to_the_totals_once);
+    tcase_add_test(participants, readers_are_known_as_long_as_they_live);
+    tcase_add_test(participants, who_pretends_to_read_is_not_believed_and_looking_ends);
     TCase *process = support_case(suite, "process");
     tcase_add_test(process, stamp_is_the_process_s_own_down_to_grandchildren);
     tcase_add_test(process, thread_is_inside_from_enter_to_leave);

@@ -7,6 +7,9 @@
 
 #define LIFE_BYTES      ((off_t)1 << 60)
 #define ADMISSION_BYTES (LIFE_BYTES + GNLI_PARTICIPANTS_MAX + 1)
+#define READER_BYTES    ((off_t)1 << 61)
+#define PID_BITS        22 /* the kernel's PID_MAX_LIMIT */
+#define READERS_MAX     4096
 
 static int lock_byte(struct gnli_file *file, off_t byte, short type)
 {
@@ -98,4 +101,74 @@ int gnli_participant_confirm(struct gnli_file *file, struct gnli_participant *re
         return 0;
     lock_byte(file, LIFE_BYTES + number, F_UNLCK);
     return -ESTALE;
+}
+
+/* ---- readers ---- */
+
+static off_t reader_byte(uint64_t pid_namespace)
+{
+    return READER_BYTES + (off_t)((pid_namespace & UINT32_MAX) << PID_BITS) + getpid();
+}
+
+int gnli_reader_join(struct gnli_file *file, uint64_t pid_namespace)
+{
+    return lock_byte(file, reader_byte(pid_namespace), F_RDLCK);
+}
+
+void gnli_reader_leave(struct gnli_file *file, uint64_t pid_namespace)
+{
+    lock_byte(file, reader_byte(pid_namespace), F_UNLCK);
+}
+
+/* Some lock between the two bytes; false: there is none. */
+static bool find_lock(struct gnli_file *file, off_t from, off_t to, struct flock *found)
+{
+    *found =
+        (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from + 1 };
+    return from <= to && fcntl(file->descriptor, F_OFD_GETLK, found) == 0 && found->l_type != F_UNLCK;
+}
+
+/* Is it a lock that a reader takes? Others may lock what they like. */
+static bool read_lock(const struct flock *lock, uint64_t pid_namespace, struct gnli_reader *reader)
+{
+    uint64_t place = (uint64_t)(lock->l_start - READER_BYTES);
+
+    reader->pid = (pid_t)(place & ((1 << PID_BITS) - 1));
+    reader->pid_namespace = (uint32_t)(place >> PID_BITS);
+    return lock->l_type == F_RDLCK && lock->l_len == 1 &&
+           (lock->l_pid == reader->pid || reader->pid_namespace != (uint32_t)pid_namespace);
+}
+
+unsigned gnli_readers(struct gnli_file *file, uint64_t pid_namespace, struct gnli_reader *readers,
+                      unsigned count)
+{
+    /* The kernel tells of any lock of a range, not of the first: what is left and right of it comes next. */
+    struct range {
+        off_t from, to;
+    } ranges[64] = { { READER_BYTES, READER_BYTES + ((off_t)1 << (32 + PID_BITS)) - 1 } };
+    unsigned waiting = 1, found = 0;
+
+    if (gnli_file_check(file) < 0)
+        return 0;
+    for (unsigned asked = 0; waiting > 0 && asked < 2 * READERS_MAX; asked++) {
+        struct range range = ranges[--waiting];
+        struct gnli_reader reader;
+        struct flock lock;
+        if (!find_lock(file, range.from, range.to, &lock))
+            continue;
+        if (read_lock(&lock, pid_namespace, &reader)) {
+            if (found < count)
+                readers[found] = reader;
+            found++;
+        }
+        off_t end = lock.l_len == 0 ? range.to : lock.l_start + lock.l_len - 1;
+        struct range left = { range.from, lock.l_start - 1 }, right = { end + 1, range.to };
+        bool left_is_longer = left.to - left.from > right.to - right.from;
+        /* The shorter one is looked at first: so few are waiting at a time. */
+        if (waiting + 2 > sizeof ranges / sizeof ranges[0])
+            break;
+        ranges[waiting++] = left_is_longer ? left : right;
+        ranges[waiting++] = left_is_longer ? right : left;
+    }
+    return found;
 }

@@ -15,6 +15,10 @@
  * and a dead one's only after everything that names it was mended (the caller's sweep). A process
  * that is stopped with an admission lock in hand holds up that record, nothing else.
  *
+ * Whoever may only read the file has no record in it. A reader read-locks one byte of its own instead,
+ * which says who it is by its place: the number of its pid namespace, then its pid. Who looks for readers
+ * asks the kernel for the locks there are; each holder's pid must be the one of the place.
+ *
  *   A: release when a record becomes alive, acquire in gnli_participant_dead and whoever lists:
  *      carries its pid and namespace.
  *   B: relaxed: counts and notes for people to read.
@@ -80,5 +84,18 @@ void gnli_participant_add_up(struct gnli_participant *record, _Atomic uint64_t *
  * file) it is taken again; -ESTALE if others have noticed meanwhile and freed the number, -EBADF.
  */
 int gnli_participant_confirm(struct gnli_file *file, struct gnli_participant *records, unsigned number);
+
+/* This process reads the file, from now on until it ends or closes it. 0 or a negative code. */
+int gnli_reader_join(struct gnli_file *file, uint64_t pid_namespace);
+void gnli_reader_leave(struct gnli_file *file, uint64_t pid_namespace);
+
+struct gnli_reader {
+    pid_t pid;              /* in its own pid namespace */
+    uint32_t pid_namespace; /* the lower half of its number */
+};
+
+/* The readers there are, the kernel's word: how many, of which at most `count` are written. */
+unsigned gnli_readers(struct gnli_file *file, uint64_t pid_namespace, struct gnli_reader *readers,
+                      unsigned count);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "link/claim.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -173,6 +174,7 @@ static bool claimed_here(const struct gnli_claim *wanted)
 /* The lock is held. */
 static int take(struct gnli_claim *claim, const char *subject)
 {
+    assert(claim->file);
     int result = claimed_here(claim) ? -EAGAIN : lock_name(claim, F_WRLCK);
     if (result == -EAGAIN || result == -EACCES) {
         pid_t pid = gnli_claim_holder(claim, claim->address.name);
@@ -342,6 +344,7 @@ int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *in
         return look.directory;
     int result = gnli_file_open(&look.file, look.directory, CLAIMS, subject);
     if (result == 0) {
+        assert(look.file);
         has->pid = gnli_claim_holder(&look, address->name);
         has->alive = has->pid != 0;
         gnli_file_close(look.file);
@@ -355,4 +358,25 @@ int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *in
     }
     close(look.directory);
     return result;
+}
+
+int gnli_claim_sweep(const struct gnli_address *address)
+{
+    struct gnl_port_info info;
+    struct gnl_participant has = { 0 };
+    char subject[GNL_ADDRESS_MAX + 1], name[96];
+
+    gnli_address_format(address, subject);
+    int result = gnli_claim_look(address, &info, &has);
+    if (result < 0)
+        return result;
+    if (has.pid != 0)
+        return gnli_fail(-EBUSY, "%s: process %d has that name, until it ends", subject, (int)has.pid);
+    int directory = gnli_directory_open(address->machine_wide, false);
+    if (directory < 0)
+        return directory;
+    file_name(name, sizeof name, address, geteuid());
+    result = unlinkat(directory, name, 0) == 0 ? 0 : -errno;
+    close(directory);
+    return result < 0 ? gnli_fail_errno(-result, "%s: cannot remove what is left of it", subject) : 0;
 }

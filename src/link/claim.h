@@ -53,6 +53,9 @@ pid_t gnli_claim_holder(const struct gnli_claim *claim, const char *name);
 int gnli_claim_connect(const struct gnli_claim *claim, const char *name, struct ucred *listens,
                        const char *subject);
 
+/* Removes what a dead holder has left. -EBUSY a living process has the name, -ENOENT nothing is left. */
+int gnli_claim_sweep(const struct gnli_address *address);
+
 /* Who has the name, and whose it is: -ENOENT no such name. */
 int gnli_claim_look(const struct gnli_address *address, struct gnl_port_info *info,
                     struct gnl_participant *has);

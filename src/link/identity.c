@@ -7,6 +7,7 @@
  */
 #include <ginnel/identity.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,6 +335,7 @@ int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link)
                                link->port.subject);
     if (result == 0) {
         out = link->out;
+        assert(out);
         out->id = me->next_id += 4;
         if (gnli_watch(me, out->socket, out->id, false) < 0 ||
             gnli_watch(me, out->life, out->id + 2, true) < 0) {
@@ -416,6 +418,7 @@ static ssize_t link_leave(struct gnl_identity *me, struct gnli_link *link, ssize
 {
     char subject[GNL_ADDRESS_MAX + 1];
 
+    assert(link);
     strcpy(subject, link->port.subject);
     pthread_mutex_lock(&me->lock);
     link->users--;
@@ -518,6 +521,7 @@ int gnl_link(gnl_identity *me, const char *name, gnl_port **port, int64_t timeou
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
+    assert(link && port);
     result = gnli_link_met(me, link, timeout);
     if (result == 0)
         *port = &link->port;
@@ -538,6 +542,7 @@ int gnli_link_open(struct gnl_identity *me, const char *name, gnl_port **port, i
         result = link_enter(me, name, &link);
     if (result < 0)
         return (int)leave(me, result, NULL);
+    assert(link);
     bool locked = gnli_lock(&link->sending);
     bool met = link->out != NULL;
     int64_t has = met ? link->out->capacity : link->capacity;

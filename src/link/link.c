@@ -209,6 +209,8 @@ const struct gnli_port_operations gnli_link_operations = {
     .finish = gnli_link_finish,
     .info = info,
     .after_fork = after_fork,
+    .give = gnli_link_give,
+    .receive_given = gnli_link_receive_given,
     .interrupt = interrupt,
     .close = close_link,
 };
@@ -235,8 +237,7 @@ static int open_link(gnl_port **port, const struct gnli_address *address, const 
 
 static int remove_link(const struct gnli_address *address)
 {
-    return gnli_fail(-EOPNOTSUPP, "direct link '%s': a name goes with the process that has it",
-                     address->name);
+    return gnli_claim_sweep(address);
 }
 
 static ssize_t inspect_link(const struct gnli_address *address, struct gnl_port_info *info,

@@ -166,6 +166,7 @@ struct gnli_link {
     struct gnli_in *in; /* the one that is received from, then those of later lives */
     uint64_t ins_ended;
     bool in_untold;              /* one ended that no receiver has met */
+    bool buried;                 /* and its opposite half is still to end */
     struct gnli_place *returned; /* messages that were given back, the first to come first */
     struct gnli_spin in_spin;
     _Atomic uint64_t received, redelivered;

@@ -7,6 +7,7 @@
  *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
  *      (release), where we look (acquire): link/send.c, B.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "link/link.h"
 #include "link/meet.h"
 
+#define PLACES      ((size_t)2 * GNL_HELD_MAX)
 #define LATERS_MAX  (1 << 20)
 #define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
 #define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
@@ -76,11 +78,11 @@ static void return_chunk(struct gnli_in *in, uint64_t offset)
 
 static int make_places(struct gnli_link *link)
 {
-    struct gnli_place *places = calloc(2 * GNL_HELD_MAX, sizeof *places);
+    struct gnli_place *places = calloc(PLACES, sizeof *places);
 
     if (!places)
         return gnli_fail_plain(-ENOMEM, link->port.subject);
-    for (unsigned i = 0; i < 2 * GNL_HELD_MAX; i++) {
+    for (size_t i = 0; i < PLACES; i++) {
         places[i].next = link->free_place[i / GNL_HELD_MAX];
         link->free_place[i / GNL_HELD_MAX] = &places[i];
     }
@@ -114,6 +116,7 @@ int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan
     gnli_unlock(&link->placing, locked);
     if (result < 0)
         return result;
+    assert(place);
     if (buffer && !place->buffer) {
         place->buffer = malloc(GNLI_FRAME_BYTES);
         if (!place->buffer) {
@@ -144,7 +147,7 @@ int gnli_link_place_of(struct gnli_link *link, const gnl_message *message, struc
         atomic_load_explicit(&link->port.stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this message is held by the parent process", link->port.subject);
     bool locked = gnli_lock(&link->placing);
-    struct gnli_place *place = link->places && number < 2 * GNL_HELD_MAX ? &link->places[number] : NULL;
+    struct gnli_place *place = link->places && number < PLACES ? &link->places[number] : NULL;
     bool good = place && place->used && place->serial == message->private_[GNLI_MESSAGE_SERIAL];
     gnli_unlock(&link->placing, locked);
     if (!good)
@@ -190,6 +193,7 @@ void gnli_link_bury(struct gnli_link *link)
             continue;
         }
         *last = in->next;
+        link->buried = true;
         if (!in->finish_told) {
             link->in_untold = true;
             link->ins_ended++;
@@ -244,7 +248,7 @@ static int find_far(struct gnli_link *link, struct gnli_in *in, uint64_t word, s
 static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_place **taken)
 {
     struct gnli_far far = { 0 };
-    struct gnli_place *place;
+    struct gnli_place *place = NULL;
     bool in_place = gnli_frame_kind(word) == GNLI_FRAME_CHUNK;
 
     int result = in_place ? find_far(link, in, word, &far) : 0;
@@ -252,6 +256,7 @@ static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         result = gnli_place_take(link, &place, false, !in_place);
     if (result < 0)
         return result;
+    assert(place);
     place->sender = in->sender;
     place->deliveries = 1;
     if (in_place) {
@@ -276,7 +281,7 @@ static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
             return too_small(link, size, receipt->size);
         memcpy(receipt->data, gnli_frames_contents(&in->reader), size);
     } else {
-        struct gnli_far far;
+        struct gnli_far far = { 0 };
         int result = find_far(link, in, word, &far);
         if (result < 0)
             return result;
@@ -520,15 +525,14 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
 {
     struct gnli_receipt *receipt = context;
     bool locked = gnli_lock(&link->receiving);
-    bool untold = link->in_untold;
     int result = receive_locked(link, receipt);
-    bool passed_over = untold && receipt->from_anyone; /* an end: who answers the next is not to meet it */
+    bool buried = link->buried;
+    link->buried = false;
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
-    if (__builtin_expect(passed_over, 0))
+    if (__builtin_expect(buried || result == -EPIPE || result == -EBADMSG, 0))
         end_opposite(me, link);
     if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
-        end_opposite(me, link);
         if (receipt->from_anyone)
             result = -EAGAIN;
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -16,38 +17,50 @@
 #include "life/process.h"
 #include "memory/file.h"
 
-#define PAGE  ((uint64_t)4096)
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+#define PAGE       ((uint64_t)4096)
+#define SIZE_LEAST (GNLI_SIDE_FIRST + 2 * GNLI_BLOCK_BYTES)
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
 /* Twice the machine's memory holds all that can ever be there at once. */
-static uint64_t most(void)
+static uint64_t twice_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
 
     return pages > 0 ? 2 * (uint64_t)pages * PAGE : (uint64_t)1 << 36;
 }
 
+/* And no more than files of this process may have: past that limit ftruncate does not fail, it kills. */
+static uint64_t most(void)
+{
+    struct rlimit limit;
+    uint64_t bytes = twice_memory();
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes)
+        bytes = limit.rlim_cur;
+    return bytes / GNLI_BLOCK_BYTES * GNLI_BLOCK_BYTES;
+}
+
 /* Of the other side's: what it may take it to be, with memory that has come or gone since. */
 static uint64_t most_of_theirs(void)
 {
-    return 2 * most() + ((uint64_t)1 << 32);
+    return 2 * twice_memory() + ((uint64_t)1 << 32);
 }
 
 /* What queues, is held and is on loan; with the classes' waste, for two sizes of message in turn. */
 static uint64_t size_for(int64_t capacity, uint64_t message_max)
 {
     uint64_t limit = most(), large = message_max > GNLI_FRAME_BYTES ? message_max : 0, bytes;
-    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + 2 * GNL_HELD_MAX;
+    uint64_t messages = (capacity == GNL_RENDEZVOUS ? 1 : (uint64_t)capacity) + (uint64_t)2 * GNL_HELD_MAX;
     uint64_t each = 3 * large + 2 * (GNLI_FRAME_BYTES + 8);
 
     if (capacity == GNL_UNBOUNDED || __builtin_mul_overflow(messages, each, &bytes) || bytes > limit)
-        bytes = limit;
-    bytes += 16 * GNLI_BLOCK_BYTES;
-    return (bytes + GNLI_BLOCK_BYTES - 1) / GNLI_BLOCK_BYTES * GNLI_BLOCK_BYTES;
+        return limit;
+    bytes = (bytes / GNLI_BLOCK_BYTES + 16) * GNLI_BLOCK_BYTES;
+    return bytes < limit ? bytes : limit;
 }
 
 static int map_own(struct gnli_side_memory *memory)
@@ -68,6 +81,10 @@ int gnli_side_make(struct gnli_side_memory *memory, int64_t capacity, uint64_t m
 {
     struct gnli_side_memory made = { .size = size_for(capacity, message_max) };
 
+    if (made.size < SIZE_LEAST)
+        return gnli_fail(-EFBIG,
+                         "%s: a link needs a file of %llu bytes; this process's limit (ulimit -f) is less",
+                         subject, (unsigned long long)SIZE_LEAST);
     made.descriptor = gnli_above_standard(memfd_create("ginnel-link", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (made.descriptor < 0)
         return gnli_fail_errno(errno, "%s: no memory for the link", subject);

@@ -35,6 +35,7 @@ struct mapping {
     _Atomic uintptr_t address;
     _Atomic size_t size; /* 0: the entry is free */
     uint64_t offset;     /* in the file */
+    atomic_int protection;
     struct gnli_file *_Atomic file;
 };
 
@@ -83,8 +84,8 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
         void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
         struct gnli_file *file = atomic_load_explicit(&mapping->file, memory_order_relaxed); /* B */
         atomic_store_explicit(&file->patched, true, memory_order_relaxed);                   /* B */
-        if (mmap(page, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-            page)
+        int protection = atomic_load_explicit(&mapping->protection, memory_order_relaxed);   /* B */
+        if (mmap(page, page_size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
             pass_on(signo, info, context);
     } else {
         pass_on(signo, info, context);
@@ -142,40 +143,172 @@ static struct mapping *free_entry(void)
     return &mappings[used];
 }
 
-void *gnli_map(struct gnli_file *file, uint64_t offset, size_t size)
+/* Enters a mapping that is there, or is about to be, at that address; false: no room in the table. */
+static bool enter(struct gnli_file *file, void *address, uint64_t offset, size_t size, int protection)
 {
-    void *address =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->descriptor, (off_t)offset);
-    if (address == MAP_FAILED)
-        return NULL;
-    madvise(address, size, MADV_DONTDUMP); /* a core file of holes helps nobody */
-
     pthread_mutex_lock(&lock);
     struct mapping *entry = free_entry();
     if (entry) {
         install_once();
         entry->offset = offset;
+        atomic_store_explicit(&entry->protection, protection, memory_order_relaxed);      /* B */
         atomic_store_explicit(&entry->address, (uintptr_t)address, memory_order_relaxed); /* B */
         atomic_store_explicit(&entry->file, file, memory_order_relaxed);                  /* B */
         atomic_store_explicit(&entry->size, size, memory_order_release);                  /* A */
     }
     pthread_mutex_unlock(&lock);
-    if (!entry) {
-        munmap(address, size);
+    if (!entry)
         errno = ENOMEM;
-        return NULL;
-    }
-    return address;
+    return entry != NULL;
 }
 
-void gnli_unmap(void *address, size_t size)
+static void forget(void *address)
 {
     pthread_mutex_lock(&lock);
     struct mapping *entry = find((uintptr_t)address);
     if (entry)
         atomic_store_explicit(&entry->size, 0, memory_order_release); /* A */
     pthread_mutex_unlock(&lock);
+}
+
+/* Of the file; `place`: there, whatever is there now. */
+static void *map_file(struct gnli_file *file, void *place, uint64_t offset, size_t size, int protection)
+{
+    int flags = MAP_SHARED | MAP_NORESERVE | (place ? MAP_FIXED : 0);
+    void *address = mmap(place, size, protection, flags, file->descriptor, (off_t)offset);
+
+    return address == MAP_FAILED ? NULL : address;
+}
+
+static void *map_anywhere(struct gnli_file *file, uint64_t offset, size_t size, int protection)
+{
+    void *address = map_file(file, NULL, offset, size, protection);
+
+    if (!address)
+        return NULL;
+    madvise(address, size, MADV_DONTDUMP); /* a core file of holes helps nobody */
+    if (!enter(file, address, offset, size, protection)) {
+        munmap(address, size);
+        return NULL;
+    }
+    return address;
+}
+
+void *gnli_map(struct gnli_file *file, uint64_t offset, size_t size)
+{
+    return map_anywhere(file, offset, size, PROT_READ | PROT_WRITE);
+}
+
+void *gnli_map_to_read(struct gnli_file *file, uint64_t offset, size_t size)
+{
+    return map_anywhere(file, offset, size, PROT_READ);
+}
+
+void gnli_unmap(void *address, size_t size)
+{
+    forget(address);
     munmap(address, size);
+}
+
+/* ---- with guards ---- */
+
+static size_t page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t whole_pages(size_t size)
+{
+    return (size + page() - 1) & ~(page() - 1);
+}
+
+/* Address space for so many bytes between two guards; NULL when out of it. */
+static char *reserve_guarded(size_t length)
+{
+    size_t all = length + 2 * page();
+
+    if (all < length)
+        return NULL;
+    char *area = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return area == MAP_FAILED ? NULL : area + page();
+}
+
+static void release_guarded(char *address, size_t length)
+{
+    munmap(address - page(), length + 2 * page());
+}
+
+void *gnli_map_guarded(struct gnli_file *file, uint64_t offset, size_t size, bool writable)
+{
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    size_t length = whole_pages(size);
+    char *address = reserve_guarded(length);
+
+    if (!address)
+        return NULL;
+    if (map_file(file, address, offset, length, protection) &&
+        enter(file, address, offset, length, protection))
+        return address;
+    int error = errno;
+    release_guarded(address, length);
+    errno = error;
+    return NULL;
+}
+
+void gnli_unmap_guarded(void *address, size_t size)
+{
+    forget(address);
+    release_guarded(address, whole_pages(size));
+}
+
+void *gnli_remap_guarded(struct gnli_file *file, void *address, size_t size, size_t longer)
+{
+    size_t from = whole_pages(size), to = whole_pages(longer);
+    char *old = address, *place = reserve_guarded(to);
+
+    if (!place)
+        return NULL;
+    pthread_mutex_lock(&lock);
+    struct mapping *entry = find((uintptr_t)address);
+    uint64_t offset = entry ? entry->offset : 0;
+    int protection = entry ? atomic_load_explicit(&entry->protection, memory_order_relaxed) : 0; /* B */
+    pthread_mutex_unlock(&lock);
+    /* In the table before it is there: whoever meets a missing page of it finds it. */
+    if (!entry || !enter(file, place, offset, to, protection)) {
+        release_guarded(place, to);
+        return NULL;
+    }
+    if (mremap(old, from, to, MREMAP_MAYMOVE | MREMAP_FIXED, place) != place) {
+        int error = errno;
+        forget(place);
+        release_guarded(place, to);
+        errno = error;
+        return NULL;
+    }
+    forget(old);
+    /* What was between the guards may be somebody else's by now. */
+    munmap(old - page(), page());
+    munmap(old + from, page());
+    return place;
+}
+
+bool gnli_map_instead(struct gnli_file *file, void *address, bool writable)
+{
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    bool mapped = false;
+
+    pthread_mutex_lock(&lock);
+    struct mapping *entry = find((uintptr_t)address);
+    if (entry) {
+        size_t size = atomic_load_explicit(&entry->size, memory_order_relaxed); /* B */
+        mapped = map_file(file, address, entry->offset, size, protection) == address;
+    }
+    if (mapped) {
+        atomic_store_explicit(&entry->protection, protection, memory_order_relaxed); /* B */
+        atomic_store_explicit(&entry->file, file, memory_order_relaxed);             /* B */
+    }
+    pthread_mutex_unlock(&lock);
+    return mapped;
 }
 
 void gnli_populate(void *address, size_t size)
@@ -192,8 +325,8 @@ static bool map_again(struct gnli_file *file)
         if (size == 0 || atomic_load_explicit(&entry->file, memory_order_relaxed) != file) /* B */
             continue;
         void *address = (void *)atomic_load_explicit(&entry->address, memory_order_relaxed); /* B */
-        if (mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-                 file->descriptor, (off_t)entry->offset) != address)
+        int protection = atomic_load_explicit(&entry->protection, memory_order_relaxed);     /* B */
+        if (map_file(file, address, entry->offset, size, protection) != address)
             return false;
     }
     return true;

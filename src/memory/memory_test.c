@@ -208,6 +208,78 @@ static int without_standard_descriptors(void *context)
     return 0;
 }
 
+/* Does a record lock of this process on the file hold? Asked by another. */
+static int find_locked(void *context)
+{
+    struct gnli_file *file = context;
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 7, .l_len = 1 };
+
+    require(fcntl(file->descriptor, F_GETLK, &lock) == 0);
+    return lock.l_type == F_UNLCK ? 1 : 0;
+}
+
+START_TEST(closing_one_of_two_entries_keeps_the_locks_of_the_other)
+{
+    int directory = open_directory();
+    struct gnli_file *file = make_file(directory, MIB), *reader, *again, *other;
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 7, .l_len = 1 };
+
+    ck_assert_int_eq(fcntl(file->descriptor, F_SETLK, &lock), 0);
+    assert_ok(gnli_file_open_to_read(&reader, directory, "file", "the file"));
+    ck_assert_ptr_ne(reader, file);
+    ck_assert_int_eq(fcntl(reader->descriptor, F_GETFL) & O_ACCMODE, O_RDONLY);
+    ck_assert(write(reader->descriptor, "x", 1) < 0);
+    assert_ok(gnli_file_open_to_read(&again, directory, "file", "the file"));
+    ck_assert_ptr_eq(again, reader);
+    gnli_file_close(again);
+    gnli_file_close(reader);
+    support_expect_exit(support_fork(find_locked, file), 0);
+    assert_ok(gnli_file_reader(&other, file, "the file"));
+    ck_assert_ptr_eq(other, reader); /* it was kept, and is used again */
+    support_expect_exit(support_fork(find_locked, file), 0);
+    gnli_file_close(other);
+    drop(directory, file);
+}
+END_TEST
+
+START_TEST(file_is_made_longer_and_never_shorter)
+{
+    int directory = open_directory();
+    struct gnli_file *file = make_file(directory, MIB);
+    struct stat status;
+
+    assert_ok(gnli_file_extend(file, MIB, 3 * MIB, "the file"));
+    ck_assert_uint_eq(gnli_file_bytes(file), 2 * MIB);
+    assert_ok(gnli_file_extend(file, MIB, 2 * MIB, "the file"));
+    ck_assert_int_eq(fstat(file->descriptor, &status), 0);
+    ck_assert_int_eq(status.st_size, (off_t)(3 * MIB));
+    ck_assert_int_eq(gnli_file_extend(file, 3 * MIB, (uint64_t)1 << 60, "the file"), -ENOSPC);
+    ck_assert_int_eq(gnli_file_extend(file, 3 * MIB, UINT64_MAX, "the file"), -EFBIG);
+    ck_assert_uint_eq(gnli_file_bytes(file), 2 * MIB);
+    drop(directory, file);
+}
+END_TEST
+
+START_TEST(memfd_cannot_shrink_and_a_guarded_mapping_grows_once_it_is_sealed)
+{
+    struct gnli_file *file;
+
+    assert_ok(gnli_file_new_memory(&file, "test", MIB, 0600, "memory"));
+    ck_assert(ftruncate(file->descriptor, 0) != 0);
+    char *data = gnli_map_guarded(file, 0, 5000, true);
+    ck_assert_ptr_nonnull(data);
+    strcpy(data, "kept");
+    ck_assert_int_eq(fcntl(file->descriptor, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+    ck_assert_ptr_null(gnli_map_guarded(file, 0, 5000, true));
+    data = gnli_remap_guarded(file, data, 5000, 100000);
+    ck_assert_ptr_nonnull(data);
+    ck_assert_str_eq(data, "kept");
+    data[99999] = 1;
+    gnli_unmap_guarded(data, 100000);
+    gnli_file_close(file);
+}
+END_TEST
+
 START_TEST(files_keep_off_the_standard_descriptors)
 {
     support_expect_exit(support_fork(without_standard_descriptors, NULL), 0);
@@ -452,6 +524,9 @@ int main(void)
     tcase_add_test(files, forbidden_file_is_eacces_with_owner_and_mode);
     tcase_add_test(files, descriptor_closed_by_the_program_is_ebadf_and_not_closed_again);
     tcase_add_test(files, files_keep_off_the_standard_descriptors);
+    tcase_add_test(files, closing_one_of_two_entries_keeps_the_locks_of_the_other);
+    tcase_add_test(files, file_is_made_longer_and_never_shorter);
+    tcase_add_test(files, memfd_cannot_shrink_and_a_guarded_mapping_grows_once_it_is_sealed);
     tcase_add_test(files, reserved_memory_counts_and_goes_back_when_punched);
     tcase_add_test(files, full_file_system_is_enospc);
     TCase *pages = support_case(suite, "missing pages");

@@ -7,17 +7,31 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/address.h"
 #include "base/directory.h"
 #include "base/errors.h"
 
+/* KIND:NAME, or as link/claim.h has machine-wide identities, direct:NAME~UID. */
+static int parse_entry(struct gnli_address *address, const char *entry)
+{
+    char text[GNL_ADDRESS_MAX + 1];
+    size_t length = strcspn(entry, "~");
+
+    if (strncmp(entry, "direct:", 7) != 0 || length >= sizeof text)
+        return gnli_address_parse(address, entry);
+    memcpy(text, entry, length);
+    text[length] = '\0';
+    return gnli_address_parse(address, text);
+}
+
 static int is_name(const struct dirent *entry)
 {
     struct gnli_address address;
 
-    return gnli_address_parse(&address, entry->d_name) == 0;
+    return parse_entry(&address, entry->d_name) == 0;
 }
 
 static int visit_directory(bool machine_wide, gnl_name_visitor *visit, void *context)
@@ -36,7 +50,7 @@ static int visit_directory(bool machine_wide, gnl_name_visitor *visit, void *con
     for (int i = 0; i < count; i++) {
         struct gnli_address address;
         char text[GNL_ADDRESS_MAX + 1];
-        if (result == 0 && gnli_address_parse(&address, entries[i]->d_name) == 0) {
+        if (result == 0 && parse_entry(&address, entries[i]->d_name) == 0) {
             address.machine_wide = machine_wide;
             gnli_address_format(&address, text);
             result = visit(text, context);

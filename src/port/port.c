@@ -97,7 +97,7 @@ ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_par
 
 /* ---- entering and leaving ---- */
 
-enum way { EITHER, SENDING, RECEIVING };
+enum way { EITHER = 0, SENDING = 1, RECEIVING = 2 };
 
 /* Why not, in words; or in a forked child: 0, go on. */
 __attribute__((cold, noinline)) static int turn_back(gnl_port *port, enum way way)
@@ -112,6 +112,8 @@ __attribute__((cold, noinline)) static int turn_back(gnl_port *port, enum way wa
         result = gnli_fail(-EPIPE, "%s: this port said that it sends no more", port->subject);
     else if (atomic_load_explicit(&port->closing, memory_order_relaxed)) /* A */
         result = gnli_fail_plain(-ECANCELED, port->subject);
+    else if (atomic_fetch_and_explicit(&port->owed, (unsigned char)~way, memory_order_relaxed) & way) /* A */
+        result = gnli_fail_plain(-EPIPE, port->subject);
     else if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) /* A */
         result = port->operations->after_fork(port);
     if (result < 0)
@@ -136,6 +138,7 @@ static inline int enter(gnl_port *port, enum way way)
     if (wrong_way ||
         (way == SENDING && atomic_load_explicit(&port->finished, memory_order_relaxed)) || /* A */
         atomic_load_explicit(&port->closing, memory_order_relaxed) ||                      /* A */
+        (atomic_load_explicit(&port->owed, memory_order_relaxed) & way) ||                 /* A */
         !gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed)))        /* A */
         return turn_back(port, way);
     return 0;
@@ -157,6 +160,14 @@ static int bad_timeout(void)
 static int bad_buffer(void)
 {
     return gnli_fail(-EINVAL, "no data given, but a size");
+}
+
+/* What many calls in one come to: an end that only the last of them met is told by the next call. */
+static ssize_t leave_many(gnl_port *port, enum way way, size_t done, ssize_t result)
+{
+    if (done > 0 && result == -EPIPE)
+        atomic_fetch_or_explicit(&port->owed, (unsigned char)way, memory_order_relaxed); /* A */
+    return leave(port, done > 0 ? (ssize_t)done : result);
 }
 
 /* ---- the verbs ---- */
@@ -292,7 +303,7 @@ ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count
         if (result < 0)
             break;
     }
-    return leave(port, sent > 0 ? (ssize_t)sent : result);
+    return leave_many(port, SENDING, sent, result);
 }
 
 ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64_t timeout)
@@ -311,7 +322,45 @@ ssize_t gnl_take_many(gnl_port *port, gnl_message *messages, size_t count, int64
         if (result < 0)
             break;
     }
-    return leave(port, taken > 0 ? (ssize_t)taken : result);
+    return leave_many(port, RECEIVING, taken, result);
+}
+
+/* ---- handing over ---- */
+
+static int hands_nothing_over(gnl_port *port)
+{
+    return gnli_fail(-EOPNOTSUPP, "%s: this kind of link hands nothing over: a direct link does",
+                     port->subject);
+}
+
+int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout)
+{
+    int result = enter(port, SENDING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!port->operations->give)
+        result = hands_nothing_over(port);
+    else
+        result = port->operations->give(port, descriptor, note, size, timeout);
+    return (int)leave(port, result);
+}
+
+int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout)
+{
+    int result = enter(port, RECEIVING);
+
+    if (result < 0)
+        return result;
+    if (timeout < GNL_FOREVER)
+        result = bad_timeout();
+    else if (!port->operations->receive_given)
+        result = hands_nothing_over(port);
+    else
+        result = port->operations->receive_given(port, descriptor, note, size, timeout);
+    return (int)leave(port, result);
 }
 
 int gnl_port_fd(gnl_port *port)

@@ -34,9 +34,22 @@ struct gnli_port_operations {
     int (*info)(gnl_port *port, struct gnl_port_info *info);
     int (*after_fork)(
         gnl_port *port); /* first call in a forked child: go on as a process of one's own, or -EPERM */
+    /*
+     * A descriptor and up to GNLI_NOTE_MAX bytes that say what it is, in one order with the messages; give
+     * leaves the descriptor the caller's, receive_given makes it the caller's. -ENOMSG: what comes next is a
+     * message, which stays. NULL where nothing can be handed over.
+     */
+    int (*give)(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout);
+    int (*receive_given)(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
     void (*interrupt)(gnl_port *port); /* `closing` is set: wake whoever is blocked on the port */
     void (*close)(gnl_port *port);     /* nobody is inside: give back, leave, free the port */
 };
+
+#define GNLI_NOTE_MAX 256
+
+/* As the verbs: for rooms that hand something over. *size: the note's room, then what was written of it. */
+int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout);
+int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
 
 struct gnl_port {
     const struct gnli_port_operations *operations;
@@ -45,6 +58,7 @@ struct gnl_port {
     _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
     atomic_bool closing;
     atomic_bool finished;
+    atomic_uchar owed; /* -EPIPE, to the next who sends (1), receives (2): told once, in the midst of many */
 };
 
 struct gnli_kind {

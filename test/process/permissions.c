@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -321,6 +322,65 @@ START_TEST(link_planted_as_a_mailbox_is_not_followed)
 }
 END_TEST
 
+/* ---- segments ---- */
+
+static int read_segment(void *context)
+{
+    gnl_segment *segment;
+    char copy[6];
+
+    (void)context;
+    require(gnl_segment_attach(&segment, "/s", GNL_READ | GNL_WRITE) == -EACCES);
+    require(gnl_segment_create(&segment, "/s", 0, NULL) == -EACCES);
+    require(gnl_segment_attach(&segment, "/s", GNL_READ) == 0);
+    require(gnl_segment_snapshot(segment, 0, copy, sizeof copy, GNL_NOWAIT) == 0 &&
+            strcmp(copy, "hello") == 0);
+    require(gnl_segment_lock(segment, GNL_NOWAIT) == -EACCES);
+    require(gnl_segment_grow(segment, 1 << 20) == -EACCES);
+    require(gnl_segment_set_mode(segment, 0666) == -EPERM);
+    require(gnl_segment_wait(segment, gnl_segment_version(segment), GNL_NOWAIT) == -EAGAIN);
+    require(mprotect(gnl_segment_data(segment), 1000, PROT_READ | PROT_WRITE) != 0);
+    struct gnl_segment_info info;
+    require(gnl_segment_info(segment, &info) == 0 && info.attached == 1 && info.uid == 0);
+    int result = gnl_remove("segment:/s");
+    require(result == -EPERM || result == -EACCES);
+    return gnl_segment_detach(segment);
+}
+
+static int refused_segment(void *context)
+{
+    gnl_segment *segment;
+
+    (void)context;
+    require(gnl_segment_attach(&segment, "/s", GNL_READ) == -EACCES);
+    require(strstr(gnl_error_detail(), "segment '/s': owned by uid 0, mode 0600"));
+    return 0;
+}
+
+static int segment_for_readers(void *context)
+{
+    gnl_segment *segment;
+
+    (void)context;
+    enter_new_shm();
+    umask(077);
+    require(gnl_segment_create(&segment, "/s", 1000, &(struct gnl_segment_options){ .mode = 0644 }) == 0);
+    strcpy(gnl_segment_data(segment), "hello");
+    require(gnl_segment_detach(segment) == 0); /* else the child inherits it open */
+    require(as_stranger(read_segment) == 0);
+    require(gnl_segment_attach(&segment, "/s", GNL_READ) == 0);
+    require(gnl_segment_set_mode(segment, 0600) == 0);
+    require(gnl_segment_detach(segment) == 0);
+    require(as_stranger(refused_segment) == 0);
+    return gnl_remove("segment:/s");
+}
+
+START_TEST(segment_of_mode_0644_is_read_by_other_users_and_no_more)
+{
+    in_new_shm(segment_for_readers);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("permissions");
@@ -333,6 +393,7 @@ int main(void)
     tcase_add_test(machine_wide, absent_machine_wide_directory_is_enoent_in_a_sentence_that_names_it);
     tcase_add_test(machine_wide, machine_wide_directory_that_is_not_roots_and_sticky_is_refused);
     tcase_add_test(machine_wide, link_planted_as_a_mailbox_is_not_followed);
+    tcase_add_test(machine_wide, segment_of_mode_0644_is_read_by_other_users_and_no_more);
     tcase_add_test(own, users_own_directory_is_made_for_them_alone);
     tcase_add_test(own, directory_that_is_somebody_elses_or_open_to_others_or_a_link_is_refused);
     return support_run(suite);
