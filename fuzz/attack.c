@@ -6,24 +6,11 @@
 #include <unistd.h>
 
 #include "fuzz/guard.h"
+#include "fuzz/moments.h"
 #include "mailbox/mailbox.h"
-
-#define PLANNED_MAX 8
 
 static int file = -1;
 static struct gnli_layout layout;
-
-/* What happens during a call. */
-static _Thread_local bool armed;
-static uint64_t loads; /* from shared memory, in this call */
-static struct planned {
-    uint64_t at; /* before this load */
-    uint64_t offset, value;
-} planned[PLANNED_MAX];
-static unsigned planned_count;
-static uint64_t again_every;         /* not 0: the writes are repeated before every so-many-th load */
-static uint64_t fed_from, fed_until; /* loads that find what the attacker has put there just before */
-static uint64_t fed[4];
 
 void attack_begin(const char *name)
 {
@@ -193,78 +180,25 @@ void attack_resize(struct input *input)
 
 /* ---- during a call ---- */
 
+static void *attackable(const void *address)
+{
+    return guard_shared(address) ? (void *)(uintptr_t)address : NULL;
+}
+
+static const struct moments_target target = {
+    .some_number = some_number,
+    .some_offset = some_offset,
+    .some_value = some_value,
+    .put = put,
+    .attackable = attackable,
+};
+
 void attack_arm(struct input *input)
 {
-    uint64_t plan = input_number(input, 1);
-
-    loads = planned_count = 0;
-    again_every = fed_from = fed_until = 0;
-    if (plan < 64)
-        return;
-    if (plan < 224) {
-        planned_count = 1 + plan % PLANNED_MAX;
-        for (unsigned i = 0; i < planned_count; i++) {
-            planned[i].at = 1 + some_number(input);
-            planned[i].offset = some_offset(input);
-            planned[i].value = some_value(input);
-        }
-        if (plan >= 192)
-            again_every = 1 + input_number(input, 1) % 8;
-    } else {
-        fed_from = some_number(input);
-        fed_until = plan < 240 ? fed_from + 1 + input_number(input, 1) : UINT64_MAX;
-        for (unsigned i = 0; i < 4; i++)
-            fed[i] = some_value(input);
-    }
-    armed = true;
+    moments_arm(&target, input);
 }
 
 void attack_disarm(void)
 {
-    armed = false;
-}
-
-__attribute__((always_inline)) static inline void load(const void *address, unsigned bytes)
-{
-    if (!armed || !guard_shared(address))
-        return;
-    armed = false; /* what we do ourselves does not count */
-    loads++;
-    for (unsigned i = 0; i < planned_count; i++)
-        if (planned[i].at == loads || (again_every != 0 && (loads + i) % again_every == 0))
-            put(planned[i].offset, planned[i].value);
-    if (loads >= fed_from && loads < fed_until) {
-        if (bytes == 8)
-            *(volatile uint64_t *)(uintptr_t)address = fed[loads % 4];
-        else if (bytes == 4)
-            *(volatile uint32_t *)(uintptr_t)address = (uint32_t)fed[loads % 4];
-    }
-    armed = true;
-}
-
-void __sanitizer_cov_load1(const uint8_t *address);
-void __sanitizer_cov_load2(const uint16_t *address);
-void __sanitizer_cov_load4(const uint32_t *address);
-void __sanitizer_cov_load8(const uint64_t *address);
-void __sanitizer_cov_load16(const void *address);
-
-void __sanitizer_cov_load1(const uint8_t *address)
-{
-    load(address, 1);
-}
-void __sanitizer_cov_load2(const uint16_t *address)
-{
-    load(address, 2);
-}
-void __sanitizer_cov_load4(const uint32_t *address)
-{
-    load(address, 4);
-}
-void __sanitizer_cov_load8(const uint64_t *address)
-{
-    load(address, 8);
-}
-void __sanitizer_cov_load16(const void *address)
-{
-    load(address, 16);
+    moments_disarm();
 }

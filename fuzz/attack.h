@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hostile member of a mailbox, in the process of the honest one: it writes into the file between the
- * honest one's calls, and in the middle of them. The library is built so that each load calls us first
- * (-fsanitize-coverage=trace-loads): a load from a shared mapping is a moment at which a hostile process
- * may have written, so each race between it and the library can be had, and had again.
+ * honest one's calls, and in the middle of them (moments.h).
  */
 #ifndef FUZZ_ATTACK_H
 #define FUZZ_ATTACK_H

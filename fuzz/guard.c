@@ -14,6 +14,7 @@
 
 static struct {
     uintptr_t start, end;
+    bool read_only;
 } mappings[MAPPINGS_MAX];
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int descriptor, off_t offset);
@@ -37,6 +38,16 @@ bool guard_shared(const void *address)
     return false;
 }
 
+bool guard_read_only(const void *address, size_t *offset)
+{
+    for (unsigned i = 0; i < MAPPINGS_MAX && mappings[i].start != 0; i++)
+        if ((uintptr_t)address >= mappings[i].start && (uintptr_t)address < mappings[i].end) {
+            *offset = (uintptr_t)address - mappings[i].start;
+            return mappings[i].read_only;
+        }
+    return false;
+}
+
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int descriptor, off_t offset)
 {
     if (!(flags & MAP_SHARED) || (flags & MAP_FIXED))
@@ -55,6 +66,7 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int des
         must(++i < MAPPINGS_MAX);
     mappings[i].start = (uintptr_t)made;
     mappings[i].end = (uintptr_t)made + rounded(size);
+    mappings[i].read_only = protection == PROT_READ;
     return made;
 }
 

@@ -9,8 +9,12 @@
 #define FUZZ_GUARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Is that in a mapping of a shared file? */
 bool guard_shared(const void *address);
+
+/* Is it in one that may only be read, and how far from its beginning? */
+bool guard_read_only(const void *address, size_t *offset);
 
 #endif

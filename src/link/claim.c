@@ -255,11 +255,18 @@ static int connect_to(const struct gnli_claim *claim, const char *name, struct u
     return error == ECONNREFUSED ? -ENOENT : -error;
 }
 
+/* Is it the one who has the name, as far as this pid namespace shows? */
+static bool is_holder(pid_t holder, const struct ucred *listens)
+{
+    return holder <= 0 || listens->pid <= 0 || listens->pid == holder;
+}
+
 /*
- * In the machine-wide directory: the file of that name that a user left there whose it is, and that
- * listens.
+ * In the machine-wide directory: of the files of that name, which anybody may leave there, the one whose
+ * owner listens and has the name.
  */
-static int connect_wide(const struct gnli_claim *claim, const char *wanted, struct ucred *listens)
+static int connect_wide(const struct gnli_claim *claim, const char *wanted, pid_t holder,
+                        struct ucred *listens)
 {
     int result = -ENOENT, copy = openat(claim->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = copy < 0 ? NULL : fdopendir(copy);
@@ -283,7 +290,7 @@ static int connect_wide(const struct gnli_claim *claim, const char *wanted, stru
         if (strcmp(name, entry->d_name) != 0)
             continue;
         int made = connect_to(claim, name, listens);
-        if (made >= 0 && listens->uid != status.st_uid) {
+        if (made >= 0 && (listens->uid != status.st_uid || !is_holder(holder, listens))) {
             close(made);
             made = -EBADMSG;
         }
@@ -305,14 +312,16 @@ int gnli_claim_connect(const struct gnli_claim *claim, const char *name, struct 
     if (holder == 0)
         return -ENOENT;
     file_name(file, sizeof file, &address, 0);
-    int made =
-        claim->address.machine_wide ? connect_wide(claim, name, listens) : connect_to(claim, file, listens);
+    int made = claim->address.machine_wide ? connect_wide(claim, name, holder, listens)
+                                           : connect_to(claim, file, listens);
     if (made == -EACCES)
         return gnli_fail(-EACCES, "%s: its owner does not let you in (gnl_identity_allow)", subject);
-    if (made < 0)
+    if (made == -ENOENT || made == -EAGAIN)
         return made;
+    if (made < 0)
+        return gnli_fail_errno(-made, "%s: cannot connect", subject);
     /* Is it the same one still, and the one who listens? */
-    if (holder > 0 && listens->pid > 0 && listens->pid != holder) {
+    if (!is_holder(holder, listens)) {
         close(made);
         return gnli_claim_holder(claim, name) == holder
                    ? gnli_fail(-EBADMSG, "%s: process %d listens there, but process %d has the name", subject,

@@ -297,6 +297,10 @@ void gnli_out_ends(struct gnli_link *link)
     link->outs_ended++;
     link->untold = true;
     atomic_store_explicit(&link->port.finished, false, memory_order_relaxed); /* A */
+    if (!out->opposite && !link->in) { /* it never sent anything: who waits for that is told now */
+        link->ins_ended++;
+        link->in_untold = true;
+    }
     if (out->offered)
         link->offer_taken = !gnli_token_read(out->token[0]);
 
@@ -324,8 +328,11 @@ int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link)
     bool locked = gnli_lock(&link->receiving);
     if (out)
         gnli_out_ends(link);
-    int result =
-        gnli_out_open(&link->out, me, link->name, link->capacity, link->message_max, link->port.subject);
+    bool back = false;
+    for (struct gnli_in *in = link->in; in; in = in->next)
+        back = back || !atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
+    int result = gnli_out_open(&link->out, me, link->name, link->capacity, link->message_max, back,
+                               link->port.subject);
     if (result == 0) {
         out = link->out;
         assert(out);
@@ -369,6 +376,8 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
         return;
     }
     *last = in;
+    if (gnli_hung_up(in->socket)) /* all that it sent is there, and that is all */
+        atomic_store_explicit(&in->hung, true, memory_order_relaxed); /* A */
     link->takes_offers = link->takes_offers || in->capacity == GNL_RENDEZVOUS;
     pair(link);
     gnli_unlock(&link->receiving, locked_too);

@@ -65,7 +65,8 @@ struct gnli_in {
     unsigned held;    /* taken messages that lie in its memory */
     bool dropped;     /* it is out of the list, and goes with the last of them */
     bool has_token;   /* its byte was read and belongs to a message that is still to come */
-    bool finished;    /* it said that it sends no more */
+    bool finished;    /* it said that it sends no more, */
+    bool finish_told; /* and a receiver was told: its end is no more news */
     atomic_bool hung; /* the kernel says that it is gone */
     struct gnli_in *next;
 };
@@ -99,11 +100,11 @@ struct gnli_out {
 };
 
 /*
- * Connects to the name and hands over memory. -ENOENT nobody has it (now); -EAGAIN it is being called too
- * often.
+ * Connects to the name and hands over memory. `back`: to who has called; else who is called is let in, too.
+ * -ENOENT nobody has it (now); -EAGAIN it is being called too often.
  */
 int gnli_out_open(struct gnli_out **out, struct gnl_identity *me, const char *name, int64_t capacity,
-                  uint64_t message_max, const char *subject);
+                  uint64_t message_max, bool back, const char *subject);
 void gnli_out_free(struct gnli_out *out);
 /* All but its memory goes. */
 void gnli_out_hang_up(struct gnli_out *out);
@@ -165,6 +166,7 @@ struct gnli_link {
     struct gnli_in *in; /* the one that is received from, then those of later lives */
     uint64_t ins_ended;
     bool in_untold;              /* one ended that no receiver has met */
+    bool buried;                 /* and its opposite half is still to end */
     struct gnli_place *returned; /* messages that were given back, the first to come first */
     struct gnli_spin in_spin;
     _Atomic uint64_t received, redelivered;
@@ -225,9 +227,9 @@ struct gnl_identity {
     bool led; /* some thread asks the kernel; the others wait for it */
     uint64_t rounds;
 
-    uint32_t anyone;        /* threads that sleep for a message from anybody; under the lock */
-    uint64_t turn;          /* which link gnl_recv_from(NULL) asks first */
-    _Atomic int descriptor; /* an eventfd, -1 */
+    _Atomic uint32_t anyone; /* threads that sleep for a message from anybody; changed under the lock */
+    uint64_t turn;           /* which link gnl_recv_from(NULL) asks first */
+    _Atomic int descriptor;  /* an eventfd, -1 */
     bool raised;
     pthread_t helper; /* keeps the descriptors true */
     bool has_helper;

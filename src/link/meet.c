@@ -137,15 +137,13 @@ static int prepare(struct gnli_out *out, const char *subject)
 }
 
 int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *name, int64_t capacity,
-                  uint64_t message_max, const char *subject)
+                  uint64_t message_max, bool back, const char *subject)
 {
     struct ucred listens;
 
     int socket = gnli_claim_connect(&me->claim, name, &listens, subject);
     if (socket < 0)
-        return socket == -ENOENT || socket == -EAGAIN
-                   ? socket
-                   : gnli_fail_errno(-socket, "%s: cannot connect", subject);
+        return socket;
     struct gnli_out *out = calloc(1, sizeof *out);
     if (!out) {
         close(socket);
@@ -164,9 +162,8 @@ int gnli_out_open(struct gnli_out **made, struct gnl_identity *me, const char *n
         result = guard((int[]){ out->socket, out->life, out->memory.descriptor, out->bell[0], out->bell[1],
                                 out->token[0], out->token[1] },
                        7);
-    if (result == 0 && listens.uid != geteuid())
-        gnli_claim_admit(&me->claim, listens.uid,
-                         (gid_t)-1); /* it will call back; if it can't it only listens */
+    if (result == 0 && !back && listens.uid != geteuid())
+        gnli_claim_admit(&me->claim, listens.uid, (gid_t)-1); /* so that it can call back */
     if (result == 0) {
         result = say_hello(out, me->claim.address.name, out->writer.at);
         if (result == -EPIPE || result == -ECONNRESET)

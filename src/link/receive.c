@@ -193,8 +193,11 @@ void gnli_link_bury(struct gnli_link *link)
             continue;
         }
         *last = in->next;
-        link->in_untold = true;
-        link->ins_ended++;
+        link->buried = true;
+        if (!in->finish_told) {
+            link->in_untold = true;
+            link->ins_ended++;
+        }
         gnli_in_drop(in);
     }
 }
@@ -365,19 +368,39 @@ static int use_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, 
     return 0;
 }
 
+/* Who is told each time would never ask the kernel whether it is there at all: so it is asked here. */
+static int has_finished(struct gnli_link *link, struct gnli_in *in)
+{
+    if (in->finish_told && gnli_hung_up(in->socket)) {
+        atomic_store_explicit(&in->hung, true, memory_order_relaxed); /* A */
+        gnli_link_bury(link);
+        return -EAGAIN;
+    }
+    in->finish_told = true;
+    return -EPIPE;
+}
+
+/* Those that had finished, as receivers know, and have ended since, go without a word. */
+static void bury_finished(struct gnli_link *link)
+{
+    if (__builtin_expect(link->in && link->in->finish_told, 0))
+        gnli_link_bury(link);
+}
+
 /* -EAGAIN nothing is there. */
 static int from_frames(struct gnli_link *link, struct gnli_receipt *receipt)
 {
-    struct gnli_in *in = link->in;
     uint64_t word;
 
+    bury_finished(link);
+    struct gnli_in *in = link->in;
     if (__builtin_expect(!in, 0))
         return -EAGAIN;
     for (unsigned voids = 0; voids < VOIDS_MAX; voids++) {
         bool hung = atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
         int result = gnli_frames_peek(&in->reader, &word);
         if (result == -EAGAIN)
-            return in->finished && !hung ? -EPIPE : hung ? ended(link, in) : -EAGAIN;
+            return hung ? ended(link, in) : in->finished ? has_finished(link, in) : -EAGAIN;
         if (result < 0)
             return scribbled(link);
         if (gnli_frame_kind(word) == GNLI_FRAME_VOID) {
@@ -503,10 +526,13 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *con
     struct gnli_receipt *receipt = context;
     bool locked = gnli_lock(&link->receiving);
     int result = receive_locked(link, receipt);
+    bool buried = link->buried;
+    link->buried = false;
     bool ring = result == 0 && link->in && link->in->told;
     gnli_unlock(&link->receiving, locked);
-    if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
+    if (__builtin_expect(buried || result == -EPIPE || result == -EBADMSG, 0))
         end_opposite(me, link);
+    if (__builtin_expect(result == -EPIPE || result == -EBADMSG, 0)) {
         if (receipt->from_anyone)
             result = -EAGAIN;
     }

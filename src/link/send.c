@@ -86,6 +86,18 @@ static int ended(struct gnli_link *link)
     if (link->out)
         gnli_out_ends(link);
     link->untold = false;
+    link->in_untold = link->in_untold && link->in;
+    gnli_unlock(&link->receiving, locked);
+    return -EPIPE;
+}
+
+/* It has ended already, and this call is told; with nothing to be received there is no more to tell. */
+static int told(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->receiving);
+
+    link->untold = false;
+    link->in_untold = link->in_untold && link->in;
     gnli_unlock(&link->receiving, locked);
     return -EPIPE;
 }
@@ -110,15 +122,11 @@ static int ready(struct gnli_link *link, struct dispatch *dispatch)
     if (!dispatch->begun) {
         dispatch->begun = true;
         dispatch->ended = link->outs_ended;
-        if (__builtin_expect(link->untold, 0)) {
-            link->untold = false;
-            return -EPIPE;
-        }
+        if (__builtin_expect(link->untold, 0))
+            return told(link);
     }
-    if (__builtin_expect(link->outs_ended != dispatch->ended, 0)) {
-        link->untold = false;
-        return -EPIPE;
-    }
+    if (__builtin_expect(link->outs_ended != dispatch->ended, 0))
+        return told(link);
     if (__builtin_expect(!out, 0))
         return -ENOTCONN;
     return 0;
@@ -275,9 +283,9 @@ static int offered(struct gnli_link *link, struct dispatch *dispatch)
     struct gnli_out *out = link->out;
 
     if (link->outs_ended != dispatch->ended) { /* that half is gone by now */
-        dispatch->offered = link->untold = false;
+        dispatch->offered = false;
         if (!link->offer_taken)
-            return -EPIPE;
+            return told(link);
         sent(link, dispatch);
         return 0;
     }

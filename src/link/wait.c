@@ -48,7 +48,7 @@ void gnli_ring_slowly(struct gnli_out *out, uint32_t asleep)
 
 static bool anyone_waits(struct gnli_link *link)
 {
-    return link->waiting > 0 || link->me->anyone > 0;
+    return link->waiting > 0 || atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0; /* A */
 }
 
 /* What the other side has to know of who waits here; the sending lock is held. */
@@ -57,7 +57,8 @@ static void tell(struct gnli_link *link, bool rearm)
     if (!link->out)
         return;
     struct gnli_side *own = link->out->memory.own;
-    bool asleep = link->asleep > 0 || link->me->anyone > 0 ||
+    bool asleep = link->asleep > 0 ||
+                  atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0 ||    /* A */
                   atomic_load_explicit(&link->descriptor, memory_order_relaxed) >= 0 ||   /* A */
                   atomic_load_explicit(&link->me->descriptor, memory_order_relaxed) >= 0; /* A */
     uint32_t value = atomic_load_explicit(&own->asleep, memory_order_relaxed);            /* W */
@@ -82,7 +83,7 @@ static void arm(struct gnl_identity *me, struct gnli_link *link, int by)
 {
     pthread_mutex_lock(&me->lock);
     if (!link)
-        me->anyone = (uint32_t)((int)me->anyone + by);
+        atomic_fetch_add_explicit(&me->anyone, (uint32_t)by, memory_order_relaxed); /* A */
     for (struct gnli_link *each = link ? link : me->links; each; each = link ? NULL : each->next) {
         bool locked = gnli_lock(&each->sending);
         if (link)
@@ -229,11 +230,18 @@ static void in_event(struct gnl_identity *me, struct gnli_in *in, uint64_t part,
     unwatch(me, in->life);
 }
 
-static void out_event(struct gnl_identity *me, struct gnli_out *out)
+/* The sending lock is held. */
+static void out_event(struct gnl_identity *me, struct gnli_link *link)
 {
+    struct gnli_out *out = link->out;
+
     atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
     unwatch(me, out->socket);
     unwatch(me, out->life);
+    bool locked = gnli_lock(&link->receiving);
+    if (!out->opposite && !link->in) /* no half of the other side's tells it to who receives */
+        gnli_out_ends(link);
+    gnli_unlock(&link->receiving, locked);
 }
 
 /* The identity's lock is held. */
@@ -263,7 +271,7 @@ static void handle(struct gnl_identity *me, uint64_t id, uint32_t events)
         struct gnli_out *out = link->out;
         bool mine = out && out->id == whole;
         if (mine)
-            out_event(me, out);
+            out_event(me, link);
         gnli_unlock(&link->sending, locked);
         locked = gnli_lock(&link->receiving);
         for (struct gnli_in *in = link->in; in && !mine; in = in->next)

@@ -421,7 +421,8 @@ static void try_to_write(int descriptor)
     void *readable = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, descriptor, at);
     require(readable != MAP_FAILED);
     require(mprotect(readable, SIZE, writable) != 0);
-    require(madvise(readable, SIZE, MADV_REMOVE) != 0);
+    /* An emulator may take the advice and do nothing. */
+    require(madvise(readable, SIZE, MADV_REMOVE) != 0 || strcmp(readable, "given") == 0);
     require(munmap(readable, SIZE) == 0);
     require(write(descriptor, "x", 1) < 0);
     require(pwrite(descriptor, "x", 1, at) < 0);

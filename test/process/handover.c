@@ -67,8 +67,8 @@ static int look_only(void *context)
     require(mprotect(data, 4096, PROT_READ | PROT_WRITE) != 0);
     require(!any_writable());
     require(gnl_segment_lock(segment, GNL_NOWAIT) == -EACCES);
-    require(gnl_send(port, "seen", 4, PATIENCE) == 0);
     uint64_t version = gnl_segment_version(segment);
+    require(gnl_send(port, "seen", 4, PATIENCE) == 0);
     require(gnl_segment_wait(segment, version, PATIENCE) == 0); /* the writer goes on */
     require(gnl_segment_snapshot(segment, 0, text, 1, PATIENCE) == 0 && text[0] == 'b');
     require(gnl_segment_detach(segment) == 0);
