@@ -124,6 +124,13 @@ void gnli_in_disown(struct gnli_in *in);
 /* Closes it, if there is one, and forgets it. */
 void gnli_shut(int *descriptor);
 
+/*
+ * The same of one that the other side sent, and that may be of any file: closing any descriptor of a file drops
+ * all locks that this process has on it, its own name's among them. Such a one stays open until the file's last
+ * user goes.
+ */
+void gnli_unwanted(int *descriptor);
+
 /* A pidfd of the process at the other end, -1 where the kernel gives none. */
 int gnli_pidfd_of(int socket);
 

@@ -23,6 +23,7 @@
 #include "base/errors.h"
 #include "life/process.h"
 #include "link/link.h"
+#include "memory/file.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -40,6 +41,15 @@ void gnli_shut(int *descriptor)
     if (*descriptor >= 0) {
         gnli_process_closed(*descriptor);
         close(*descriptor);
+    }
+    *descriptor = -1;
+}
+
+void gnli_unwanted(int *descriptor)
+{
+    if (*descriptor >= 0) {
+        gnli_process_closed(*descriptor);
+        gnli_file_discard(*descriptor);
     }
     *descriptor = -1;
 }
@@ -213,6 +223,16 @@ bool gnli_hung_up(int socket)
 
 /* ---- accepting ---- */
 
+/* As gnli_above_standard, for what came from the other side. */
+static int above_standard(int descriptor)
+{
+    if (descriptor > 2)
+        return descriptor;
+    int moved = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    gnli_file_discard(descriptor);
+    return moved;
+}
+
 /*
  * The descriptors that came with a packet, at most `most`. -EMFILE: it has more, for which this process had
  * no room; -EBADMSG: more than `most`. Those that came are closed then.
@@ -229,9 +249,9 @@ static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
             int descriptor;
             memcpy(&descriptor, CMSG_DATA(control) + (size_t)i * sizeof descriptor, sizeof descriptor);
             if (count < most)
-                descriptors[count++] = gnli_above_standard(descriptor);
+                descriptors[count++] = above_standard(descriptor);
             else
-                close(descriptor), result = -EBADMSG;
+                gnli_file_discard(descriptor), result = -EBADMSG;
         }
     }
     if (result == 0 && (packet->msg_flags & MSG_CTRUNC))
@@ -239,7 +259,7 @@ static int get_descriptors(struct msghdr *packet, int *descriptors, int most)
     for (int i = 0; i < count && result == 0; i++)
         result = descriptors[i] < 0 ? -EMFILE : 0;
     for (int i = 0; i < count && result < 0; i++)
-        gnli_shut(&descriptors[i]);
+        gnli_unwanted(&descriptors[i]);
     return result < 0 ? result : count;
 }
 
@@ -262,7 +282,7 @@ int gnli_packet_peek(int socket, void *data, size_t *size, int *descriptors, int
     int count = get_descriptors(&packet, descriptors, most);
     if (count >= 0 && bytes == 0) {
         for (int i = 0; i < count; i++)
-            gnli_shut(&descriptors[i]);
+            gnli_unwanted(&descriptors[i]);
         return -EBADMSG;
     }
     return count;
@@ -418,7 +438,7 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
                      : -EBADMSG;
     }
     for (int i = 0; i < HELLO_DESCRIPTORS; i++)
-        gnli_shut(&descriptors[i]);
+        gnli_unwanted(&descriptors[i]);
     if (result < 0) {
         if (in)
             gnli_in_free(in);

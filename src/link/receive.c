@@ -316,7 +316,7 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
         if (count == 1)
             gnli_packet_skip(in->socket);
         if (count == 1 && bytes != sizeof number)
-            close(descriptor);
+            gnli_unwanted(&descriptor);
         if (count != 1 || bytes != sizeof number)
             return scribbled(link);
         if (number == wanted) {
@@ -325,7 +325,7 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
             *receipt->descriptor = descriptor;
             return 0;
         }
-        close(descriptor);
+        gnli_unwanted(&descriptor);
     }
     return scribbled(link);
 }

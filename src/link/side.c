@@ -149,12 +149,15 @@ void gnli_side_free(struct gnli_side_memory *memory)
 {
     if (memory->base)
         munmap(memory->base, memory->size);
-    if (memory->seen)
-        munmap(memory->seen, memory->size / PAGE / 8 + 8);
     if (memory->descriptor >= 0) {
         gnli_process_closed(memory->descriptor);
-        close(memory->descriptor);
+        if (memory->seen) /* theirs: whatever it is that they sent */
+            gnli_file_discard(memory->descriptor);
+        else
+            close(memory->descriptor);
     }
+    if (memory->seen)
+        munmap(memory->seen, memory->size / PAGE / 8 + 8);
     *memory = (struct gnli_side_memory){ .descriptor = -1 };
 }
 

@@ -284,6 +284,48 @@ static int check_descriptors(void *context)
     return 0;
 }
 
+/* Whoever closes a descriptor of a file drops all its locks on it: one that comes uncalled must not do that. */
+static int send_the_claims(void *context)
+{
+    char path[PATH_MAX];
+    struct raw raw = raw_new("mallory", 16);
+    gnl_identity *me = claim("mallory");
+
+    (void)context;
+    snprintf(path, sizeof path, "%s/.claims", getenv("GINNEL_DIR"));
+    int claims = open(path, O_RDWR | O_CLOEXEC); /* mallory's own locks are lost with it, and no matter */
+    require(claims >= 0);
+    const int sent[][4] = { { claims, claims, claims, claims },
+                            { claims, raw.descriptors[1], -1, -1 },
+                            { raw.descriptors[0], claims, -1, -1 } };
+    for (unsigned i = 0; i < 3; i++)
+        raw_send(raw_connect("bob"), &raw.hello, sizeof raw.hello, sent[i], i == 0 ? 4 : 2);
+    (void)me;
+    _exit(0);
+}
+
+static int take_bobs_name(void *context)
+{
+    gnl_identity *me;
+
+    (void)context;
+    require(gnl_identity_claim(&me, "bob") == -EADDRINUSE);
+    return 0;
+}
+
+START_TEST(name_is_kept_whatever_descriptors_come)
+{
+    gnl_identity *bob = claim("bob");
+    char byte;
+
+    support_expect_exit(support_fork(send_the_claims, NULL), 0);
+    ck_assert_int_eq(gnl_recv_from(bob, NULL, &byte, 1, NULL, gnl_ms(50)), -ETIMEDOUT);
+    support_expect_exit(support_fork(take_bobs_name, NULL), 0);
+    release(bob);
+    bury("mallory");
+}
+END_TEST
+
 START_TEST(callers_that_were_turned_away_leave_nothing)
 {
     struct play scene = {
@@ -327,6 +369,7 @@ int main(void)
     test_case = support_case(suite, "tricks");
     tcase_add_loop_test(test_case, only_her_own_link_suffers, 0, tricks_count);
     test_case = support_case(suite, "floods");
+    tcase_add_test(test_case, name_is_kept_whatever_descriptors_come);
     tcase_add_test(test_case, callers_that_were_turned_away_leave_nothing);
     return support_run(suite);
 }
