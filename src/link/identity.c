@@ -22,8 +22,6 @@
 #include "life/process.h"
 #include "link/link.h"
 
-#define FIRST_ID 4
-
 /* ---- entering ---- */
 
 static int enter(struct gnl_identity *me)
@@ -70,9 +68,9 @@ static int open_descriptors(struct gnl_identity *me)
         return -errno;
     int result = gnli_process_close_in_child(me->epoll);
     if (result == 0)
-        result = gnli_watch(me, me->interrupt, 0, true);
+        result = gnli_watch(me, me->interrupt, GNLI_INTERRUPT_ID, true);
     if (result == 0)
-        result = gnli_watch(me, me->claim.listener, 1, true);
+        result = gnli_watch(me, me->claim.listener, GNLI_LISTENER_ID, true);
     return result;
 }
 
@@ -127,7 +125,7 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     me->epoll = me->interrupt = me->appear = -1;
     atomic_store_explicit(&me->descriptor, -1, memory_order_relaxed); /* A */
     me->claim.listener = -1;
-    me->next_id = FIRST_ID;
+    me->next_id = GNLI_PARTS;
     me->capacity = GNL_CAPACITY_DEFAULT;
     pthread_mutex_init(&me->lock, NULL);
     pthread_mutex_init(&me->waking, NULL);
@@ -336,9 +334,9 @@ int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link)
     if (result == 0) {
         out = link->out;
         assert(out);
-        out->id = me->next_id += 4;
+        out->id = me->next_id += GNLI_PARTS;
         if (gnli_watch(me, out->socket, out->id, false) < 0 ||
-            gnli_watch(me, out->life, out->id + 2, true) < 0) {
+            gnli_watch(me, out->life, out->id + GNLI_PART_LIFE, true) < 0) {
             link->out = NULL;
             gnli_out_drop(out);
             result = gnli_fail(-ENOMEM, "%s: cannot watch it", link->port.subject);
@@ -355,9 +353,10 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     struct gnli_link *link = gnli_link_find(me, in->sender.name, true);
     struct gnli_in **last;
 
-    in->id = me->next_id += 4;
+    in->id = me->next_id += GNLI_PARTS;
     if (!link || gnli_watch(me, in->socket, in->id, false) < 0 ||
-        gnli_watch(me, in->bell, in->id + 1, true) < 0 || gnli_watch(me, in->life, in->id + 2, true) < 0) {
+        gnli_watch(me, in->bell, in->id + GNLI_PART_BELL, true) < 0 ||
+        gnli_watch(me, in->life, in->id + GNLI_PART_LIFE, true) < 0) {
         gnli_in_drop(in);
         return;
     }

@@ -5,8 +5,9 @@
  * - claim: names, and who has them; access: who may connect;
  * - side: the memory that each side writes; pieces: that memory dealt out;
  * - meet: two processes meet, halves; send, receive: the verbs' two ways;
- * - wait: blocking, waking, what the kernel tells of the others;
- * - link: the table of operations; identity: the public calls, and the links of an identity.
+ * - wait: blocking, waking, meeting; pump: what the kernel tells of the others; poll: pollable descriptors;
+ * - places: messages that are held, and loans; link: the table of operations; identity: the public calls,
+ * and the links of an identity.
  *
  * A link consists of two halves, one a direction. Whoever sends makes its half: it connects to the other's
  * name and hands over its memory, without waiting for an answer. So both may call each other at the same
@@ -125,9 +126,9 @@ void gnli_in_disown(struct gnli_in *in);
 void gnli_shut(int *descriptor);
 
 /*
- * The same of one that the other side sent, and that may be of any file: closing any descriptor of a file drops
- * all locks that this process has on it, its own name's among them. Such a one stays open until the file's last
- * user goes.
+ * The same of one that the other side sent, and that may be of any file: closing any descriptor of a file
+ * drops all locks that this process has on it, its own name's among them. Such a one stays open until the
+ * file's last user goes.
  */
 void gnli_unwanted(int *descriptor);
 
@@ -288,7 +289,13 @@ static inline void gnli_unlock(pthread_mutex_t *lock, bool locked)
         pthread_mutex_unlock(lock);
 }
 
-/* ---- wait.c ---- */
+/* ---- wait.c, pump.c, poll.c ---- */
+
+#define GNLI_LINK_LOOK_NS ((int64_t)100000000) /* how often a sleeper looks around */
+
+/* What an event is of: these, or a half's or caller's id and which part of it. */
+enum { GNLI_INTERRUPT_ID = 0, GNLI_LISTENER_ID = 1, GNLI_APPEAR_ID = 2 };
+enum { GNLI_PART_BELL = 1, GNLI_PART_LIFE = 2, GNLI_PARTS = 4 };
 
 typedef int gnli_link_attempt(struct gnl_identity *me, struct gnli_link *link, void *context);
 

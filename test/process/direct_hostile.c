@@ -284,7 +284,10 @@ static int check_descriptors(void *context)
     return 0;
 }
 
-/* Whoever closes a descriptor of a file drops all its locks on it: one that comes uncalled must not do that. */
+/*
+ * Whoever closes a descriptor of a file drops all its locks on it: one that comes uncalled must not do
+ * that.
+ */
 static int send_the_claims(void *context)
 {
     char path[PATH_MAX];
