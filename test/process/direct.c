@@ -11,23 +11,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* Two gates between the test and a child. */
-struct step {
-    struct gate first, second;
-    int64_t capacity;
-};
-
-static struct step new_step(void)
-{
-    return (struct step){ .first = support_gate(), .second = support_gate() };
-}
-
-static void free_step(struct step *step)
-{
-    support_gate_close(&step->first);
-    support_gate_close(&step->second);
-}
-
 /* ---- sends before the receiver does anything ---- */
 
 #define TEN 10
@@ -48,7 +31,7 @@ static int claim_and_look_later(void *context)
 
 START_TEST(sends_up_to_the_capacity_succeed_while_the_receiver_makes_no_call)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     uint64_t number = TEN;
 
     pid_t bob = support_fork(claim_and_look_later, &step);
@@ -62,7 +45,7 @@ START_TEST(sends_up_to_the_capacity_succeed_while_the_receiver_makes_no_call)
     support_gate_open(&step.second);
     support_expect_exit(bob, 0);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -91,7 +74,7 @@ static int send_and_be_killed(void *context)
 
 static void receive_from_the_dead(int (*run)(void *context), bool by_name)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     struct gnl_sender sender;
 
     pid_t alice = support_fork(run, &step);
@@ -115,7 +98,7 @@ static void receive_from_the_dead(int (*run)(void *context), bool by_name)
     ck_assert_int_eq(gnl_send_to(me, "alice", "x", 1, GNL_NOWAIT), -ENOENT);
     release(me);
     bury("alice");
-    free_step(&step);
+    step_close(&step);
 }
 
 START_TEST(messages_arrive_after_the_sender_has_exited)
@@ -260,7 +243,7 @@ static int claim_and_wait(void *context)
 
 START_TEST(name_belongs_to_one_living_process)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_identity *me, *other;
 
     assert_ok(gnl_identity_claim(&me, "alice"));
@@ -280,7 +263,7 @@ START_TEST(name_belongs_to_one_living_process)
         assert_ok(gnl_identity_claim(&other, "bob")); /* at once */
         release(other);
     }
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 

@@ -12,25 +12,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-struct step {
-    struct gate first, second, third;
-    gnl_identity *parents;
-    gnl_port *port;
-    gnl_message *held;
-};
-
-static struct step new_step(void)
-{
-    return (struct step){ .first = support_gate(), .second = support_gate(), .third = support_gate() };
-}
-
-static void free_step(struct step *step)
-{
-    support_gate_close(&step->first);
-    support_gate_close(&step->second);
-    support_gate_close(&step->third);
-}
-
 /* ---- noticing it ---- */
 
 static int fill_and_wait(void *context)
@@ -58,7 +39,7 @@ static int come_after(void *context)
 
 static void everybody_blocked_notices(int (*run)(void *context))
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_port *port;
 
     pid_t alice = support_fork(run, &step);
@@ -94,7 +75,7 @@ static void everybody_blocked_notices(int (*run)(void *context))
     ck_assert_int_eq(call_result(&anyone), 8); /* who receives from anybody waited on */
     support_expect_exit(alice, 0);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 
 START_TEST(everybody_who_is_blocked_on_one_that_is_killed_gets_epipe)
@@ -114,7 +95,7 @@ static int claim_and_do_nothing(void *context)
 
 START_TEST(who_waits_for_one_that_never_made_a_call_notices_its_death)
 {
-    struct step step = new_step();
+    struct step step = step_open();
 
     pid_t alice = support_fork(claim_and_do_nothing, &step);
     support_gate_wait(&step.first);
@@ -136,7 +117,7 @@ START_TEST(who_waits_for_one_that_never_made_a_call_notices_its_death)
     ck_assert_int_eq(gnl_send_to(me, "alice", "x", 1, GNL_NOWAIT), -ENOENT);
     release(me);
     bury("alice");
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -213,7 +194,7 @@ static int serve(void *context)
 
 START_TEST(in_a_forked_child_links_are_the_parents)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_message message;
 
     pid_t alice = support_fork(serve, NULL);
@@ -230,7 +211,7 @@ START_TEST(in_a_forked_child_links_are_the_parents)
     tell(step.parents, "alice", 3, 8);
     release(step.parents);
     support_expect_exit(alice, 0);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 

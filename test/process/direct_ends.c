@@ -6,23 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 
-/* Two gates between the test and a child. */
-struct step {
-    struct gate first, second;
-    int64_t capacity;
-};
-
-static struct step new_step(void)
-{
-    return (struct step){ .first = support_gate(), .second = support_gate() };
-}
-
-static void free_step(struct step *step)
-{
-    support_gate_close(&step->first);
-    support_gate_close(&step->second);
-}
-
 /* ---- descriptors to wait with ---- */
 
 static bool readable(int descriptor, int timeout_ms)
@@ -52,7 +35,7 @@ static int speak_thrice(void *context)
 
 START_TEST(descriptor_of_an_identity_tells_of_callers_and_messages)
 {
-    struct step step = new_step();
+    struct step step = step_open();
 
     pid_t alice = support_fork(speak_thrice, &step);
     gnl_identity *me = claim("bob");
@@ -73,13 +56,13 @@ START_TEST(descriptor_of_an_identity_tells_of_callers_and_messages)
     ck_assert(support_until(is_quiet, &descriptor));
     release(me);
     bury("alice");
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
 START_TEST(descriptor_of_a_port_tells_of_messages_and_of_the_others_death)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_port *port;
     char data[8];
 
@@ -101,7 +84,7 @@ START_TEST(descriptor_of_a_port_tells_of_messages_and_of_the_others_death)
     ck_assert(support_until(is_quiet, &descriptor));
     release(me);
     bury("alice");
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -160,7 +143,7 @@ static int finish_and_go(void *context)
 
 START_TEST(end_of_one_that_had_finished_is_told_once)
 {
-    struct step step = new_step();
+    struct step step = step_open();
 
     pid_t alice = support_fork(finish_and_go, &step);
     gnl_identity *me = claim("bob");
@@ -177,7 +160,7 @@ START_TEST(end_of_one_that_had_finished_is_told_once)
     ck_assert_uint_eq(hear(me, "alice"), 2);
     release(next);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -243,7 +226,7 @@ static int do_nothing(void *context)
 
 START_TEST(release_cancels_whoever_is_blocked)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_port *port;
 
     pid_t bob = support_fork(do_nothing, &step);
@@ -272,7 +255,7 @@ START_TEST(release_cancels_whoever_is_blocked)
         ck_assert_int_eq(call_result(&calls[i]), -ECANCELED);
     support_gate_open(&step.second);
     support_expect_exit(bob, 0);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 

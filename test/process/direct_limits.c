@@ -5,25 +5,6 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-struct step {
-    struct gate first, second, third;
-    gnl_identity *parents;
-    gnl_port *port;
-    gnl_message *held;
-};
-
-static struct step new_step(void)
-{
-    return (struct step){ .first = support_gate(), .second = support_gate(), .third = support_gate() };
-}
-
-static void free_step(struct step *step)
-{
-    support_gate_close(&step->first);
-    support_gate_close(&step->second);
-    support_gate_close(&step->third);
-}
-
 /* ---- rendezvous ---- */
 
 #define OFFERS 3000
@@ -99,7 +80,7 @@ static int wait_for_an_offer(void *context)
 
 START_TEST(offer_without_waiting_succeeds_where_somebody_receives_and_fails_elsewhere)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     uint64_t number = 0;
 
     pid_t bob = support_fork(wait_for_an_offer, &step);
@@ -114,7 +95,7 @@ START_TEST(offer_without_waiting_succeeds_where_somebody_receives_and_fails_else
     }
     support_expect_exit(bob, 0);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -160,7 +141,7 @@ static int hold_the_link(void *context)
 
 START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     gnl_port *port;
 
     pid_t bob = support_fork(hold_the_link, &step);
@@ -181,7 +162,7 @@ START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
     support_gate_open(&step.third);
     support_expect_exit(bob, 0);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 
@@ -213,7 +194,7 @@ static unsigned fill_descriptors(int *opened, unsigned most, unsigned leave)
 /* `_i` descriptors are left: each step of meeting is where they run out once. */
 START_TEST(without_descriptors_calls_fail_clearly_and_nothing_is_lost)
 {
-    struct step step = new_step();
+    struct step step = step_open();
     struct rlimit limit = { .rlim_cur = 64, .rlim_max = 64 };
     int opened[64];
 
@@ -243,7 +224,7 @@ START_TEST(without_descriptors_calls_fail_clearly_and_nothing_is_lost)
     tell(me, "alice", 3, 8);
     support_expect_exit(alice, 0);
     release(me);
-    free_step(&step);
+    step_close(&step);
 }
 END_TEST
 

@@ -171,3 +171,15 @@ unsigned dice(uint64_t *state, unsigned below)
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (unsigned)((*state >> 33) % below);
 }
+
+struct step step_open(void)
+{
+    return (struct step){ .first = support_gate(), .second = support_gate(), .third = support_gate() };
+}
+
+void step_close(struct step *step)
+{
+    support_gate_close(&step->first);
+    support_gate_close(&step->second);
+    support_gate_close(&step->third);
+}

@@ -58,4 +58,16 @@ void meet(struct meeting *meeting, unsigned processes, unsigned round);
 /* A pseudo-random number below `below`; `state` is any number at first. */
 unsigned dice(uint64_t *state, unsigned below);
 
+/* A test and its child, in step; and what the child is to have of it. */
+struct step {
+    struct gate first, second, third;
+    int64_t capacity;
+    gnl_identity *parents;
+    gnl_port *port;
+    gnl_message *held;
+};
+
+struct step step_open(void);
+void step_close(struct step *step);
+
 #endif
