@@ -391,10 +391,11 @@ __attribute__((noinline)) static int dispatch_slowly(struct gnli_link *link, str
             result = attempt(me, link, dispatch);
     }
     if (result == -EAGAIN) {
+        int64_t left = timeout > 0 ? deadline - gnli_now_ns() : timeout;
         if (dispatch->nowait && dispatch->offered)
             timeout = OFFER_NOWAIT;
         else if (timeout > 0)
-            timeout = deadline - gnli_now_ns() > 1 ? deadline - gnli_now_ns() : 1;
+            timeout = left > 0 ? left : 1; /* a wait that is over times out */
         result = gnli_link_wait(me, link, false, timeout, attempt, dispatch);
         if (dispatch->offered)
             result = give_up(link, dispatch, result);

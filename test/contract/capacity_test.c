@@ -82,6 +82,18 @@ START_TEST(full_refuses_or_times_out)
 }
 END_TEST
 
+/* Wherever in a call its timeout passes: what is left of it by then must not count as none. */
+START_TEST(shortest_timeouts_end)
+{
+    struct pair pair = pair_open(_i);
+
+    if (fill(&pair))
+        for (unsigned i = 0; i < 20000; i++)
+            must(call_now(pair.sender, SEND, 1 + i % 2000) == -ETIMEDOUT);
+    pair_close(&pair);
+}
+END_TEST
+
 START_TEST(empty_refuses_or_times_out)
 {
     struct pair pair = pair_open(_i);
@@ -345,6 +357,7 @@ int main(void)
 
     add_for_each_kind(room, exactly_capacity_messages_queue);
     add_for_each_kind(room, full_refuses_or_times_out);
+    add_for_each_kind(room, shortest_timeouts_end);
     add_for_each_kind(room, empty_refuses_or_times_out);
     add_for_each_kind(room, send_waits_until_there_is_room);
     add_for_each_kind(room, receive_waits_until_there_is_a_message);
