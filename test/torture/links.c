@@ -6,7 +6,7 @@
  * can talk to the next of its name; what it holds of the link is gone. A stopped victim blocks nobody, and
  * keeps its name.
  *
- * Run by `make torture` with --full, and by the tests with --every 7.
+ * Run by `make torture` with --full, and by the tests with --every 31.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,6 +33,7 @@
 
 #define PATIENCE_NS       gnl_s(5)
 #define SECONDS_MOST      40
+#define RECORDS           3    /* of the way through an operation */
 #define EVERY_INSTRUCTION 3000 /* longer operations are stopped at their events and now and then */
 #define NOW_AND_THEN      50
 #define SMALL             ((size_t)64)
@@ -645,10 +646,28 @@ static bool is_point(const struct trace *trace, uint64_t step)
     return trace->steps <= EVERY_INSTRUCTION || trace->points[step].eventful || step % NOW_AND_THEN == 0;
 }
 
+/* The shortest way of a few through the operation: one on which the victim had to wait is mostly waiting. */
+static unsigned record(const struct operation *operation, struct trace *trace)
+{
+    unsigned wrong = run_once(operation, trace, KILL, 0);
+
+    for (unsigned i = 1; i < RECORDS; i++) {
+        struct trace again = { 0 };
+        wrong += run_once(operation, &again, KILL, 0);
+        if (again.steps > 0 && again.steps < trace->steps) {
+            struct trace longer = *trace;
+            *trace = again;
+            again = longer;
+        }
+        trace_free(&again);
+    }
+    return wrong;
+}
+
 static unsigned torture(const struct operation *operation, unsigned every, long at)
 {
     struct trace trace = { 0 };
-    unsigned runs = 1, wrong = run_once(operation, &trace, KILL, 0);
+    unsigned runs = RECORDS, wrong = record(operation, &trace);
 
     for (unsigned mode = 0; mode < MODES; mode++) {
         uint64_t points = 0;
