@@ -365,6 +365,10 @@ static int make_port(gnl_port **made, struct gnli_mailbox *mailbox, const struct
     port->mailbox = mailbox;
     port->out = &mailbox->rings[options->side == GNL_SIDE_B];
     port->in = &mailbox->rings[options->side == GNL_SIDE_A];
+    const struct gnli_layout *layout = &mailbox->view.layout;
+    if (layout->capacity > 0)
+        port->small_end =
+            (layout->message_max < layout->inline_max ? layout->message_max : layout->inline_max) + 1;
     gnli_cursor_init(&port->out_cursor);
     gnli_cursor_init(&port->in_cursor);
     gnli_spin_init(&port->out_spin);

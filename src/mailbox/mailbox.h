@@ -237,6 +237,7 @@ struct gnli_mailbox_port {
     struct gnli_mailbox *mailbox;
     struct gnli_slots *out; /* the ring that this port sends into, receives from */
     struct gnli_slots *in;
+    size_t small_end; /* messages of fewer bytes lie in their slots, and nobody waits for their receiver */
     _Alignas(128) struct gnli_cursor out_cursor;
     struct gnli_spin out_spin;
     _Alignas(128) struct gnli_cursor in_cursor;

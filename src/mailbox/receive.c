@@ -8,8 +8,8 @@
  *      either saw the cell or leaves the mark.
  *   C: acquire of a cell's word, which T3, F4 and G1 release: carries its body; and of the dead letters'
  *      port, whose maker releases it.
- *   D: relaxed: the body of a ready slot, copied whole, and counted only if the word is unchanged
- *      (ring/slots.h, A and I3); of a held cell, which is ours.
+ *   D: relaxed: the body of a ready slot, which counts only if the word is unchanged after it (ring/slots.h,
+ *      A and I3); of a held cell, which is ours.
  *   E: the body is read, then an acquire fence, then the word again, relaxed: if that is unchanged, no
  *      sender had claimed the slot anew and released other bytes into it.
  */
@@ -38,20 +38,6 @@ struct receiving {
     struct gnli_hold hold;
     _Atomic uint32_t *cell_hint;
 };
-
-/* What a slot holds, copied out of shared memory: from here on it cannot change under us. */
-struct letter {
-    uint32_t size;
-    uint64_t data[GNLI_INLINE / 8];
-};
-
-static inline void read_letter(struct letter *letter, const struct gnli_body *body)
-{
-    letter->size = atomic_load_explicit(&body->size, memory_order_relaxed); /* D */
-#pragma GCC unroll 12
-    for (unsigned i = 0; i < GNLI_INLINE / 8; i++)
-        letter->data[i] = atomic_load_explicit(&body->data[i], memory_order_relaxed); /* D */
-}
 
 /* What a held message consists of; NULL data: nonsense. */
 static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hold, size_t *size)
@@ -289,86 +275,43 @@ static bool unchanged(struct gnli_slot *slot, uint64_t word)
     return atomic_load_explicit(&slot->word, memory_order_relaxed) == word; /* E */
 }
 
-/* Word by word, as it was read: a wider load would wait for the stores that it spans. */
-static inline void write_out(char *data, const struct letter *letter)
-{
-    size_t i;
-
-    for (i = 0; i < letter->size / 8; i++) {
-        uint64_t word = letter->data[i];
-        __asm__("" : "+r"(word)); /* not a vector's */
-        memcpy(data + i * 8, &word, 8);
-    }
-    if (letter->size % 8 != 0)
-        memcpy(data + i * 8, &letter->data[i], letter->size % 8);
-}
-
 /*
- * The same of a message that takes a long slot: straight to the caller, who may find some of it there
- * without having received it.
+ * R3 to R6: the bytes of a message that lies in its slot go straight to the caller, who may find some of them
+ * there without having received it. The processor goes on past the size before that has come: no load waits
+ * for another. -EAGAIN: it does not fit, or somebody else was quicker.
  */
-__attribute__((noinline)) static int copy_out_long(struct gnli_mailbox_port *port, uint64_t position,
-                                                   uint64_t word, struct receiving *receiving, size_t size)
+__attribute__((always_inline)) static inline ssize_t copy_out(struct gnli_mailbox_port *port,
+                                                              struct gnli_slot *slot, uint64_t position,
+                                                              uint64_t word, void *data, size_t room)
 {
-    _Atomic uint64_t *from = gnli_body_words(&gnli_slots_at(port->in, position)->body);
-    char *to = receiving->data;
-    uint64_t bytes;
+    struct gnli_slots *ring = port->in;
+    size_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed); /* D */
 
-#pragma GCC unroll 8
-    for (size_t i = 0; i < size / 8; i++) {
-        bytes = atomic_load_explicit(&from[i], memory_order_relaxed); /* D */
-        memcpy(to + i * 8, &bytes, 8);
-    }
-    if (size % 8 != 0) {
-        bytes = atomic_load_explicit(&from[size / 8], memory_order_relaxed); /* D */
-        memcpy(to + size / 8 * 8, &bytes, size % 8);
-    }
-    if (!gnli_slots_consume(port->in, position, word))
+    if (size > room || size > ring->inline_max)
+        return -EAGAIN;
+    gnli_read_bytes(data, gnli_body_words(&slot->body), size); /* R4 */
+    if (!gnli_slots_consume(ring, slot, position, word))
         return -EAGAIN;
     received(port, position);
-    gnli_wake_senders(port->in, position); /* R6 */
-    receiving->received = size;
-    receiving->hold.cell = 0;
-    return 0;
-}
-
-/* R3 to R6: a small message is copied out. -EAGAIN somebody else was quicker. */
-__attribute__((always_inline)) static inline int copy_out(struct gnli_mailbox_port *port, uint64_t position,
-                                                          uint64_t word, struct receiving *receiving)
-{
-    struct gnli_slot *slot = gnli_slots_at(port->in, position);
-    struct letter letter;
-
-    read_letter(&letter,
-                &slot->body); /* R4: all of two lines, whatever its size: no load waits for another */
-    if (letter.size > receiving->size || letter.size > port->in->inline_max)
-        return -EAGAIN;
-    if (letter.size > GNLI_INLINE)
-        return copy_out_long(port, position, word, receiving, letter.size);
-    if (!gnli_slots_consume(port->in, position, word))
-        return -EAGAIN;
-    received(port, position);
-    gnli_wake_senders(port->in, position); /* R6 */
-    write_out(receiving->data, &letter);
-    receiving->received = letter.size;
-    receiving->hold.cell = 0;
-    return 0;
+    gnli_wake_senders(ring, position); /* R6 */
+    return (ssize_t)size;
 }
 
 /* What nearly every receive is: a small message is next, and nothing was given back. -EAGAIN: try all. */
-__attribute__((always_inline)) static inline int receive_small(struct gnli_mailbox_port *port,
-                                                               struct receiving *receiving)
+__attribute__((always_inline)) static inline ssize_t receive_small(struct gnli_mailbox_port *port, void *data,
+                                                                   size_t room)
 {
     struct gnli_slots *ring = port->in;
+    struct gnli_slot *slot;
     uint64_t position, word;
 
     int result = gnli_mailbox_usable(port->mailbox);
     if (result < 0)
         return result;
     if (gnli_any_returned(atomic_load_explicit(&ring->queue->returned, memory_order_seq_cst)) || /* B */
-        !gnli_slots_peek(ring, &port->in_cursor, &position, &word))
+        !gnli_slots_peek(ring, &port->in_cursor, &slot, &position, &word))
         return -EAGAIN;
-    return copy_out(port, position, word, receiving);
+    return copy_out(port, slot, position, word, data, room);
 }
 
 /* R1 to R6, or T; without waiting. */
@@ -399,10 +342,12 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             break;
         }
         if (receiving->copy && size <= port->in->inline_max) {
-            result = copy_out(port, position, word, receiving);
-            if (result == 0)
-                break;
-            continue;
+            ssize_t copied = copy_out(port, slot, position, word, receiving->data, receiving->size);
+            if (copied < 0)
+                continue;
+            receiving->received = (size_t)copied;
+            result = 0;
+            break;
         }
         if ((result = reach(port, &slot->body)) < 0)
             break;
@@ -458,6 +403,12 @@ __attribute__((noinline)) static int try_receive(struct gnli_mailbox_port *port,
 {
     struct receiving *receiving = context;
 
+    if (receiving->copy) {
+        ssize_t copied = receive_small(port, receiving->data, receiving->size);
+        receiving->received = (size_t)copied;
+        if (copied != -EAGAIN)
+            return copied < 0 ? (int)copied : 0;
+    }
     int result = gnli_mailbox_usable(port->mailbox);
     if (result < 0)
         return result;
@@ -488,32 +439,36 @@ __attribute__((noinline)) static int receive_waiting(struct gnli_mailbox_port *p
     return gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving, stuck);
 }
 
-static inline int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
+/* After a receive that succeeded, or did not. */
+static inline void tell(struct gnli_mailbox_port *port, bool received)
+{
+    if (received)
+        gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
+    if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
+        gnli_poll_received(port);
+}
+
+static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
 {
     struct gnli_stuck stuck;
 
     int result = look_now_and_then(port);
     if (result < 0)
         return result;
-    result = receiving->copy ? receive_small(port, receiving) : -EAGAIN;
-    if (result == -EAGAIN)
-        result = try_receive(port, receiving, &stuck);
+    result = try_receive(port, receiving, &stuck);
     if (result == -EAGAIN && timeout != GNL_NOWAIT)
         result = receive_waiting(port, receiving, timeout, &stuck);
-    if (result == 0)
-        gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
-    else if (result == -EAGAIN || result == -ETIMEDOUT)
+    if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
-    if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
-        gnli_poll_received(port);
+    tell(port, result == 0);
     return result;
 }
 
 /* ---- the operations ---- */
 
-ssize_t gnli_mailbox_recv(gnl_port *base, void *data, size_t size, int64_t timeout)
+__attribute__((noinline)) static ssize_t recv_slowly(struct gnli_mailbox_port *port, void *data, size_t size,
+                                                     int64_t timeout)
 {
-    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     struct receiving receiving = { .data = data, .size = size, .copy = true, .cell_hint = &port->recv_cell };
 
     int result = receive(port, &receiving, timeout);
@@ -531,6 +486,22 @@ ssize_t gnli_mailbox_recv(gnl_port *base, void *data, size_t size, int64_t timeo
         result = gnli_cell_done(port->mailbox, &receiving.hold);
     }
     return result < 0 ? result : (ssize_t)receiving.received;
+}
+
+ssize_t gnli_mailbox_recv(gnl_port *base, void *data, size_t size, int64_t timeout)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    uint32_t unlooked = atomic_load_explicit(&port->unlooked, memory_order_relaxed); /* A */
+
+    if (__builtin_expect(unlooked > 0, 1)) {
+        ssize_t copied = receive_small(port, data, size);
+        if (__builtin_expect(copied >= 0, 1)) {
+            atomic_store_explicit(&port->unlooked, unlooked - 1, memory_order_relaxed); /* A */
+            tell(port, true);
+            return copied;
+        }
+    }
+    return recv_slowly(port, data, size, timeout);
 }
 
 int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)

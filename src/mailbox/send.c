@@ -33,39 +33,14 @@ struct sending {
     struct gnli_claim claim;
 };
 
-static inline void write_bytes(struct gnli_body *body, const char *data, size_t size)
+/* S3, all but the bytes */
+static inline void write_body(struct gnli_body *body, size_t size, const struct gnli_sender_note *sender)
 {
-    _Atomic uint64_t *to = gnli_body_words(body);
-    uint64_t word;
-
-#pragma GCC unroll 12
-    for (size_t i = 0; i < size / 8; i++) {
-        memcpy(&word, data + i * 8, 8);
-        atomic_store_explicit(&to[i], word, memory_order_relaxed); /* B */
-    }
-    if (size % 8 != 0) {
-        word = 0;
-        memcpy(&word, data + size / 8 * 8, size % 8);
-        atomic_store_explicit(&to[size / 8], word, memory_order_relaxed); /* B */
-    }
-}
-
-/* S3 */
-static inline void write_body(struct gnli_body *body, const struct sending *sending, bool large)
-{
-    const struct gnli_sender_note *sender = sending->sender;
-
-    atomic_store_explicit(&body->size, (uint32_t)sending->size, memory_order_relaxed);  /* B */
+    atomic_store_explicit(&body->size, (uint32_t)size, memory_order_relaxed);           /* B */
     atomic_store_explicit(&body->pid, sender->pid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->uid, sender->uid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->gid, sender->gid, memory_order_relaxed);               /* B */
     atomic_store_explicit(&body->deliveries, sender->deliveries, memory_order_relaxed); /* B */
-    if (!large) {
-        write_bytes(body, sending->data, sending->size);
-    } else {
-        atomic_store_explicit(&body->data[0], sending->chunk, memory_order_relaxed);                   /* B */
-        atomic_store_explicit(&body->data[1], gnli_chunk_serial(sending->loan), memory_order_relaxed); /* B */
-    }
 }
 
 static bool change_chunk(struct gnli_mailbox *mailbox, gnli_chunk chunk, uint64_t from, uint64_t to)
@@ -93,32 +68,67 @@ __attribute__((cold)) static int refused(struct gnli_slots *ring, uint64_t posit
     return -EAGAIN;
 }
 
-/* S1 to S6, without waiting. */
-__attribute__((always_inline)) static inline int send_once(struct gnli_mailbox_port *port,
-                                                           struct sending *sending, struct gnli_stuck *stuck)
+/* S5, S6 */
+static inline int publish(struct gnli_mailbox_port *port, struct gnli_claim *claim)
 {
-    struct gnli_mailbox *mailbox = port->mailbox;
     struct gnli_slots *ring = port->out;
-    unsigned me = gnli_mailbox_me(mailbox);
 
-    int result = gnli_mailbox_usable(mailbox);
-    if (result < 0)
-        return result;
-    result = gnli_slots_claim(ring, &port->out_cursor, me, &sending->claim); /* S1 S2 */
-    if (result < 0)
-        return refused(ring, sending->claim.position, result, stuck);
-    bool large = sending->size > ring->inline_max;
-    write_body(&sending->claim.slot->body, sending, large);                                           /* S3 */
-    if (large && !change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) { /* S4 */
-        gnli_slots_abandon(ring, me, sending->claim.position);
-        return -EBADMSG;
-    }
-    result = gnli_slots_publish(ring, &port->out_cursor, &sending->claim); /* S5 */
+    int result = gnli_slots_publish(ring, &port->out_cursor, claim); /* S5 */
     if (result < 0)
         return result;
     gnli_wake(&ring->queue->receivers); /* S6 */
     gnli_spin_count(&port->out_spin);
     return 0;
+}
+
+/*
+ * S1 to S6 of what nearly every send is: a message that lies in its slot, and there is room. -EAGAIN: try
+ * all.
+ */
+__attribute__((always_inline)) static inline int send_small(struct gnli_mailbox_port *port, const void *data,
+                                                            size_t size)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_slots *ring = port->out;
+    struct gnli_claim claim;
+
+    int result = gnli_mailbox_usable(mailbox);
+    if (result < 0)
+        return result;
+    if (!gnli_slots_claim_first(ring, &port->out_cursor, gnli_mailbox_me(mailbox), &claim)) /* S1 S2 */
+        return -EAGAIN;
+    write_body(&claim.slot->body, size, &mailbox->self);
+    gnli_write_bytes(gnli_body_words(&claim.slot->body), data, size); /* S3 */
+    return publish(port, &claim);
+}
+
+/* S1 to S6, without waiting. */
+static int send_once(struct gnli_mailbox_port *port, struct sending *sending, struct gnli_stuck *stuck)
+{
+    struct gnli_mailbox *mailbox = port->mailbox;
+    struct gnli_slots *ring = port->out;
+    struct gnli_claim *claim = &sending->claim;
+    unsigned me = gnli_mailbox_me(mailbox);
+
+    int result = gnli_mailbox_usable(mailbox);
+    if (result < 0)
+        return result;
+    result = gnli_slots_claim(ring, &port->out_cursor, me, claim); /* S1 S2 */
+    if (result < 0)
+        return refused(ring, claim->position, result, stuck);
+    struct gnli_body *body = &claim->slot->body;
+    write_body(body, sending->size, sending->sender);
+    if (sending->size <= ring->inline_max) {
+        gnli_write_bytes(gnli_body_words(body), sending->data, sending->size); /* S3 */
+        return publish(port, claim);
+    }
+    atomic_store_explicit(&body->data[0], sending->chunk, memory_order_relaxed);                   /* B */
+    atomic_store_explicit(&body->data[1], gnli_chunk_serial(sending->loan), memory_order_relaxed); /* B */
+    if (!change_chunk(mailbox, sending->chunk, sending->loan, queued_word(ring, sending))) {       /* S4 */
+        gnli_slots_abandon(ring, me, claim->position);
+        return -EBADMSG;
+    }
+    return publish(port, claim);
 }
 
 static int try_send(struct gnli_mailbox_port *port, void *context, struct gnli_stuck *stuck)
@@ -216,25 +226,34 @@ __attribute__((noinline)) static int send_rendezvous(struct gnli_mailbox_port *p
     return await_receiver(port, sending, left);
 }
 
-static inline int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+/* After a send that succeeded. */
+static inline int sent(struct gnli_mailbox_port *port)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
+
+    /* Was the file truncated under us, and the message written into a page of zeros? */
+    if (atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) { /* A */
+        int result = gnli_file_repair(mailbox->view.file);
+        if (result < 0)
+            return result;
+    }
+    gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
+    return 0;
+}
+
+static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
+{
     struct gnli_stuck stuck;
     int result;
 
-    if (mailbox->view.layout.capacity == GNL_RENDEZVOUS) {
+    if (port->mailbox->view.layout.capacity == GNL_RENDEZVOUS) {
         result = send_rendezvous(port, sending, timeout);
     } else {
         result = send_once(port, sending, &stuck);
         if (result == -EAGAIN && timeout != GNL_NOWAIT)
             result = send_waiting(port, sending, timeout, &stuck);
     }
-    /* Was the file truncated under us, and the message written into a page of zeros? */
-    if (result == 0 && atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) /* A */
-        result = gnli_file_repair(mailbox->view.file);
-    if (result == 0)
-        gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
-    return result;
+    return result == 0 ? sent(port) : result;
 }
 
 /* ---- the operations ---- */
@@ -290,6 +309,13 @@ int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t tim
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
 
+    if (__builtin_expect(size < port->small_end, 1)) {
+        int result = send_small(port, data, size);
+        if (__builtin_expect(result == 0, 1))
+            return sent(port);
+        if (result != -EAGAIN)
+            return result;
+    }
     return gnli_mailbox_forward(port, data, size, &port->mailbox->self, timeout);
 }
 

@@ -181,7 +181,7 @@ static void *receiver(void *argument)
         uint32_t value =
             atomic_load_explicit(&gnli_slots_at(&ring, position)->body.size, memory_order_relaxed);
         uint32_t also = receivers == 1 ? beside[gnli_slots_index(&ring, position)] : value;
-        if (!gnli_slots_consume(&ring, position, word))
+        if (!gnli_slots_consume(&ring, gnli_slots_at(&ring, position), position, word))
             continue;
         gnli_slots_advance(&ring, &cursor, position);
         uint32_t from = value >> 16, number = value & 0xffff;

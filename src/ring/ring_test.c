@@ -131,8 +131,8 @@ START_TEST(only_the_first_to_consume_has_received)
     ring_send(1, 5);
     ck_assert_int_eq(gnli_slots_find(&ring, &ring_in, &position, &word), 0);
     ck_assert_int_eq(gnli_word_owner(word), 1);
-    ck_assert(gnli_slots_consume(&ring, position, word));
-    ck_assert(!gnli_slots_consume(&ring, position, word));
+    ck_assert(gnli_slots_consume(&ring, gnli_slots_at(&ring, position), position, word));
+    ck_assert(!gnli_slots_consume(&ring, gnli_slots_at(&ring, position), position, word));
     ck_assert_int_eq(ring_receive(), -1);
 }
 END_TEST

@@ -427,8 +427,9 @@ static int find_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor, uint
 int gnli_slots_find(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position, uint64_t *word)
 {
     struct gnli_queue *queue = ring->queue;
+    struct gnli_slot *slot;
 
-    if (gnli_slots_peek(ring, cursor, position, word))
+    if (gnli_slots_peek(ring, cursor, &slot, position, word))
         return 0;
     uint64_t h = *position;
     if (ring->unbounded)

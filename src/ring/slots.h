@@ -23,6 +23,7 @@
  *   E: floor moves (seq_cst), then the words are looked at, and may become zeros; a claim is made, or a
  *      word of zero read (seq_cst), then the floor is looked at (seq_cst): one sees the other.
  *   F: relaxed: hints, and words that a compare-and-swap checks again.
+ *   G: relaxed, or whole lines at once: the bytes of a body (I3).
  *
  * Crash story: a sender killed after S2 leaves claimed(dead): whoever meets it frees it (M1). Killed
  * after S5: the message is sent; sleepers find it within 100 ms. A receiver killed before R5: the
@@ -37,6 +38,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ring/word.h"
 #include "wait/futex.h"
@@ -66,6 +68,57 @@ _Static_assert(offsetof(struct gnli_slot, body.data) == GNLI_BODY_AT, "layout");
 static inline _Atomic uint64_t *gnli_body_words(struct gnli_body *body)
 {
     return (_Atomic uint64_t *)(void *)((char *)body + offsetof(struct gnli_body, data));
+}
+
+/*
+ * Bytes out of a body, and into one that is claimed. Others may write while we read: what was read is thrown
+ * away then. The language has no atomic access of a cache line, and word by word fewer of them are on their
+ * way at once; a sanitizer wants to see that the words are shared.
+ */
+#if defined __SANITIZE_THREAD__
+#define GNLI_COPY_BY_LINE 0
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define GNLI_COPY_BY_LINE 0
+#endif
+#endif
+#ifndef GNLI_COPY_BY_LINE
+#define GNLI_COPY_BY_LINE 1
+#endif
+
+static inline void gnli_read_bytes(void *data, const _Atomic uint64_t *from, size_t size)
+{
+    char *to = data;
+    uint64_t word;
+
+    for (; GNLI_COPY_BY_LINE && size >= 64; size -= 64, to += 64, from += 8)
+        memcpy(to, (const void *)(uintptr_t)from, 64);
+    for (; size >= 8; size -= 8, to += 8) {
+        word = atomic_load_explicit(from++, memory_order_relaxed); /* G */
+        memcpy(to, &word, 8);
+    }
+    if (size > 0) {
+        word = atomic_load_explicit(from, memory_order_relaxed); /* G */
+        memcpy(to, &word, size);
+    }
+}
+
+static inline void gnli_write_bytes(_Atomic uint64_t *to, const void *data, size_t size)
+{
+    const char *from = data;
+    uint64_t word;
+
+    for (; GNLI_COPY_BY_LINE && size >= 64; size -= 64, from += 64, to += 8)
+        memcpy((void *)(uintptr_t)to, from, 64);
+    for (; size >= 8; size -= 8, from += 8) {
+        memcpy(&word, from, 8);
+        atomic_store_explicit(to++, word, memory_order_relaxed); /* G */
+    }
+    if (size > 0) {
+        word = 0;
+        memcpy(&word, from, size);
+        atomic_store_explicit(to, word, memory_order_relaxed); /* G */
+    }
 }
 
 /* Sleepers of one direction. */
@@ -207,12 +260,12 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
 int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim);
 
 /*
- * S1, S2: claims a place; -EAGAIN full, and claim->position is the place that is in use still; -ENOSPC,
- * -EBADMSG. Nearly always the first place is free. From here to S5 each instruction counts: a receiver that
- * looks at the slot meanwhile takes its line away, and both wait for it twice.
+ * S1, S2 of the first place to look at, which is nearly always free: true if it is claimed. From here to S5
+ * each instruction counts: a receiver that looks at the slot meanwhile takes its line away, and both wait for
+ * it twice.
  */
-static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
-                                   struct gnli_claim *claim)
+static inline bool gnli_slots_claim_first(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
+                                          struct gnli_claim *claim)
 {
     uint64_t t = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
                             atomic_load_explicit(&ring->queue->tail, memory_order_relaxed)); /* F */
@@ -220,16 +273,25 @@ static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *
     claim->position = t;
     if (ring->unbounded ||
         !gnli_before(t, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
-        return gnli_slots_claim_slowly(ring, cursor, me, claim);
+        return false;
     claim->slot = gnli_slots_at(ring, t);
     uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, t));
     claim->word = free | gnli_word(GNLI_CLAIMED, me, 0, 0);
-    if (atomic_load_explicit(&claim->slot->word, memory_order_relaxed) == free &&       /* F */
-        atomic_compare_exchange_strong_explicit(&claim->slot->word, &free, claim->word, /* S2 */
-                                                memory_order_seq_cst,                   /* B E */
-                                                memory_order_relaxed))                  /* F */
-        return 0;
-    return gnli_slots_claim_slowly(ring, cursor, me, claim);
+    return atomic_load_explicit(&claim->slot->word, memory_order_relaxed) == free &&       /* F */
+           atomic_compare_exchange_strong_explicit(&claim->slot->word, &free, claim->word, /* S2 */
+                                                   memory_order_seq_cst,                   /* B E */
+                                                   memory_order_relaxed);                  /* F */
+}
+
+/*
+ * S1, S2: claims a place; -EAGAIN full, and claim->position is the place that is in use still; -ENOSPC,
+ * -EBADMSG.
+ */
+static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
+                                   struct gnli_claim *claim)
+{
+    return gnli_slots_claim_first(ring, cursor, me, claim) ? 0
+                                                           : gnli_slots_claim_slowly(ring, cursor, me, claim);
 }
 
 /* All lines of the slot after next, in a mailbox of long slots. */
@@ -245,9 +307,11 @@ static inline int gnli_slots_publish(struct gnli_slots *ring, struct gnli_cursor
     if (!atomic_compare_exchange_strong_explicit(&claim->slot->word, &word, ready,
                                                  memory_order_seq_cst,    /* A C */
                                                  memory_order_relaxed)) { /* F */
-        int result = gnli_slots_publish_slowly(ring, claim);
+        struct gnli_claim pushed = *claim; /* a claim whose address is known stays out of registers */
+        int result = gnli_slots_publish_slowly(ring, &pushed);
         if (result < 0)
             return result;
+        *claim = pushed;
     }
     uint64_t next = gnli_slots_after(ring, claim->position);
     atomic_store_explicit(&cursor->next, next, memory_order_relaxed); /* F */
@@ -268,9 +332,9 @@ static inline int gnli_slots_publish(struct gnli_slots *ring, struct gnli_cursor
 bool gnli_slots_retract(struct gnli_slots *ring, unsigned me, uint64_t position);
 void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position);
 
-/* R1 of the first place to look at: true if it has the message that is next. */
-static inline bool gnli_slots_peek(struct gnli_slots *ring, struct gnli_cursor *cursor, uint64_t *position,
-                                   uint64_t *word)
+/* R1 of the first place to look at: true if it has the message that is next, in `slot`. */
+static inline bool gnli_slots_peek(struct gnli_slots *ring, struct gnli_cursor *cursor,
+                                   struct gnli_slot **slot, uint64_t *position, uint64_t *word)
 {
     uint64_t h = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
                             atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
@@ -278,7 +342,8 @@ static inline bool gnli_slots_peek(struct gnli_slots *ring, struct gnli_cursor *
     *position = h;
     if (!gnli_before(h, atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst))) /* C D */
         return false;
-    *word = atomic_load_explicit(&gnli_slots_at(ring, h)->word, memory_order_seq_cst); /* A C */
+    *slot = gnli_slots_at(ring, h);
+    *word = atomic_load_explicit(&(*slot)->word, memory_order_seq_cst); /* A C */
     return gnli_word_phase(*word) == GNLI_READY && gnli_word_ahead(*word, gnli_slots_lap(ring, h)) == 0 &&
            !atomic_load_explicit(&cursor->slow, memory_order_relaxed); /* F */
 }
@@ -298,13 +363,14 @@ static inline const _Atomic uint64_t *gnli_slots_watched(const struct gnli_slots
 }
 
 /* R5: what was found and copied is received. False: somebody else was quicker. */
-static inline bool gnli_slots_consume(struct gnli_slots *ring, uint64_t position, uint64_t word)
+static inline bool gnli_slots_consume(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t position,
+                                      uint64_t word)
 {
     uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, position) + 1);
 
-    return atomic_compare_exchange_strong_explicit(&gnli_slots_at(ring, position)->word, &word, free, /* R5 */
-                                                   memory_order_seq_cst,  /* B C */
-                                                   memory_order_relaxed); /* F */
+    return atomic_compare_exchange_strong_explicit(&slot->word, &word, free, /* R5 */
+                                                   memory_order_seq_cst,     /* B C */
+                                                   memory_order_relaxed);    /* F */
 }
 
 /* After a consume or F6 of the position: the next look starts behind it. */

@@ -11,9 +11,9 @@
 #include "base/clock.h"
 
 #define SPIN_MIN_NS 1000
-#define LAG_FIRST   16 /* pauses */
-#define LAG_MAX     64
-#define RUN_PAYS    4
+#define LAG_FIRST   64 /* pauses */
+#define LAG_MAX     256
+#define LAG_A_RUN   4  /* pauses for each message of a run that pays */
 #define TRIAL_FIRST 16 /* waits */
 #define TRIAL_LAST  4096
 
@@ -83,9 +83,11 @@ void gnli_spin_lag(struct gnli_spin *spin)
             until--;
         else
             lag = LAG_FIRST;
-    } else if (run >= RUN_PAYS) {
+    } else if (run >= lag / LAG_A_RUN) {
         lag = lag < LAG_MAX ? lag * 2 : LAG_MAX;
         interval = TRIAL_FIRST;
+    } else if (lag > LAG_FIRST) {
+        lag /= 2;
     } else {
         lag = 0;
         until = interval;

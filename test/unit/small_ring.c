@@ -128,7 +128,7 @@ int64_t ring_receive_with(struct gnli_cursor *cursor)
         return -1;
     ck_assert_int_eq(result, 0);
     uint32_t value = atomic_load(&gnli_slots_at(&ring, position)->body.size);
-    ck_assert(gnli_slots_consume(&ring, position, word));
+    ck_assert(gnli_slots_consume(&ring, gnli_slots_at(&ring, position), position, word));
     gnli_slots_advance(&ring, cursor, position);
     return value;
 }
