@@ -12,6 +12,8 @@
 #include <ginnel/options.h>
 #include <ginnel/port.h>
 #include <ginnel/segment.h>
+#include <ginnel/signals.h>
 #include <ginnel/timeouts.h>
+#include <ginnel/waitset.h>
 
 #endif

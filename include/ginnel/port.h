@@ -132,6 +132,7 @@ enum gnl_kind {
     GNL_MAILBOX = 1,
     GNL_DIRECT,
     GNL_SEGMENT, /* memory, no link: for gnl_inspect and gnl_remove (segment.h) */
+    GNL_SIGNALS, /* of this process (signals.h) */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

@@ -471,6 +471,21 @@ bool gnli_link_receivable(struct gnli_link *link, bool by_name)
     return result;
 }
 
+bool gnli_link_has_ended(struct gnli_link *link, bool sending)
+{
+    pthread_mutex_t *lock = sending ? &link->sending : &link->receiving;
+    bool locked = gnli_lock(lock), result;
+
+    if (sending)
+        result = link->untold || (link->out && gnli_out_gone(link->out));
+    else
+        result = link->in_untold ||
+                 (link->in && (link->in->finished ||
+                               atomic_load_explicit(&link->in->hung, memory_order_relaxed))); /* A */
+    gnli_unlock(lock, locked);
+    return result;
+}
+
 /* ---- the operations ---- */
 
 static int receive(gnl_port *port, struct gnli_receipt *receipt, int64_t timeout)

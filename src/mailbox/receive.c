@@ -504,8 +504,8 @@ static inline int receive(struct gnli_mailbox_port *port, struct receiving *rece
         gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
     else if (result == -EAGAIN || result == -ETIMEDOUT)
         gnli_mailbox_tidy(port->mailbox);
-    if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
-        gnli_poll_received(port);
+    if (atomic_load_explicit(&port->poll[0], memory_order_relaxed)) /* A */
+        gnli_poll_changed(port, false);
     return result;
 }
 

@@ -9,6 +9,8 @@
  *      changes its word, then looks at the flag (seq_cst): wait.c, B.
  *   E: acquire of a record's state, which joining releases with what the record says
  *      (life/participant.h, A).
+ *   F: who polls for room raises the flag (seq_cst), then looks whether somebody waits to receive; who waits
+ *      says so, then looks at the flag (seq_cst): wait.c, D.
  */
 #include "mailbox/mailbox.h"
 
@@ -146,11 +148,23 @@ static bool receiver_waits(struct gnli_mailbox_port *port)
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         struct gnli_participant *record = &view->participants[number];
         if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE &&  /* E */
-            atomic_load_explicit(&record->receiving[port->out->number], memory_order_relaxed) > 0 && /* A */
+            atomic_load_explicit(&record->receiving[port->out->number], memory_order_seq_cst) > 0 && /* F */
             !port->out->owner->dead(port->out->context, number))
             return true;
     }
     return false;
+}
+
+bool gnli_mailbox_sendable(struct gnli_mailbox_port *port)
+{
+    int64_t capacity = port->mailbox->view.layout.capacity;
+
+    if (gnli_mailbox_port_usable(port) < 0 ||
+        atomic_load_explicit(&port->port.finished, memory_order_relaxed)) /* A */
+        return true;
+    if (capacity == GNL_RENDEZVOUS)
+        return receiver_waits(port);
+    return capacity == GNL_UNBOUNDED || gnli_slots_room(port->out, &port->out_cursor) != -EAGAIN;
 }
 
 static struct gnli_patience sending_patience(struct gnli_mailbox_port *port)
@@ -234,6 +248,8 @@ static inline int send_and_wait(struct gnli_mailbox_port *port, struct sending *
         result = gnli_file_repair(mailbox->view.file);
     if (result == 0)
         gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
+    if (atomic_load_explicit(&port->poll[1], memory_order_relaxed)) /* A */
+        gnli_poll_changed(port, true);
     return result;
 }
 

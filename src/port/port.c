@@ -367,7 +367,27 @@ int gnl_port_fd(gnl_port *port)
 {
     int result = enter(port, RECEIVING);
 
-    return result < 0 ? result : (int)leave(port, port->operations->fd(port));
+    return result < 0 ? result : (int)leave(port, port->operations->fd(port, false));
+}
+
+int gnli_port_join(gnl_port *port, unsigned events, gnli_join *join, void *context)
+{
+    int descriptors[2] = { -1, -1 };
+    int result = enter(port, EITHER);
+
+    if (result < 0)
+        return result;
+    if ((events & GNL_READABLE) && port->direction == GNL_SEND_ONLY)
+        result = gnli_fail(-EPERM, "%s: this port may only send", port->subject);
+    else if ((events & GNL_WRITABLE) && port->direction == GNL_RECV_ONLY)
+        result = gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
+    if (result == 0 && (events & GNL_READABLE))
+        result = descriptors[0] = port->operations->fd(port, false);
+    if (result >= 0 && (events & GNL_WRITABLE))
+        result = descriptors[1] = port->operations->fd(port, true);
+    if (result >= 0)
+        result = join(&port->memberships, descriptors, context);
+    return (int)leave(port, result);
 }
 
 int gnl_finish(gnl_port *port)
@@ -399,6 +419,7 @@ int gnl_close(gnl_port *port)
         port->operations->interrupt(port);
         nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
     }
+    gnli_memberships_end(&port->memberships);
     port->operations->close(port);
     return 0;
 }

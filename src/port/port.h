@@ -18,8 +18,10 @@
 
 #include <ginnel/names.h>
 #include <ginnel/port.h>
+#include <ginnel/waitset.h>
 
 #include "base/address.h"
+#include "life/membership.h"
 
 struct gnli_port_operations {
     int (*send)(gnl_port *port, const void *data, size_t size, int64_t timeout);
@@ -29,7 +31,13 @@ struct gnli_port_operations {
     int (*take)(gnl_port *port, gnl_message *message, int64_t timeout);
     int (*done)(gnl_port *port, gnl_message *message);     /* ends a taken message, drops a loan */
     int (*giveback)(gnl_port *port, gnl_message *message); /* of a taken message */
-    int (*fd)(gnl_port *port);
+    /*
+     * A descriptor that is readable when a receive, `sending`: writable when a send would not block; both may
+     * be the same one. It may say so for a moment longer: `ready` says which of GNL_READABLE and GNL_WRITABLE
+     * hold of those asked for, whose descriptors there are, and GNL_ENDED. It does not block.
+     */
+    int (*fd)(gnl_port *port, bool sending);
+    unsigned (*ready)(gnl_port *port, unsigned events);
     int (*finish)(gnl_port *port); /* sets `finished`: it is no sender any more */
     int (*info)(gnl_port *port, struct gnl_port_info *info);
     int (*after_fork)(
@@ -47,6 +55,12 @@ struct gnli_port_operations {
 
 #define GNLI_NOTE_MAX 256
 
+/*
+ * For waitsets: joins with the port's descriptors for these events (GNL_READABLE, GNL_WRITABLE). The port
+ * stays until it returns, and tells its memberships when it is closed.
+ */
+int gnli_port_join(gnl_port *port, unsigned events, gnli_join *join, void *context);
+
 /* As the verbs: for rooms that hand something over. *size: the note's room, then what was written of it. */
 int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout);
 int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
@@ -58,6 +72,7 @@ struct gnl_port {
     _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
     atomic_bool closing;
     atomic_bool finished;
+    struct gnli_memberships memberships; /* of waitsets */
     atomic_uchar owed; /* -EPIPE, to the next who sends (1), receives (2): told once, in the midst of many */
 };
 
