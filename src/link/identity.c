@@ -203,8 +203,10 @@ int gnl_identity_release(gnl_identity *me)
         end_helper(me);
     while (me->links && ours)
         gnl_close(&me->links->port);
-    while (me->links) /* whether one of the parent's threads was closing it or not */
+    while (me->links) { /* whether one of the parent's threads was closing it or not */
+        gnli_memberships_end(&me->links->port.memberships);
         gnli_link_operations.close(&me->links->port);
+    }
     while (me->callers) {
         struct gnli_caller *caller = me->callers;
         me->callers = caller->next;

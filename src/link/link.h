@@ -21,6 +21,7 @@
  * Locks, outermost first: the identity's, a link's `sending`, its `receiving`, the identity's `waking`.
  *
  * Orderings of what is inline here
+ *   A: relaxed: a mark, for whoever looks next.
  *   W: seq_cst where this process has no barrier that others can run in it; else relaxed, and ordered by the
  *      sleeper's barrier (life/process.h): the sleeper stores `asleep`, then looks at the frames; the other
  *      stores a frame's word or a count, then looks at `asleep`; one of them sees the other.
@@ -248,6 +249,12 @@ struct gnl_identity {
 static inline struct gnli_link *gnli_link_of(struct gnl_port *port)
 {
     return (struct gnli_link *)port;
+}
+
+/* Was an end told in the midst of many (port.h), that the next call on the port is still to tell? */
+static inline bool gnli_link_owes(const struct gnli_link *link, bool sending)
+{
+    return atomic_load_explicit(&link->port.owed, memory_order_relaxed) & (sending ? 1 : 2); /* A */
 }
 
 /* The link with that name, made if there is none. The identity's lock is held. */

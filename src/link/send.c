@@ -150,7 +150,8 @@ bool gnli_link_sendable(struct gnli_link *link)
     bool locked = gnli_lock(&link->sending), result = link->refused;
     struct gnli_out *out = link->out;
 
-    if (link->untold || atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
+    if (link->untold || gnli_link_owes(link, true) ||
+        atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
         result = true;
     else if (out && (gnli_out_gone(out) || out->capacity == GNL_UNBOUNDED))
         result = true;

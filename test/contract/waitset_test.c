@@ -265,6 +265,30 @@ START_TEST(other_end_that_has_gone_has_ended)
 }
 END_TEST
 
+/* Told to nobody yet, since it came with the messages of one call. */
+START_TEST(end_that_was_met_behind_messages_is_told_too)
+{
+    struct pair pair = pair_open(_i);
+    gnl_message messages[4];
+
+    if (!pair.kind->direct || pair.kind->capacity == GNL_RENDEZVOUS) {
+        pair_close(&pair);
+        return;
+    }
+    gnl_waitset *set = set_of(pair.receiver, GNL_READABLE);
+    send_message(pair.sender, 5, 1);
+    assert_ok(gnl_close(pair.sender));
+    ck_assert_int_eq(gnl_take_many(pair.receiver, messages, 4, PATIENCE), 1);
+    ck_assert_uint_eq(told(set, PATIENCE), GNL_READABLE | GNL_ENDED);
+    assert_ok(gnl_done(&messages[0]));
+    ck_assert_int_eq(call_now(pair.receiver, RECV, GNL_NOWAIT), -EPIPE);
+    ck_assert(support_until(nothing_told, set));
+    gnl_waitset_free(set);
+    pair.sender = NULL;
+    pair_close(&pair);
+}
+END_TEST
+
 START_TEST(other_end_that_sends_no_more_has_ended)
 {
     struct pair pair = pair_open(_i);
@@ -403,6 +427,7 @@ int main(void)
     add_for_each_kind(events, directions_are_kept);
     add_for_each_shared_kind(ends, removed_mailbox_has_ended);
     add_for_each_kind(ends, other_end_that_has_gone_has_ended);
+    add_for_each_kind(ends, end_that_was_met_behind_messages_is_told_too);
     add_for_each_kind(ends, other_end_that_sends_no_more_has_ended);
     add_for_each_kind(ends, closed_port_leaves_its_sets);
     add_for_each_kind(ends, closed_while_another_thread_waits);

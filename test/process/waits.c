@@ -300,6 +300,7 @@ END_TEST
 struct inheritance {
     gnl_waitset *set;
     gnl_port *port;
+    gnl_identity *me;
 };
 
 static int use_in_child(void *context)
@@ -328,14 +329,19 @@ static int close_in_child(void *context)
     struct inheritance *inherited = context;
 
     require(gnl_close(inherited->port) == 0);
+    require(gnl_identity_release(inherited->me) == 0);
     gnl_waitset_free(inherited->set);
     return 0;
 }
 
 START_TEST(forked_child_leaves_the_parents_set_alone)
 {
-    struct inheritance both = { .set = new_set(), .port = new_port(MAILBOX) };
+    struct inheritance both = { .set = new_set(), .port = new_port(MAILBOX), .me = claim("bob") };
+    gnl_port *link;
 
+    assert_ok(gnl_open(&link, "direct:alice", &(struct gnl_options){ .identity = both.me }));
+    assert_ok(gnl_waitset_add_port(both.set, link, GNL_READABLE | GNL_WRITABLE, link));
+    assert_ok(gnl_waitset_add_identity(both.set, both.me, both.me));
     assert_ok(gnl_waitset_add_port(both.set, both.port, GNL_READABLE, both.port));
     support_expect_exit(support_fork(use_in_child, &both), 0);
     support_expect_exit(support_fork(close_in_child, &both), 0);
@@ -343,7 +349,9 @@ START_TEST(forked_child_leaves_the_parents_set_alone)
     ck_assert_int_eq(gnl_recv(both.port, &(char){ 0 }, 1, GNL_NOWAIT), 1);
     ck_assert_uint_eq(told(both.set, both.port, GNL_NOWAIT), 0);
     assert_ok(gnl_waitset_remove(both.set, both.port));
+    assert_ok(gnl_waitset_remove(both.set, both.me));
     gnl_waitset_free(both.set);
+    release(both.me);
     drop_port(both.port, MAILBOX);
 }
 END_TEST
