@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for many things at once: ports of any kind, identities and plain descriptors.
+ * Waiting for many things at once: ports of any kind, listeners, identities and plain descriptors.
  *
  *     gnl_waitset *set;
  *     gnl_waitset_new(&set);
@@ -13,7 +13,7 @@
  * wait costs depends on how many are ready, not on how many there are. If more are ready than the caller asks
  * for, the next wait begins with those that it has not been told of.
  *
- * A member that is closed (gnl_close, gnl_identity_release) leaves all sets by itself. Only a plain
+ * A member that is closed (gnl_close, gnl_listener_close, gnl_identity_release) leaves all sets by itself. Only a plain
  * descriptor has to be removed before it is closed.
  *
  * Every function is safe from several threads: some may add and remove while others wait. All who wait may
@@ -30,6 +30,7 @@
 
 #include <ginnel/message.h>
 #include <ginnel/options.h>
+#include <ginnel/port.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,6 +73,9 @@ void gnl_waitset_free(gnl_waitset *set);
  * it; -ENOSPC more descriptors are watched than the system allows (/proc/sys/fs/epoll/max_user_watches).
  */
 int gnl_waitset_add_port(gnl_waitset *set, gnl_port *port, unsigned events, void *tag);
+
+/* Adds a listener: GNL_READABLE when somebody connects: then gnl_accept with GNL_NOWAIT. Errors as above. */
+int gnl_waitset_add_listener(gnl_waitset *set, gnl_listener *listener, void *tag);
 
 /* Adds an identity: GNL_READABLE when gnl_recv_from(identity, NULL, …) would not block. Errors as above. */
 int gnl_waitset_add_identity(gnl_waitset *set, gnl_identity *identity, void *tag);

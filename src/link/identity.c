@@ -123,7 +123,7 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     if (!me)
         return gnli_fail_plain(-ENOMEM, "identity");
     me->epoll = me->interrupt = me->appear = -1;
-    gnli_event_init(&me->event, false);
+    gnli_event_init(&me->event);
     me->claim.listener = -1;
     me->next_id = GNLI_PARTS;
     me->capacity = GNL_CAPACITY_DEFAULT;
@@ -245,8 +245,8 @@ struct gnli_link *gnli_link_find(struct gnl_identity *me, const char *name, bool
     pthread_mutex_init(&link->placing, NULL);
     gnli_spin_init(&link->out_spin);
     gnli_spin_init(&link->in_spin);
-    gnli_event_init(&link->events[0], false);
-    gnli_event_init(&link->events[1], true);
+    gnli_event_init(&link->events[0]);
+    gnli_event_init(&link->events[1]);
     link->next = me->links;
     me->links = link;
     return link;

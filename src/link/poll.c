@@ -102,7 +102,7 @@ static int make(struct gnl_identity *me, struct gnli_event *event)
         return gnli_fail_errno(-result, "%s: no pollable descriptor", me->subject);
     if (gnli_process_close_in_child(gnli_event_descriptor(event)) < 0) {
         close(gnli_event_descriptor(event));
-        gnli_event_init(event, event->sending);
+        gnli_event_init(event);
         return gnli_fail_plain(-ENOMEM, me->subject);
     }
     keep_all(me);

@@ -31,6 +31,7 @@
 struct gnli_poll {
     struct gnli_event event; /* the watcher's lock is its keeper's */
     struct gnli_mailbox_port *port;
+    bool sending;
     struct watcher *watcher;
 };
 
@@ -53,7 +54,7 @@ static struct gnli_poll *poll_of(struct gnli_mailbox_port *port, bool sending)
 
 static bool holds(struct gnli_poll *poll)
 {
-    return poll->event.sending ? gnli_mailbox_sendable(poll->port) : gnli_mailbox_receivable(poll->port);
+    return poll->sending ? gnli_mailbox_sendable(poll->port) : gnli_mailbox_receivable(poll->port);
 }
 
 /* One round over all of them: raises and lowers, and says what to sleep on. The lock is held. */
@@ -64,7 +65,7 @@ static unsigned look_at_polls(struct watcher *watcher, struct gnli_futex_one *wo
     for (unsigned i = 0; i < watcher->count; i++) {
         struct gnli_poll *poll = watcher->polls[i];
         struct gnli_sleepers *sleepers =
-            poll->event.sending ? &poll->port->out->queue->senders : &poll->port->in->queue->receivers;
+            poll->sending ? &poll->port->out->queue->senders : &poll->port->in->queue->receivers;
         uint32_t sequence = atomic_load_explicit(&sleepers->sequence, memory_order_seq_cst); /* C */
         atomic_store_explicit(&sleepers->flag, 1, memory_order_seq_cst);                     /* B */
         gnli_event_set(&poll->event, holds(poll)); /* lowered, where another process was quicker */
@@ -163,7 +164,8 @@ static int start(struct gnli_mailbox_port *port, bool sending)
     if (!poll)
         return -ENOMEM;
     poll->port = port;
-    gnli_event_init(&poll->event, sending);
+    poll->sending = sending;
+    gnli_event_init(&poll->event);
     int result = gnli_event_make(&poll->event);
     if (result < 0) {
         free_poll(poll);

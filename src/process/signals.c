@@ -472,7 +472,7 @@ int gnl_signal_port(gnl_port **made, const int *signals, size_t count)
     port->signals = set;
     port->epoll = port->signalfd = -1;
     pthread_mutex_init(&port->lock, NULL);
-    gnli_event_init(&port->news, false);
+    gnli_event_init(&port->news);
     result = open_descriptors(port);
     if (result < 0) {
         untake(&set);

@@ -9,22 +9,10 @@
 #include "base/clock.h"
 #include "memory/file.h"
 
-#define FULL (UINT64_MAX - 1) /* an eventfd that counts so many is not writable */
-
-void gnli_event_init(struct gnli_event *event, bool sending)
+void gnli_event_init(struct gnli_event *event)
 {
-    event->sending = sending;
     event->raised = false;
     atomic_store_explicit(&event->descriptor, -1, memory_order_relaxed); /* A */
-}
-
-/* Sets the count, which is 0 or `full`. */
-static bool turn(int descriptor, bool up, uint64_t full)
-{
-    uint64_t count = full;
-    ssize_t done = up ? write(descriptor, &count, sizeof count) : read(descriptor, &count, sizeof count);
-
-    return done == sizeof count || errno == EAGAIN;
 }
 
 int gnli_event_make(struct gnli_event *event)
@@ -33,8 +21,6 @@ int gnli_event_make(struct gnli_event *event)
 
     if (descriptor < 0)
         return -errno;
-    if (event->sending)
-        turn(descriptor, true, FULL);
     atomic_store_explicit(&event->descriptor, descriptor, memory_order_relaxed); /* A */
     return 0;
 }
@@ -42,10 +28,12 @@ int gnli_event_make(struct gnli_event *event)
 void gnli_event_set(struct gnli_event *event, bool ready)
 {
     int descriptor = gnli_event_descriptor(event);
+    uint64_t count = 1;
 
     if (descriptor < 0 || ready == event->raised)
         return;
-    if (turn(descriptor, ready != event->sending, event->sending ? FULL : 1))
+    ssize_t done = ready ? write(descriptor, &count, sizeof count) : read(descriptor, &count, sizeof count);
+    if (done == sizeof count || errno == EAGAIN)
         event->raised = ready;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pollable descriptors, for those to whom the kernel does not tell what happens in memory: an eventfd that
- * somebody keeps true. One for receiving is readable, one for sending writable, as those of a socket are.
+ * somebody keeps true.
  *
  *   A: relaxed: the descriptor is made once, under its keeper's lock, and then stays.
  */
@@ -15,11 +15,10 @@
 
 struct gnli_event {
     _Atomic int descriptor; /* -1: nobody has asked for it */
-    bool sending;
-    bool raised; /* under its keeper's lock */
+    bool raised;            /* under its keeper's lock */
 };
 
-void gnli_event_init(struct gnli_event *event, bool sending);
+void gnli_event_init(struct gnli_event *event);
 
 /* Makes the descriptor, which is not ready at first. An errno value as a negative code. */
 int gnli_event_make(struct gnli_event *event);

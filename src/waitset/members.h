@@ -21,7 +21,7 @@ struct gnli_member {
     gnl_port *port; /* NULL: its descriptor tells all */
     void *tag;
     unsigned events;          /* that the user asked for */
-    int descriptors[2];       /* in the kernel's set, for receiving and for sending; -1 none, or the same */
+    int descriptors[2];       /* in the kernel's set, for receiving and for sending; -1 none */
     uint64_t number;          /* never 0 */
     uint64_t told;            /* the last look that found it ready */
     struct gnli_member *next; /* of the same chain */

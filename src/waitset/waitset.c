@@ -129,7 +129,7 @@ int gnl_waitset_new(gnl_waitset **made)
         return gnli_fail_plain(-ENOMEM, subject);
     set->stamp = gnli_process_stamp();
     pthread_mutex_init(&set->lock, NULL);
-    gnli_event_init(&set->interrupt, false);
+    gnli_event_init(&set->interrupt);
     result = open_descriptors(set);
     if (result < 0) {
         free_set(set, true);
@@ -203,30 +203,25 @@ void gnl_waitset_free(gnl_waitset *set)
 
 /* ---- adding and removing ---- */
 
-static uint32_t receiving(const struct gnli_member *member)
+/* What a plain descriptor is watched for. Those of ports are readable, whatever they stand for. */
+static uint32_t kernels_events(const struct gnli_member *member)
 {
-    return member->events & GNL_READABLE ? EPOLLIN | (member->port ? 0 : EPOLLRDHUP) : 0;
+    if (member->port)
+        return EPOLLIN;
+    return (member->events & GNL_READABLE ? EPOLLIN | EPOLLRDHUP : 0) |
+           (member->events & GNL_WRITABLE ? EPOLLOUT : 0);
 }
 
-static uint32_t sending(const struct gnli_member *member)
-{
-    return member->events & GNL_WRITABLE ? EPOLLOUT : 0;
-}
-
-/* Into the kernel's set; one descriptor may serve both ways. */
+/* Into the kernel's set: both, or none. */
 static int watch_member(gnl_waitset *set, struct gnli_member *member)
 {
-    int *descriptors = member->descriptors;
+    const int *descriptors = member->descriptors;
+    int result = 0;
 
-    if (descriptors[0] == descriptors[1] || descriptors[1] < 0) {
-        descriptors[1] = -1;
-        return watch(set, descriptors[0], receiving(member) | sending(member), member->number);
-    }
-    int result = descriptors[0] < 0 ? 0 : watch(set, descriptors[0], receiving(member), member->number);
-    if (result < 0)
-        return result;
-    result = watch(set, descriptors[1], sending(member), member->number);
-    if (result < 0 && descriptors[0] >= 0)
+    for (int i = 0; i < 2 && result == 0; i++)
+        if (descriptors[i] >= 0)
+            result = watch(set, descriptors[i], kernels_events(member), member->number);
+    if (result < 0 && descriptors[0] >= 0 && descriptors[1] >= 0)
         epoll_ctl(set->epoll, EPOLL_CTL_DEL, descriptors[0], NULL);
     return result;
 }
@@ -314,6 +309,14 @@ int gnl_waitset_add_identity(gnl_waitset *set, gnl_identity *identity, void *tag
     return result < 0 ? result : leave(set, gnli_identity_join(identity, join, &wanted));
 }
 
+int gnl_waitset_add_listener(gnl_waitset *set, gnl_listener *listener, void *tag)
+{
+    struct gnli_member wanted = { .set = set, .tag = tag, .events = GNL_READABLE };
+    int result = enter(set);
+
+    return result < 0 ? result : leave(set, gnli_listener_join(listener, join, &wanted));
+}
+
 int gnl_waitset_add_fd(gnl_waitset *set, int descriptor, unsigned events, void *tag)
 {
     struct gnli_member wanted = { .set = set, .tag = tag, .events = events };
@@ -321,7 +324,7 @@ int gnl_waitset_add_fd(gnl_waitset *set, int descriptor, unsigned events, void *
 
     if (result < 0)
         return result;
-    result = check_events(events);
+    result = descriptor < 0 ? gnli_fail(-EBADF, "waitset: no descriptor given") : check_events(events);
     if (result == 0)
         result = join(NULL, (int[]){ descriptor, -1 }, &wanted);
     return leave(set, result);

@@ -523,6 +523,89 @@ START_TEST(link_is_writable_once_its_name_has_an_owner)
 }
 END_TEST
 
+static int connect_and_wait(void *context)
+{
+    gnl_port *port;
+
+    require(gnl_open(&port, "pipe:door", NULL) == 0);
+    require(gnl_send(port, "x", 1, SOON) == 0);
+    support_gate_open(context);
+    wait_to_be_killed();
+}
+
+START_TEST(listener_and_those_it_accepts_are_members)
+{
+    struct gate ready = support_gate();
+    gnl_waitset *set = new_set();
+    gnl_listener *listener;
+    gnl_port *port;
+    char byte;
+
+    assert_ok(gnl_listen(&listener, "pipe:door", NULL));
+    assert_ok(gnl_waitset_add_listener(set, listener, listener));
+    ck_assert_uint_eq(told(set, listener, GNL_NOWAIT), 0);
+    pid_t caller = support_fork(connect_and_wait, &ready);
+    ck_assert_uint_eq(told(set, listener, PATIENCE), GNL_READABLE);
+    assert_ok(gnl_accept(listener, &port, PATIENCE));
+    support_gate_wait(&ready);
+    ck_assert_uint_eq(told(set, listener, GNL_NOWAIT), 0);
+    assert_ok(gnl_waitset_add_port(set, port, GNL_READABLE, port));
+    ck_assert_uint_eq(told(set, port, PATIENCE), GNL_READABLE);
+    ck_assert_int_eq(gnl_recv(port, &byte, 1, GNL_NOWAIT), 1);
+    ck_assert_uint_eq(told(set, port, GNL_NOWAIT), 0);
+    support_kill(caller);
+    ck_assert_uint_eq(told(set, port, PATIENCE), GNL_READABLE | GNL_ENDED);
+    ck_assert_int_eq(gnl_recv(port, &byte, 1, GNL_NOWAIT), -EPIPE);
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener)); /* it leaves, too */
+    ck_assert_int_eq(gnl_waitset_remove(set, listener), -ENOENT);
+    ck_assert_uint_eq(told(set, NULL, GNL_NOWAIT), 0);
+    gnl_waitset_free(set);
+    support_gate_close(&ready);
+}
+END_TEST
+
+static int read_fifo(void *context)
+{
+    gnl_port *port;
+    char byte;
+
+    support_gate_wait(context);
+    char address[200];
+    snprintf(address, sizeof address, "fifo:%s", path_in_directory("fifo"));
+    require(gnl_open(&port, address, &(struct gnl_options){ .direction = GNL_RECV_ONLY }) == 0);
+    require(gnl_recv(port, &byte, 1, PATIENCE) == 1);
+    require(gnl_close(port) == 0);
+    return 0;
+}
+
+START_TEST(fifo_is_writable_once_somebody_reads_it)
+{
+    struct gate go_on = support_gate();
+    gnl_waitset *set = new_set();
+    char address[200];
+    gnl_port *port;
+
+    snprintf(address, sizeof address, "fifo:%s", path_in_directory("fifo"));
+    assert_ok(gnl_open(&port, address, &(struct gnl_options){ .direction = GNL_SEND_ONLY }));
+    assert_ok(gnl_waitset_add_port(set, port, GNL_WRITABLE, port));
+    ck_assert_uint_eq(told(set, port, gnl_ms(50)), 0);
+    pid_t reader = support_fork(read_fifo, &go_on);
+    support_gate_open(&go_on);
+    ck_assert_uint_eq(told(set, port, PATIENCE), GNL_WRITABLE);
+    assert_ok(gnl_send(port, "x", 1, GNL_NOWAIT));
+    support_expect_exit(reader, 0);
+    while (told(set, port, PATIENCE) != (GNL_WRITABLE | GNL_ENDED))
+        ;
+    ck_assert_int_eq(gnl_send(port, "x", 1, GNL_NOWAIT), -EPIPE);
+    ck_assert_uint_eq(told(set, port, gnl_ms(50)), 0); /* another may come */
+    assert_ok(gnl_close(port));
+    gnl_waitset_free(set);
+    support_gate_close(&go_on);
+    ck_assert_int_eq(unlink(path_in_directory("fifo")), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("waits");
@@ -541,6 +624,8 @@ int main(void)
     tcase_add_test(storms_case, threads_add_and_remove_while_others_wait);
     tcase_add_test(others, killed_peer_has_ended_after_what_it_sent);
     tcase_add_test(others, identity_is_readable_when_anybody_has_sent);
+    tcase_add_test(others, listener_and_those_it_accepts_are_members);
+    tcase_add_test(others, fifo_is_writable_once_somebody_reads_it);
     tcase_add_test(others, link_is_writable_once_its_name_has_an_owner);
     return support_run(suite);
 }
