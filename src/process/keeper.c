@@ -49,14 +49,17 @@ GNLI_BARE void gnli_exit_set(struct gnl_exit *exit, int code, int status, const 
     exit->peak_bytes = (uint64_t)used->ru_maxrss * 1024;
 }
 
+/* A struct cmsghdr with a descriptor after it. */
+struct control {
+    size_t length;
+    int level, type, descriptor, padding;
+};
+_Static_assert(sizeof(struct control) == CMSG_SPACE(sizeof(int)), "as the kernel has it");
+
 /* Sends words, and a descriptor if it is not -1. */
 GNLI_BARE static void say(int socket, void *words, size_t size, int descriptor)
 {
-    struct {
-        struct cmsghdr header;
-        int descriptor;
-        int padding;
-    } control = { { sizeof(struct cmsghdr) + sizeof(int), SOL_SOCKET, SCM_RIGHTS }, descriptor, 0 };
+    struct control control = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS, descriptor, 0 };
     struct iovec part = { words, size };
     struct msghdr message = { NULL, 0, &part, 1, NULL, 0, 0 };
 

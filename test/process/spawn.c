@@ -35,6 +35,7 @@ static int list_descriptors(char **arguments)
     for (int i = 0; i < 1024; i++)
         if (open[i])
             printf("%d ", i);
+    closedir(list);
     return 0;
 }
 
@@ -49,8 +50,8 @@ static int list_signals(char **arguments)
     for (int signo = 1; signo < NSIG; signo++) {
         if (sigismember(&blocked, signo) == 1)
             printf("blocked %d ", signo);
-        if (sigaction(signo, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
-            printf("handled %d ", signo);
+        if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            printf("ignored %d ", signo);
     }
     printf("group %d", getpgrp() == getpid());
     return 0;
@@ -96,12 +97,13 @@ static int receive_signal(char **arguments)
 static int use_memory(char **arguments)
 {
     size_t size = (size_t)atoi(arguments[0]) << 20;
-    volatile char *memory = malloc(size);
+    char *memory = malloc(size);
 
     for (size_t i = 0; i < size; i += 4096)
-        memory[i] = 1;
+        ((volatile char *)memory)[i] = 1;
     while (clock() < CLOCKS_PER_SEC / 20)
         ;
+    free(memory);
     return 0;
 }
 
