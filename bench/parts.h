@@ -53,8 +53,8 @@ unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
 #define WAITED_SIZE 64
 
 /*
- * Nanoseconds for a message that a set of `count` members tells of, measured for `ns`; 0: this process may not
- * have so many descriptors; negative: failed.
+ * Nanoseconds for a message that a set of `count` members tells of, measured for `ns`; 0: this process may
+ * not have so many descriptors; negative: failed.
  */
 double waited_measure(unsigned count, int64_t ns);
 

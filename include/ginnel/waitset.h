@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for many things at once: ports of any kind, listeners, identities and plain descriptors.
+ * Waiting for many things at once: ports of any kind, listeners, processes, identities and plain descriptors.
  *
  *     gnl_waitset *set;
  *     gnl_waitset_new(&set);
@@ -13,8 +13,8 @@
  * wait costs depends on how many are ready, not on how many there are. If more are ready than the caller asks
  * for, the next wait begins with those that it has not been told of.
  *
- * A member that is closed (gnl_close, gnl_listener_close, gnl_identity_release) leaves all sets by itself. Only a plain
- * descriptor has to be removed before it is closed.
+ * A member that is closed (gnl_close, gnl_listener_close, gnl_process_free, gnl_identity_release) leaves all
+ * sets by itself. Only a plain descriptor has to be removed before it is closed.
  *
  * Every function is safe from several threads: some may add and remove while others wait. All who wait may
  * be told of the same event, and who receives first has the message: use GNL_NOWAIT. None is safe in a
@@ -31,6 +31,7 @@
 #include <ginnel/message.h>
 #include <ginnel/options.h>
 #include <ginnel/port.h>
+#include <ginnel/process.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,7 +43,7 @@ typedef struct gnl_waitset gnl_waitset;
 enum gnl_waitset_events {
     GNL_READABLE = 1u << 0, /* a receive, or read, would not block: it gives a message, or an error */
     GNL_WRITABLE = 1u << 1, /* a send, or write, would not block */
-    GNL_ENDED = 1u << 2,    /* the other side has ended, or sends no more; the mailbox was removed */
+    GNL_ENDED = 1u << 2,    /* the process, or the other side, has ended, or sends no more; removed */
 };
 
 struct gnl_event {
@@ -76,6 +77,9 @@ int gnl_waitset_add_port(gnl_waitset *set, gnl_port *port, unsigned events, void
 
 /* Adds a listener: GNL_READABLE when somebody connects: then gnl_accept with GNL_NOWAIT. Errors as above. */
 int gnl_waitset_add_listener(gnl_waitset *set, gnl_listener *listener, void *tag);
+
+/* Adds a process: GNL_ENDED once it has: gnl_process_wait then returns at once. Errors as above. */
+int gnl_waitset_add_process(gnl_waitset *set, gnl_process *process, void *tag);
 
 /* Adds an identity: GNL_READABLE when gnl_recv_from(identity, NULL, …) would not block. Errors as above. */
 int gnl_waitset_add_identity(gnl_waitset *set, gnl_identity *identity, void *tag);

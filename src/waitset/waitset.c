@@ -30,6 +30,7 @@
 #include "link/link.h"
 #include "memory/file.h"
 #include "port/port.h"
+#include "process/process.h"
 #include "wait/event.h"
 #include "waitset/members.h"
 
@@ -203,10 +204,12 @@ void gnl_waitset_free(gnl_waitset *set)
 
 /* ---- adding and removing ---- */
 
-/* What a plain descriptor is watched for. Those of ports are readable, whatever they stand for. */
+#define PROCESS_EVENTS GNL_ENDED /* of a process, and of nothing else: a user asks for more */
+
+/* What a descriptor is watched for. Those of ports and processes are readable, whatever they stand for. */
 static uint32_t kernels_events(const struct gnli_member *member)
 {
-    if (member->port)
+    if (member->port || member->events == PROCESS_EVENTS)
         return EPOLLIN;
     return (member->events & GNL_READABLE ? EPOLLIN | EPOLLRDHUP : 0) |
            (member->events & GNL_WRITABLE ? EPOLLOUT : 0);
@@ -317,6 +320,14 @@ int gnl_waitset_add_listener(gnl_waitset *set, gnl_listener *listener, void *tag
     return result < 0 ? result : leave(set, gnli_listener_join(listener, join, &wanted));
 }
 
+int gnl_waitset_add_process(gnl_waitset *set, gnl_process *process, void *tag)
+{
+    struct gnli_member wanted = { .set = set, .tag = tag, .events = PROCESS_EVENTS };
+    int result = enter(set);
+
+    return result < 0 ? result : leave(set, gnli_process_join(process, join, &wanted));
+}
+
 int gnl_waitset_add_fd(gnl_waitset *set, int descriptor, unsigned events, void *tag)
 {
     struct gnli_member wanted = { .set = set, .tag = tag, .events = events };
@@ -354,6 +365,8 @@ int gnl_waitset_remove(gnl_waitset *set, void *tag)
 /* What the kernel says of a descriptor that needs no second look. */
 static unsigned translate(const struct gnli_member *member, uint32_t events)
 {
+    if (member->events == PROCESS_EVENTS)
+        return GNL_ENDED;
     bool failed = events & (EPOLLHUP | EPOLLERR);
     bool ended = failed || (events & EPOLLRDHUP);
 

@@ -501,6 +501,34 @@ static int claim_and_wait(void *context)
     wait_to_be_killed();
 }
 
+START_TEST(process_that_ends_is_told_of)
+{
+    gnl_waitset *set = new_set();
+    struct gnl_exit end;
+    gnl_process *process, *sleeper;
+    char once[] = "true", sleeps[] = "sleep", minute[] = "60";
+
+    assert_ok(gnl_spawn(&process, (char *[]){ once, NULL }, NULL));
+    assert_ok(
+        gnl_spawn(&sleeper, (char *[]){ sleeps, minute, NULL }, &(struct gnl_spawn_options){ .tree = 1 }));
+    assert_ok(gnl_waitset_add_process(set, process, process));
+    ck_assert_uint_eq(told(set, process, PATIENCE), GNL_ENDED);
+    assert_ok(gnl_process_wait(process, &end, GNL_NOWAIT));
+    ck_assert_int_eq(end.kind, GNL_EXITED);
+    ck_assert_uint_eq(told(set, process, GNL_NOWAIT), GNL_ENDED); /* it stays so */
+    assert_ok(gnl_process_free(process));                         /* and leaves */
+    ck_assert_int_eq(gnl_waitset_remove(set, process), -ENOENT);
+    assert_ok(gnl_waitset_add_process(set, sleeper, sleeper));
+    ck_assert_uint_eq(told(set, sleeper, gnl_ms(50)), 0);
+    kill(gnl_process_pid(sleeper), SIGKILL);
+    ck_assert_uint_eq(told(set, sleeper, PATIENCE), GNL_ENDED);
+    assert_ok(gnl_process_wait(sleeper, &end, PATIENCE));
+    ck_assert_int_eq(end.kind, GNL_SIGNALLED);
+    gnl_waitset_free(set);
+    assert_ok(gnl_process_free(sleeper));
+}
+END_TEST
+
 START_TEST(link_is_writable_once_its_name_has_an_owner)
 {
     gnl_identity *me = claim("bob");
@@ -626,6 +654,7 @@ int main(void)
     tcase_add_test(others, identity_is_readable_when_anybody_has_sent);
     tcase_add_test(others, listener_and_those_it_accepts_are_members);
     tcase_add_test(others, fifo_is_writable_once_somebody_reads_it);
+    tcase_add_test(others, process_that_ends_is_told_of);
     tcase_add_test(others, link_is_writable_once_its_name_has_an_owner);
     return support_run(suite);
 }
