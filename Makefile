@@ -32,6 +32,7 @@ check: all
 bench: all
 	@$(BUILD)/tool/ginnel bench mailbox --save '$(RESULTS)'
 	@$(BUILD)/tool/ginnel bench direct --save '$(RESULTS)'
+	@$(BUILD)/tool/ginnel bench spawn --save '$(RESULTS)'
 	@$(BUILD)/tool/ginnel bench --peers --save '$(RESULTS)'
 	@$(BUILD)/tool/ginnel bench --scale --save '$(RESULTS)'
 

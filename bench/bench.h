@@ -8,7 +8,7 @@
  *   limits   the machine's own                            report   the table, JSON
  *   latency, throughput   mailboxes                       figures  numbers, JSON, charts
  *   peers, peers/         beside the peers                private  the runtime directory, interrupts
- *   scale    from one to very many
+ *   scale    from one to very many                        spawn    programs that are started
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -32,8 +32,9 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of direct links. */
+/* The same of direct links, and of programs that are started. */
 int bench_direct(const struct bench_request *request);
+int bench_spawn(const struct bench_request *request);
 
 /* The same of Ginnel beside its peers, and as there is more of everything. */
 int bench_peers(const struct bench_request *request);

@@ -48,6 +48,16 @@ enum throughput_ratio { ONE_TO_ONE, TWO_TO_ONE, ONE_TO_TWO, THROUGHPUT_RATIOS };
 unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
                           struct crew_part parts[CREW_MAX]);
 
+/* ---- waited.c ---- */
+
+#define WAITED_SIZE 64
+
+/*
+ * Nanoseconds for a message that a set of `count` members tells of, measured for `ns`; 0: this process may
+ * not have so many descriptors; negative: failed.
+ */
+double waited_measure(unsigned count, int64_t ns);
+
 /* The mailboxes that parts use; a row's are made before its crew and removed after it. */
 #define MAILBOX_THERE "mailbox:there"
 #define MAILBOX_BACK  "mailbox:back"

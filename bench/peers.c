@@ -81,8 +81,7 @@ static void catch_signals(void)
             sigaction(caught[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
 }
 
-/* Writes the program's path. False: it was not built, for want of its library. */
-static bool find(const char *program, char path[4096])
+bool peers_find(const char *program, char path[4096])
 {
     char self[2048];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -168,7 +167,7 @@ static enum outcome_state measure_one(const struct peers_report *report, const s
     char path[4096], line[512];
     int ends[2], status = 0;
 
-    if (!find(contender->program, path))
+    if (!peers_find(contender->program, path))
         return MISSING;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return FAILED;

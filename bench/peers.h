@@ -55,6 +55,9 @@ struct peers_report {
     struct outcome outcomes[PEERS_WORKS_MAX][CONTENDERS_MAX];
 };
 
+/* Writes the path of a program of bench/peers/. False: it was not built, for want of its library. */
+bool peers_find(const char *program, char path[4096]);
+
 void peers_table(const struct peers_report *report);
 
 void peers_json(FILE *file, const struct peers_report *report);

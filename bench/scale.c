@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a message costs as there are more mailboxes, more processes, and more messages in the queue.
+ * What a message costs as there are more mailboxes, more processes, more messages in the queue, and more
+ * members of the set that waits for it.
  */
 #include "bench/bench.h"
 
@@ -29,7 +30,7 @@
 #define CAPACITY_ONE   1024 /* the default */
 #define LAPS           4    /* round each mailbox, before it is warm */
 
-enum curve_kind { MAILBOXES, PROCESSES, QUEUED, CURVES };
+enum curve_kind { MAILBOXES, PROCESSES, QUEUED, MEMBERS, CURVES };
 
 struct curve {
     const char *name, *title, *axis;
@@ -53,6 +54,11 @@ static const struct curve curves[CURVES] = {
                  "messages queued",
                  { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 },
                  6 },
+    [MEMBERS] = { "members",
+                  "one process sends and waits for it in a set, whose other members are idle",
+                  "members of the set",
+                  { 1, 10, 100, 1000, 10000 },
+                  4 },
 };
 
 struct point {
@@ -280,12 +286,18 @@ static double measure_queued(const struct scale *scale, struct crew_area *area, 
     return ns;
 }
 
+static double measure_members(const struct scale *scale, struct crew_area *area, unsigned count)
+{
+    return waited_measure(count, scale->quick ? CYCLES_QUICK : CYCLES_NS);
+}
+
 /* ---- the rounds ---- */
 
 static double (*const measures[CURVES])(const struct scale *, struct crew_area *, unsigned) = {
     [MAILBOXES] = measure_mailboxes,
     [PROCESSES] = measure_processes,
     [QUEUED] = measure_queued,
+    [MEMBERS] = measure_members,
 };
 
 static bool wanted(const struct curve *curve, const char *only)
@@ -414,7 +426,7 @@ static bool save(const struct scale *scale, const char *directory)
     return figures_finish(file, "scale.json");
 }
 
-/* A thousand mailboxes are more descriptors than most may have without asking. */
+/* A thousand mailboxes, or ten thousand members, are more descriptors than most may have without asking. */
 static void allow_descriptors(void)
 {
     struct rlimit limit;

@@ -19,6 +19,7 @@ int run_ls(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_rm(int argc, char **argv);
 int run_segment(int argc, char **argv);
+int run_kill(int argc, char **argv);
 int run_doctor(int argc, char **argv);
 int run_bench(int argc, char **argv);
 

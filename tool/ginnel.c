@@ -18,6 +18,7 @@ static const struct command commands[] = {
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
     { "segment", "make, show, read, write, watch, remove shared memory", run_segment },
+    { "kill", "end processes, or whole trees of them", run_kill },
     { "doctor", "tell what is wrong, and what to do; --clean mends", run_doctor },
     { "bench", "measure here, beside the machine's own limits", run_bench },
 };

@@ -10,8 +10,12 @@
 #include <ginnel/message.h>
 #include <ginnel/names.h>
 #include <ginnel/options.h>
+#include <ginnel/pipe.h>
 #include <ginnel/port.h>
+#include <ginnel/process.h>
 #include <ginnel/segment.h>
+#include <ginnel/signals.h>
 #include <ginnel/timeouts.h>
+#include <ginnel/waitset.h>
 
 #endif

@@ -6,6 +6,8 @@
  *     mailbox:NAME     a mailbox of this user: a named queue that many processes share
  *     mailbox:/NAME    a machine-wide mailbox: its owner and mode decide who may use it
  *     direct:NAME      the link with the process of that name (identity.h); options.identity: who I am
+ *     pipe:NAME        a named pipe: a conversation with who listens there (gnl_listen); pipe:/NAME
+ *     fifo:PATH        the bytes of a UNIX FIFO, for talking with cat, tee and every other program
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
@@ -17,7 +19,8 @@
  * Timeouts are relative nanoseconds (timeouts.h): GNL_NOWAIT, GNL_FOREVER, gnl_ms(250).
  *
  * Fork: the child may go on using a mailbox port that it inherited, as a participant of its own.
- * Messages and loans that the parent held stay the parent's: -EPERM in the child.
+ * Messages and loans that the parent held stay the parent's: -EPERM in the child. Ports on pipes and
+ * listeners stay the parent's: in the child every call but close is -EPERM.
  */
 #ifndef GINNEL_PORT_H
 #define GINNEL_PORT_H
@@ -47,6 +50,37 @@ extern "C" {
  * unknown kind of address; -ENOSPC no room; -EUSERS too many processes have it open.
  */
 int gnl_open(gnl_port **port, const char *address, const struct gnl_options *options);
+
+/*
+ * Listening, on addresses where one side waits for others to come: pipe:NAME. Each gnl_open of the address
+ * is a conversation, a port here and a port there; the listener's options are those of the ports that it
+ * accepts.
+ */
+typedef struct gnl_listener gnl_listener;
+
+/*
+ * Takes the name and listens. Does not block. The caller owns *listener. options->mode: who may connect, as
+ * writing to a file of that mode. A name that a dead listener left is taken over. -EADDRINUSE somebody
+ * listens there; -EEXIST something else has that name; -EOPNOTSUPP nobody listens on such an address;
+ * -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
+ */
+int gnl_listen(gnl_listener **listener, const char *address, const struct gnl_options *options);
+
+/*
+ * The next that connects, as a port of the caller's, to be ended with gnl_close; up to 4096 wait for it.
+ * Who they are, by the kernel's word, is in gnl_port_info (peer). -EAGAIN, -ETIMEDOUT nobody came; -EMFILE,
+ * -ENFILE, -ENOMEM: they go on waiting.
+ */
+int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout);
+
+/* A descriptor that is readable when somebody connects: then gnl_accept with GNL_NOWAIT. The listener's. */
+int gnl_listener_fd(gnl_listener *listener);
+
+/*
+ * Ends listening; the name is free. Who waits to be accepted is turned away; ports that were accepted go on.
+ * Blocked gnl_accept calls return -ECANCELED. NULL is fine. In a forked child it frees memory only.
+ */
+int gnl_listener_close(gnl_listener *listener);
 
 /*
  * Closes a port: every call blocked on it in other threads returns -ECANCELED; gnl_close waits for
@@ -132,6 +166,9 @@ enum gnl_kind {
     GNL_MAILBOX = 1,
     GNL_DIRECT,
     GNL_SEGMENT, /* memory, no link: for gnl_inspect and gnl_remove (segment.h) */
+    GNL_PIPE,
+    GNL_FIFO,
+    GNL_SIGNALS, /* of this process (signals.h) */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses: KIND:NAME, or KIND:/NAME for what is machine-wide.
+ * Addresses: KIND:NAME, or KIND:/NAME for what is machine-wide; KIND:PATH for what is a file anywhere.
  */
 #ifndef GNLI_BASE_ADDRESS_H
 #define GNLI_BASE_ADDRESS_H
@@ -13,12 +13,13 @@ struct gnli_address {
     char kind[16];               /* "mailbox" */
     char name[GNL_NAME_MAX + 1]; /* "jobs" */
     bool machine_wide;
+    char path[GNL_ADDRESS_MAX + 1]; /* "/tmp/log" of fifo:/tmp/log, which has no name */
 };
 
 /* 0, or -EINVAL with a sentence that says what is wrong with the text. */
 int gnli_address_parse(struct gnli_address *address, const char *text);
 
-/* Writes KIND:[/]NAME; `text` has room for GNL_ADDRESS_MAX + 1. */
+/* Writes KIND:[/]NAME or KIND:PATH; `text` has room for GNL_ADDRESS_MAX + 1. */
 void gnli_address_format(const struct gnli_address *address, char *text);
 
 /* Is this a name: 1 to GNL_NAME_MAX of A-Z a-z 0-9 . _ - with no leading dot? */

@@ -14,11 +14,11 @@
 
 #include "base/directory.h"
 #include "base/errors.h"
+#include "base/socket_file.h"
 #include "life/process.h"
 #include "link/access.h"
 
-#define CLAIMS  ".claims"
-#define BACKLOG 4096
+#define CLAIMS ".claims"
 
 /* Of this process, which record locks do not keep off itself; under the lock of handles. */
 static struct gnli_claim *claims;
@@ -106,42 +106,13 @@ static void file_name(char *name, size_t size, const struct gnli_address *addres
         snprintf(name, size, "direct:%s", address->name);
 }
 
-static void socket_path(struct sockaddr_un *path, int directory, const char *name)
-{
-    memset(path, 0, sizeof *path);
-    path->sun_family = AF_UNIX;
-    snprintf(path->sun_path, sizeof path->sun_path, "/proc/self/fd/%d/%s", directory, name);
-}
-
-/*
- * Listens under a name that nobody looks at, then gives the socket its own in place of what a dead one
- * left.
- */
-static int listen_as(struct gnli_claim *claim, int listener)
-{
-    char hidden[64], name[96];
-    struct sockaddr_un path;
-
-    file_name(name, sizeof name, &claim->address, geteuid());
-    snprintf(hidden, sizeof hidden, ".direct-%d-%d", getpid(), listener);
-    unlinkat(claim->directory, hidden, 0);
-    socket_path(&path, claim->directory, hidden);
-    /* bind takes the mode from the socket: nobody finds it open wider than it will be. */
-    if (fchmod(listener, 0600) != 0 || bind(listener, (struct sockaddr *)&path, sizeof path) != 0)
-        return -errno;
-    int result =
-        listen(listener, BACKLOG) == 0 && renameat(claim->directory, hidden, claim->directory, name) == 0
-            ? 0
-            : -errno;
-    if (result < 0)
-        unlinkat(claim->directory, hidden, 0);
-    return result;
-}
-
 static int make_listener(struct gnli_claim *claim, const char *subject)
 {
+    char name[96];
+
     int listener = gnli_above_standard(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    int result = listener < 0 ? -errno : listen_as(claim, listener);
+    file_name(name, sizeof name, &claim->address, geteuid());
+    int result = listener < 0 ? -errno : gnli_socket_publish(listener, claim->directory, name, 0600);
     if (result < 0) {
         if (listener >= 0)
             close(listener);
@@ -246,7 +217,7 @@ static int connect_to(const struct gnli_claim *claim, const char *name, struct u
     int made = gnli_above_standard(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (made < 0)
         return -errno;
-    socket_path(&path, claim->directory, name);
+    gnli_socket_path(&path, claim->directory, name);
     if (connect(made, (struct sockaddr *)&path, sizeof path) == 0 &&
         getsockopt(made, SOL_SOCKET, SO_PEERCRED, listens, &size) == 0)
         return made;

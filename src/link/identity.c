@@ -76,7 +76,7 @@ static int open_descriptors(struct gnl_identity *me)
 
 static void free_identity(struct gnl_identity *me, bool ours)
 {
-    int descriptor = atomic_load_explicit(&me->descriptor, memory_order_relaxed); /* A */
+    int descriptor = gnli_event_descriptor(&me->event);
 
     if (ours) {
         gnli_shut(&me->epoll);
@@ -123,7 +123,7 @@ int gnl_identity_claim(gnl_identity **identity, const char *name)
     if (!me)
         return gnli_fail_plain(-ENOMEM, "identity");
     me->epoll = me->interrupt = me->appear = -1;
-    atomic_store_explicit(&me->descriptor, -1, memory_order_relaxed); /* A */
+    gnli_event_init(&me->event);
     me->claim.listener = -1;
     me->next_id = GNLI_PARTS;
     me->capacity = GNL_CAPACITY_DEFAULT;
@@ -198,12 +198,15 @@ int gnl_identity_release(gnl_identity *me)
         gnli_link_interrupt(me);
         nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
     }
+    gnli_memberships_end(&me->memberships);
     if (ours)
         end_helper(me);
     while (me->links && ours)
         gnl_close(&me->links->port);
-    while (me->links) /* whether one of the parent's threads was closing it or not */
+    while (me->links) { /* whether one of the parent's threads was closing it or not */
+        gnli_memberships_end(&me->links->port.memberships);
         gnli_link_operations.close(&me->links->port);
+    }
     while (me->callers) {
         struct gnli_caller *caller = me->callers;
         me->callers = caller->next;
@@ -242,7 +245,8 @@ struct gnli_link *gnli_link_find(struct gnl_identity *me, const char *name, bool
     pthread_mutex_init(&link->placing, NULL);
     gnli_spin_init(&link->out_spin);
     gnli_spin_init(&link->in_spin);
-    atomic_store_explicit(&link->descriptor, -1, memory_order_relaxed); /* A */
+    gnli_event_init(&link->events[0]);
+    gnli_event_init(&link->events[1]);
     link->next = me->links;
     me->links = link;
     return link;
@@ -579,4 +583,16 @@ int gnl_identity_fd(gnl_identity *me)
     int result = enter(me);
 
     return result < 0 ? result : (int)leave(me, gnli_identity_descriptor(me), NULL);
+}
+
+int gnli_identity_join(gnl_identity *me, gnli_join *join, void *context)
+{
+    int result = enter(me);
+
+    if (result < 0)
+        return result;
+    result = gnli_identity_descriptor(me);
+    if (result >= 0)
+        result = join(&me->memberships, (int[]){ result, -1 }, context);
+    return (int)leave(me, result, NULL);
 }

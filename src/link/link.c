@@ -188,11 +188,8 @@ static void close_link(gnl_port *port)
         gnli_in_drop(in);
     }
     free_places(link, true);
-    int descriptor = atomic_load_explicit(&link->descriptor, memory_order_relaxed); /* A */
-    if (descriptor >= 0) {
-        gnli_process_closed(descriptor);
-        close(descriptor);
-    }
+    for (int i = 0; i < 2; i++)
+        gnli_shut(&(int){ gnli_event_descriptor(&link->events[i]) });
     pthread_mutex_unlock(&me->lock);
     free(link);
 }
@@ -206,6 +203,7 @@ const struct gnli_port_operations gnli_link_operations = {
     .done = done,
     .giveback = giveback,
     .fd = gnli_link_fd,
+    .ready = gnli_link_ready,
     .finish = gnli_link_finish,
     .info = info,
     .after_fork = after_fork,

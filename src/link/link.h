@@ -21,6 +21,7 @@
  * Locks, outermost first: the identity's, a link's `sending`, its `receiving`, the identity's `waking`.
  *
  * Orderings of what is inline here
+ *   A: relaxed: a mark, for whoever looks next.
  *   W: seq_cst where this process has no barrier that others can run in it; else relaxed, and ordered by the
  *      sleeper's barrier (life/process.h): the sleeper stores `asleep`, then looks at the frames; the other
  *      stores a frame's word or a count, then looks at `asleep`; one of them sees the other.
@@ -42,6 +43,7 @@
 #include "link/side.h"
 #include "port/port.h"
 #include "ring/frames.h"
+#include "wait/event.h"
 #include "wait/futex.h"
 
 /* ---- halves: meet.c ---- */
@@ -185,11 +187,11 @@ struct gnli_link {
     uint64_t serial;
     _Atomic uint32_t holding;
 
-    uint32_t asleep;        /* threads that sleep here; under `sending` */
-    uint32_t waiting;       /* that wait to receive; as above */
-    bool takes_offers;      /* the other side makes offers, and is to know of them */
-    _Atomic int descriptor; /* an eventfd, -1 none was asked for */
-    bool raised;            /* under the identity's lock */
+    uint32_t asleep;             /* threads that sleep here; under `sending` */
+    uint32_t waiting;            /* that wait to receive; as above */
+    bool takes_offers;           /* the other side makes offers, and is to know of them */
+    struct gnli_event events[2]; /* for receiving, for sending; kept under the identity's lock */
+    bool refused;                /* the name has one who does not let us in: a send would say so */
     _Atomic int64_t pumped_ns;
     struct gnli_link *next;
 };
@@ -237,8 +239,8 @@ struct gnl_identity {
 
     _Atomic uint32_t anyone; /* threads that sleep for a message from anybody; changed under the lock */
     uint64_t turn;           /* which link gnl_recv_from(NULL) asks first */
-    _Atomic int descriptor;  /* an eventfd, -1 */
-    bool raised;
+    struct gnli_event event; /* for receiving from anybody */
+    struct gnli_memberships memberships;
     pthread_t helper; /* keeps the descriptors true */
     bool has_helper;
     struct gnl_identity *next;
@@ -247,6 +249,12 @@ struct gnl_identity {
 static inline struct gnli_link *gnli_link_of(struct gnl_port *port)
 {
     return (struct gnli_link *)port;
+}
+
+/* Was an end told in the midst of many (port.h), that the next call on the port is still to tell? */
+static inline bool gnli_link_owes(const struct gnli_link *link, bool sending)
+{
+    return atomic_load_explicit(&link->port.owed, memory_order_relaxed) & (sending ? 1 : 2); /* A */
 }
 
 /* The link with that name, made if there is none. The identity's lock is held. */
@@ -291,7 +299,9 @@ static inline void gnli_unlock(pthread_mutex_t *lock, bool locked)
 
 /* ---- wait.c, pump.c, poll.c ---- */
 
-#define GNLI_LINK_LOOK_NS ((int64_t)100000000) /* how often a sleeper looks around */
+#define GNLI_LINK_LOOK_NS ((int64_t)100000000) /* how often a sleeper looks around, */
+#define GNLI_NOBODY_YET_NS \
+    ((int64_t)20000000) /* and for a name, where perhaps nothing tells that it appears */
 
 /* What an event is of: these, or a half's or caller's id and which part of it. */
 enum { GNLI_INTERRUPT_ID = 0, GNLI_LISTENER_ID = 1, GNLI_APPEAR_ID = 2 };
@@ -341,14 +351,22 @@ static inline void gnli_ring(struct gnli_out *out)
         gnli_ring_slowly(out, asleep);
 }
 
+/* From now on a name that appears in the directory wakes who waits. The identity's lock is held. */
+void gnli_watch_names(struct gnl_identity *me);
+
 /* Waits until the other side is there: 0, -ENOENT nobody has its name. */
 int gnli_link_met(struct gnl_identity *me, struct gnli_link *link, int64_t timeout);
 
-/* Pollable descriptors: raised while a receive would not block. */
-int gnli_link_fd(gnl_port *port);
+/* Pollable descriptors. */
+int gnli_link_fd(gnl_port *port, bool sending);
+unsigned gnli_link_ready(gnl_port *port, unsigned events);
 int gnli_identity_descriptor(struct gnl_identity *me);
 void gnli_identity_received(struct gnl_identity *me,
                             struct gnli_link *link); /* after a receive; NULL: from anyone */
+void gnli_link_sent(struct gnli_link *link);         /* after a send, where there is one for sending */
+
+/* For waitsets: as gnli_port_join, for messages from anybody. */
+int gnli_identity_join(struct gnl_identity *me, gnli_join *join, void *context);
 
 /* ---- send.c, receive.c ---- */
 
@@ -383,6 +401,11 @@ int gnli_link_receive(struct gnl_identity *me, struct gnli_link *link, void *rec
 void gnli_link_bury(struct gnli_link *link);
 /* Would a receive not block? `by_name`: so that a segment, and that it sends no more or has ended, counts. */
 bool gnli_link_receivable(struct gnli_link *link, bool by_name);
+bool gnli_link_sendable(struct gnli_link *link);
+/* Has the other side ended? The sending lock is held. */
+bool gnli_out_gone(struct gnli_out *out);
+/* Is the other side known to have ended, or to send no more, where that is not told yet? */
+bool gnli_link_has_ended(struct gnli_link *link, bool sending);
 
 enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };
 

@@ -208,18 +208,6 @@ static void handle(struct gnl_identity *me, uint64_t id, uint32_t events)
     }
 }
 
-static int wait_for_events(struct gnl_identity *me, struct epoll_event *events, int64_t deadline)
-{
-    int64_t left = deadline - gnli_now_ns();
-    struct timespec until = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
-
-    if (left <= 0)
-        return epoll_wait(me->epoll, events, EVENTS, 0);
-    int count = epoll_pwait2(me->epoll, events, EVENTS, &until, NULL);
-    return count < 0 && errno == ENOSYS ? epoll_wait(me->epoll, events, EVENTS, (int)(left / 1000000) + 1)
-                                        : count;
-}
-
 uint64_t gnli_pump_rounds(struct gnl_identity *me)
 {
     pthread_mutex_lock(&me->waking);
@@ -268,7 +256,7 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
     /* Those who wait for a descriptor to be free would have it told again and again. */
     if (me->is_short && deadline > gnli_now_ns())
         poll(NULL, 0, SHORT_MS);
-    int count = wait_for_events(me, events, deadline);
+    int count = gnli_epoll_wait(me->epoll, events, EVENTS, deadline);
     pthread_mutex_lock(&me->lock);
     me->is_short = false;
     for (int i = 0; i < count; i++)

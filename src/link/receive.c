@@ -462,12 +462,27 @@ bool gnli_link_receivable(struct gnli_link *link, bool by_name)
 {
     bool locked = gnli_lock(&link->receiving);
     struct gnli_in *in = link->in;
-    bool result = link->returned != NULL || (link->in_untold && by_name);
+    bool result = link->returned != NULL || (by_name && (link->in_untold || gnli_link_owes(link, false)));
 
     if (in && !result)
         result = anything(in, by_name) || (in->finished && by_name) ||
                  atomic_load_explicit(&in->hung, memory_order_relaxed); /* A */
     gnli_unlock(&link->receiving, locked);
+    return result;
+}
+
+bool gnli_link_has_ended(struct gnli_link *link, bool sending)
+{
+    pthread_mutex_t *lock = sending ? &link->sending : &link->receiving;
+    bool locked = gnli_lock(lock), result = gnli_link_owes(link, sending);
+
+    if (sending)
+        result = result || link->untold || (link->out && gnli_out_gone(link->out));
+    else
+        result = result || link->in_untold ||
+                 (link->in && (link->in->finished ||
+                               atomic_load_explicit(&link->in->hung, memory_order_relaxed))); /* A */
+    gnli_unlock(lock, locked);
     return result;
 }
 

@@ -102,7 +102,7 @@ static int told(struct gnli_link *link)
     return -EPIPE;
 }
 
-static bool gone(struct gnli_out *out)
+bool gnli_out_gone(struct gnli_out *out)
 {
     return atomic_load_explicit(&out->hung, memory_order_relaxed) ||                         /* A */
            (out->theirs && atomic_load_explicit(&out->theirs->ended, memory_order_acquire)); /* E */
@@ -143,6 +143,25 @@ static int room(struct gnli_link *link)
             return -EAGAIN;
     }
     return 0;
+}
+
+bool gnli_link_sendable(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->sending), result = link->refused;
+    struct gnli_out *out = link->out;
+
+    if (link->untold || gnli_link_owes(link, true) ||
+        atomic_load_explicit(&link->port.finished, memory_order_relaxed)) /* A */
+        result = true;
+    else if (out && (gnli_out_gone(out) || out->capacity == GNL_UNBOUNDED))
+        result = true;
+    else if (out && out->capacity == GNL_RENDEZVOUS)
+        result = !out->offered && out->theirs &&
+                 atomic_load_explicit(&out->theirs->receiving, memory_order_relaxed) > 0; /* A */
+    else if (out)
+        result = room(link) != -EAGAIN;
+    gnli_unlock(&link->sending, locked);
+    return result;
 }
 
 /* ---- frames ---- */
@@ -294,7 +313,7 @@ static int offered(struct gnli_link *link, struct dispatch *dispatch)
         return scribbled(link);
     }
     bool taken = out->writer.left >= out->offer_end;
-    if (!taken && !gone(out))
+    if (!taken && !gnli_out_gone(out))
         return -EAGAIN;
     if (!taken)
         taken = !withdraw(link);
@@ -342,7 +361,7 @@ static int attempt_locked(struct gnli_link *link, struct dispatch *dispatch)
     if (result < 0)
         return result;
     struct gnli_out *out = link->out;
-    if (__builtin_expect(gone(out), 0))
+    if (__builtin_expect(gnli_out_gone(out), 0))
         return ended(link);
     if (dispatch->size > out->message_max)
         return too_large(link, dispatch->size, out->message_max);
@@ -409,9 +428,10 @@ static int dispatch_it(struct gnli_link *link, struct dispatch *dispatch, int64_
 {
     dispatch->nowait = timeout == GNL_NOWAIT;
     int result = attempt(link->me, link, dispatch);
-    return __builtin_expect(result == -EAGAIN || result == -ENOTCONN, 0)
-               ? dispatch_slowly(link, dispatch, timeout, result)
-               : result;
+    if (__builtin_expect(result == -EAGAIN || result == -ENOTCONN, 0))
+        result = dispatch_slowly(link, dispatch, timeout, result);
+    gnli_link_sent(link);
+    return result;
 }
 
 /* A message that fits into a frame, where nothing is out of the ordinary. -EAGAIN: it is not so. */
@@ -421,7 +441,7 @@ static inline int send_small(struct gnli_link *link, const void *data, size_t si
 
     bool locked = gnli_lock(&link->sending);
     struct gnli_out *out = link->out;
-    if (__builtin_expect(out && !link->untold && !gone(out) && size <= out->message_max, 1) &&
+    if (__builtin_expect(out && !link->untold && !gnli_out_gone(out) && size <= out->message_max, 1) &&
         __builtin_expect(out->capacity > 0 && gnli_frames_queued(&out->writer) < (uint64_t)out->capacity &&
                              gnli_frames_fits(&out->writer, size),
                          1)) {
@@ -447,9 +467,10 @@ int gnli_link_send(gnl_port *port, const void *data, size_t size, int64_t timeou
 {
     struct gnli_link *link = gnli_link_of(port);
 
-    if (__builtin_expect(size > 0 && size <= GNLI_FRAME_BYTES, 1) && send_small(link, data, size) == 0)
-        return 0;
-    return send_copy(link, data, size, timeout);
+    if (__builtin_expect(size == 0 || size > GNLI_FRAME_BYTES, 0) || send_small(link, data, size) < 0)
+        return send_copy(link, data, size, timeout);
+    gnli_link_sent(link);
+    return 0;
 }
 
 int gnli_link_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout)

@@ -43,11 +43,11 @@ static void tell(struct gnli_link *link, bool rearm)
     if (!link->out)
         return;
     struct gnli_side *own = link->out->memory.own;
-    bool asleep = link->asleep > 0 ||
-                  atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0 ||    /* A */
-                  atomic_load_explicit(&link->descriptor, memory_order_relaxed) >= 0 ||   /* A */
-                  atomic_load_explicit(&link->me->descriptor, memory_order_relaxed) >= 0; /* A */
-    uint32_t value = atomic_load_explicit(&own->asleep, memory_order_relaxed);            /* W */
+    bool asleep =
+        link->asleep > 0 || atomic_load_explicit(&link->me->anyone, memory_order_relaxed) > 0 || /* A */
+        gnli_event_descriptor(&link->events[0]) >= 0 || gnli_event_descriptor(&link->events[1]) >= 0 ||
+        gnli_event_descriptor(&link->me->event) >= 0;
+    uint32_t value = atomic_load_explicit(&own->asleep, memory_order_relaxed); /* W */
     if (asleep && rearm)
         atomic_store_explicit(&own->asleep, (value + 2) | 1, memory_order_relaxed); /* W */
     else if (!asleep && (value & 1))
@@ -75,6 +75,8 @@ static void arm(struct gnl_identity *me, struct gnli_link *link, int by)
         if (link)
             link->asleep = (uint32_t)((int)link->asleep + by);
         tell(each, by >= 0);
+        if (!link && each->takes_offers && by >= 0)
+            gnli_ring(each->out); /* the other side may poll for somebody who waits */
         gnli_unlock(&each->sending, locked);
     }
     pthread_mutex_unlock(&me->lock);
@@ -122,8 +124,11 @@ static void count_waiting(struct gnli_link *link, int by)
 {
     bool locked = gnli_lock(&link->sending);
     link->waiting = (uint32_t)((int)link->waiting + by);
-    if (link->takes_offers)
+    if (link->takes_offers) {
         tell(link, false);
+        if (by > 0)
+            gnli_ring(link->out); /* the other side may poll for that */
+    }
     gnli_unlock(&link->sending, locked);
 }
 
@@ -273,9 +278,6 @@ int gnli_link_wait(struct gnl_identity *me, struct gnli_link *link, bool receive
 
 /* ---- meeting ---- */
 
-#define NOBODY_YET_NS \
-    ((int64_t)20000000) /* how often to look for a name where nothing tells that it appears */
-
 static int connect_now(struct gnl_identity *me, struct gnli_link *link)
 {
     pthread_mutex_lock(&me->lock);
@@ -286,21 +288,18 @@ static int connect_now(struct gnl_identity *me, struct gnli_link *link)
     return result;
 }
 
-/* From now on a name that appears in the directory wakes who waits. */
-static void watch_names(struct gnl_identity *me)
+void gnli_watch_names(struct gnl_identity *me)
 {
     char path[64];
 
-    pthread_mutex_lock(&me->lock);
-    if (me->appear < 0) {
-        snprintf(path, sizeof path, "/proc/self/fd/%d", me->claim.directory);
-        me->appear = gnli_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-        if (me->appear >= 0) {
-            inotify_add_watch(me->appear, path, IN_MOVED_TO);
-            gnli_watch(me, me->appear, GNLI_APPEAR_ID, true);
-        }
+    if (me->appear >= 0)
+        return;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", me->claim.directory);
+    me->appear = gnli_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (me->appear >= 0) {
+        inotify_add_watch(me->appear, path, IN_MOVED_TO);
+        gnli_watch(me, me->appear, GNLI_APPEAR_ID, true);
     }
-    pthread_mutex_unlock(&me->lock);
 }
 
 int gnli_link_met(struct gnl_identity *me, struct gnli_link *link, int64_t timeout)
@@ -310,7 +309,10 @@ int gnli_link_met(struct gnl_identity *me, struct gnli_link *link, int64_t timeo
     if ((result != -ENOENT && result != -EAGAIN) || timeout == GNL_NOWAIT)
         return result;
     int64_t deadline = gnli_deadline_ns(timeout);
-    for (watch_names(me);;) {
+    pthread_mutex_lock(&me->lock);
+    gnli_watch_names(me);
+    pthread_mutex_unlock(&me->lock);
+    for (;;) {
         uint64_t seen = gnli_pump_rounds(me);
         int unusable = usable(me, link);
         if (unusable < 0)
@@ -319,6 +321,6 @@ int gnli_link_met(struct gnl_identity *me, struct gnli_link *link, int64_t timeo
         int64_t now = gnli_now_ns();
         if ((result != -ENOENT && result != -EAGAIN) || now >= deadline)
             return result;
-        gnli_pump(me, seen, deadline - now < NOBODY_YET_NS ? deadline : now + NOBODY_YET_NS);
+        gnli_pump(me, seen, deadline - now < GNLI_NOBODY_YET_NS ? deadline : now + GNLI_NOBODY_YET_NS);
     }
 }

@@ -191,6 +191,7 @@ static const struct gnli_port_operations operations = {
     .done = done,
     .giveback = giveback,
     .fd = gnli_mailbox_fd,
+    .ready = gnli_mailbox_ready,
     .finish = finish,
     .info = info,
     .after_fork = after_fork,

@@ -29,6 +29,7 @@
 #include "mailbox/layout.h"
 #include "port/port.h"
 #include "ring/slots.h"
+#include "wait/event.h"
 #include "wait/futex.h"
 
 /* ---- attach.c ---- */
@@ -249,7 +250,7 @@ struct gnli_mailbox_port {
     struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
     atomic_bool unburied; /* the dead letters could not be reached: try again at the next look around */
-    struct gnli_poll *_Atomic poll;
+    struct gnli_poll *_Atomic poll[2]; /* for receiving, for sending */
     struct gnli_tickets held;
     struct gnli_tickets loans;
 };
@@ -281,8 +282,9 @@ int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveb
 /* At a look around: a message that could not go to the dead letters is tried again. */
 void gnli_mailbox_bury_again(struct gnli_mailbox_port *port);
 
-/* Would a receive not block? */
+/* Would a receive, a send not block? */
 bool gnli_mailbox_receivable(struct gnli_mailbox_port *port);
+bool gnli_mailbox_sendable(struct gnli_mailbox_port *port);
 
 /* `private_` of a message: which ticket, of which table, made by which process. */
 enum { GNLI_MESSAGE_TICKET, GNLI_MESSAGE_LOAN, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_WORD };
@@ -345,9 +347,10 @@ void gnli_mailbox_wake_all(struct gnli_view *view);
 
 /* ---- poll.c ---- */
 
-int gnli_mailbox_fd(gnl_port *port);
-void gnli_poll_received(
-    struct gnli_mailbox_port *port); /* after a receive: the descriptor may have to go quiet */
+int gnli_mailbox_fd(gnl_port *port, bool sending);
+unsigned gnli_mailbox_ready(gnl_port *port, unsigned events);
+/* After a receive, a send: is another possible? Else the descriptor, which there is, goes quiet. */
+void gnli_poll_changed(struct gnli_mailbox_port *port, bool sending);
 void gnli_poll_close(struct gnli_mailbox_port *port);
 void gnli_poll_forget(struct gnli_mailbox_port *port); /* in a forked child */
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pollable descriptors: an eventfd per port, made readable by a helper thread of this process that
- * sleeps on the mailboxes' futexes for all such ports, and looks around ten times a second like
- * every sleeper. So a message is noticed even if its sender was killed before it could wake anybody,
+ * Pollable descriptors: of a port one for receiving and one for sending, kept true by a helper thread of
+ * this process that sleeps on the mailboxes' futexes for all of them, and looks around ten times a second
+ * like every sleeper. So a message is noticed even if its sender was killed before it could wake anybody,
  * and so is what a dead holder leaves.
  *
- * A port is *watched* until its descriptor is raised, and again when a receive has found the mailbox
- * empty and has lowered it. A helper serves up to PORTS_EACH ports; beyond that there is another one.
+ * One is *watched* until it is raised, and again when a call has found the mailbox empty, or full, and has
+ * lowered it. A helper serves up to POLLS_EACH of them; beyond that there is another one.
  *
  *   A: relaxed: set under the lock, or advice.
- *   B: the flag is raised (seq_cst), then the mailbox is looked at; a sender publishes, then looks at the
- *      flag (seq_cst): mailbox/wait.c, B.
+ *   B: the flag is raised (seq_cst), then the mailbox is looked at; who made something happen looks at the
+ *      flag after it (seq_cst): mailbox/wait.c, B.
  *   C: a futex's word is read (seq_cst) before the look; whoever has news moves it (seq_cst) before the
  *      wake: who read it earlier does not fall asleep.
  */
@@ -18,74 +18,58 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
 #include "life/process.h"
 
-#define PORTS_EACH      (GNLI_FUTEX_MANY - 1)
+#define POLLS_EACH      (GNLI_FUTEX_MANY - 1)
 #define LOOK_AROUND_NS  ((int64_t)100000000)
 #define ASK_WHEN_ASLEEP 16
 
 struct gnli_poll {
-    int descriptor; /* an eventfd */
+    struct gnli_event event; /* the watcher's lock is its keeper's */
+    struct gnli_mailbox_port *port;
+    bool sending;
     struct watcher *watcher;
-    bool raised; /* under the watcher's lock */
 };
 
 struct watcher {
     pthread_t thread;
     pthread_mutex_t lock;
-    _Atomic uint32_t control; /* moves when the list or a port's state has changed; a futex */
+    _Atomic uint32_t control; /* moves when the list or a descriptor has changed; a futex */
     unsigned count;           /* under the lock */
-    struct gnli_mailbox_port *ports[PORTS_EACH];
+    struct gnli_poll *polls[POLLS_EACH];
     struct watcher *next;
 };
 
 static struct watcher *watchers; /* under the handles' lock; helpers live as long as the process */
 static uint64_t watchers_stamp;  /* of the process whose threads they are */
 
-static struct gnli_poll *poll_of(struct gnli_mailbox_port *port)
+static struct gnli_poll *poll_of(struct gnli_mailbox_port *port, bool sending)
 {
-    return atomic_load_explicit(&port->poll, memory_order_relaxed); /* A */
+    return atomic_load_explicit(&port->poll[sending], memory_order_relaxed); /* A */
 }
 
-/* The lock is held. */
-static void raise_descriptor(struct gnli_poll *poll)
+static bool holds(struct gnli_poll *poll)
 {
-    uint64_t one = 1;
-
-    poll->raised = write(poll->descriptor, &one, sizeof one) == sizeof one || errno == EAGAIN;
+    return poll->sending ? gnli_mailbox_sendable(poll->port) : gnli_mailbox_receivable(poll->port);
 }
 
-/* The lock is held. */
-static void lower_descriptor(struct gnli_poll *poll)
-{
-    uint64_t count;
-
-    if (read(poll->descriptor, &count, sizeof count) >= 0 || errno == EAGAIN)
-        poll->raised = false;
-}
-
-/* One round over all ports: raises and lowers descriptors, and says what to sleep on. The lock is held. */
-static unsigned look_at_ports(struct watcher *watcher, struct gnli_futex_one *words)
+/* One round over all of them: raises and lowers, and says what to sleep on. The lock is held. */
+static unsigned look_at_polls(struct watcher *watcher, struct gnli_futex_one *words)
 {
     unsigned count = 0;
 
     for (unsigned i = 0; i < watcher->count; i++) {
-        struct gnli_mailbox_port *port = watcher->ports[i];
-        struct gnli_poll *poll = poll_of(port);
-        struct gnli_sleepers *sleepers = &port->in->queue->receivers;
+        struct gnli_poll *poll = watcher->polls[i];
+        struct gnli_sleepers *sleepers =
+            poll->sending ? &poll->port->out->queue->senders : &poll->port->in->queue->receivers;
         uint32_t sequence = atomic_load_explicit(&sleepers->sequence, memory_order_seq_cst); /* C */
         atomic_store_explicit(&sleepers->flag, 1, memory_order_seq_cst);                     /* B */
-        bool receivable = gnli_mailbox_receivable(port);
-        if (receivable && !poll->raised)
-            raise_descriptor(poll);
-        else if (!receivable && poll->raised) /* another process was quicker */
-            lower_descriptor(poll);
-        if (!poll->raised)
+        gnli_event_set(&poll->event, holds(poll)); /* lowered, where another process was quicker */
+        if (!poll->event.raised)
             words[count++] = (struct gnli_futex_one){ .word = &sleepers->sequence, .value = sequence };
     }
     return count;
@@ -95,11 +79,11 @@ static unsigned look_at_ports(struct watcher *watcher, struct gnli_futex_one *wo
 static void look_around(struct watcher *watcher)
 {
     for (unsigned i = 0; i < watcher->count; i++) {
-        struct gnli_mailbox *mailbox = watcher->ports[i]->mailbox;
+        struct gnli_mailbox *mailbox = watcher->polls[i]->port->mailbox;
         /* Taken for dead meanwhile? Its next receive joins anew. */
         gnli_participant_confirm(mailbox->view.file, mailbox->view.participants, gnli_mailbox_me(mailbox));
         gnli_mailbox_look_around(mailbox, ASK_WHEN_ASLEEP);
-        gnli_mailbox_bury_again(watcher->ports[i]);
+        gnli_mailbox_bury_again(watcher->polls[i]->port);
     }
 }
 
@@ -117,7 +101,7 @@ static void *watch(void *context)
             looked = gnli_now_ns();
         }
         words[0] = (struct gnli_futex_one){ .word = &watcher->control, .value = control };
-        unsigned count = 1 + look_at_ports(watcher, words + 1);
+        unsigned count = 1 + look_at_polls(watcher, words + 1);
         bool idle = watcher->count == 0;
         pthread_mutex_unlock(&watcher->lock);
         if (idle)
@@ -134,7 +118,7 @@ static void poke(struct watcher *watcher)
     gnli_futex_wake(&watcher->control);
 }
 
-/* A helper with room for one more port; the handles' lock is held. */
+/* A helper with room for one more; the handles' lock is held. */
 static struct watcher *find_watcher(void)
 {
     if (watchers_stamp != gnli_process_stamp()) { /* after fork: those threads are the parent's */
@@ -143,7 +127,7 @@ static struct watcher *find_watcher(void)
     }
     for (struct watcher *watcher = watchers; watcher; watcher = watcher->next) {
         pthread_mutex_lock(&watcher->lock);
-        bool room = watcher->count < PORTS_EACH;
+        bool room = watcher->count < POLLS_EACH;
         pthread_mutex_unlock(&watcher->lock);
         if (room)
             return watcher;
@@ -165,36 +149,45 @@ static struct watcher *find_watcher(void)
     return made;
 }
 
-static int start(struct gnli_mailbox_port *port)
+static void free_poll(struct gnli_poll *poll)
+{
+    int descriptor = gnli_event_descriptor(&poll->event);
+
+    if (descriptor >= 0)
+        close(descriptor);
+    free(poll);
+}
+
+static int start(struct gnli_mailbox_port *port, bool sending)
 {
     struct gnli_poll *poll = calloc(1, sizeof *poll);
     if (!poll)
         return -ENOMEM;
-    poll->descriptor = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (poll->descriptor < 0) {
-        int error = errno;
-        free(poll);
-        return gnli_fail_errno(error, "%s: no pollable descriptor", port->port.subject);
+    poll->port = port;
+    poll->sending = sending;
+    gnli_event_init(&poll->event);
+    int result = gnli_event_make(&poll->event);
+    if (result < 0) {
+        free_poll(poll);
+        return gnli_fail_errno(-result, "%s: no pollable descriptor", port->port.subject);
     }
     poll->watcher = find_watcher();
     if (!poll->watcher) {
         int error = errno;
-        close(poll->descriptor);
-        free(poll);
+        free_poll(poll);
         return gnli_fail_errno(error, "%s: cannot start the thread for pollable descriptors",
                                port->port.subject);
     }
     pthread_mutex_lock(&poll->watcher->lock);
-    atomic_store_explicit(&port->poll, poll, memory_order_relaxed); /* A */
-    if (gnli_mailbox_receivable(port))
-        raise_descriptor(poll);
-    poll->watcher->ports[poll->watcher->count++] = port;
+    atomic_store_explicit(&port->poll[sending], poll, memory_order_relaxed); /* A */
+    gnli_event_set(&poll->event, holds(poll));
+    poll->watcher->polls[poll->watcher->count++] = poll;
     pthread_mutex_unlock(&poll->watcher->lock);
     poke(poll->watcher);
     return 0;
 }
 
-int gnli_mailbox_fd(gnl_port *base)
+int gnli_mailbox_fd(gnl_port *base, bool sending)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
 
@@ -202,55 +195,76 @@ int gnli_mailbox_fd(gnl_port *base)
     if (result < 0)
         return result;
     gnli_handles_lock();
-    if (!poll_of(port))
-        result = start(port);
+    if (!poll_of(port, sending))
+        result = start(port, sending);
     gnli_handles_unlock();
-    return result < 0 ? result : poll_of(port)->descriptor;
+    return result < 0 ? result : gnli_event_descriptor(&poll_of(port, sending)->event);
 }
 
-void gnli_poll_received(struct gnli_mailbox_port *port)
+static bool keep(struct gnli_poll *poll)
 {
-    struct gnli_poll *poll = poll_of(port);
+    bool ready = holds(poll);
 
-    if (gnli_mailbox_receivable(port))
-        return;
     pthread_mutex_lock(&poll->watcher->lock);
-    bool was_raised = poll->raised;
-    if (was_raised)
-        lower_descriptor(poll);
+    bool lowered = poll->event.raised && !ready;
+    gnli_event_set(&poll->event, ready);
     pthread_mutex_unlock(&poll->watcher->lock);
-    if (was_raised)
-        poke(poll->watcher);
+    if (lowered)
+        poke(poll->watcher); /* it sleeps on this one again */
+    return ready;
+}
+
+void gnli_poll_changed(struct gnli_mailbox_port *port, bool sending)
+{
+    struct gnli_poll *poll = poll_of(port, sending);
+
+    if (!holds(poll))
+        keep(poll);
+}
+
+unsigned gnli_mailbox_ready(gnl_port *base, unsigned events)
+{
+    struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
+    unsigned ready = gnli_mailbox_usable(port->mailbox) < 0 ? GNL_ENDED : 0;
+
+    if ((events & GNL_READABLE) && keep(poll_of(port, false)))
+        ready |= GNL_READABLE;
+    if ((events & GNL_WRITABLE) && keep(poll_of(port, true)))
+        ready |= GNL_WRITABLE;
+    return ready;
+}
+
+static void stop_watching(struct gnli_poll *poll)
+{
+    struct watcher *watcher = poll->watcher;
+
+    pthread_mutex_lock(&watcher->lock);
+    for (unsigned i = 0; i < watcher->count; i++)
+        if (watcher->polls[i] == poll)
+            watcher->polls[i--] = watcher->polls[--watcher->count];
+    pthread_mutex_unlock(&watcher->lock);
+    poke(watcher);
 }
 
 void gnli_poll_close(struct gnli_mailbox_port *port)
 {
-    struct gnli_poll *poll = poll_of(port);
-
-    if (!poll)
-        return;
-    gnli_handles_lock();
-    struct watcher *watcher = watchers_stamp == gnli_process_stamp() ? poll->watcher : NULL;
-    if (watcher) {
-        pthread_mutex_lock(&watcher->lock);
-        for (unsigned i = 0; i < watcher->count; i++)
-            if (watcher->ports[i] == port)
-                watcher->ports[i--] = watcher->ports[--watcher->count];
-        pthread_mutex_unlock(&watcher->lock);
-        poke(watcher);
+    for (int sending = 0; sending < 2; sending++) {
+        struct gnli_poll *poll = poll_of(port, sending);
+        if (!poll)
+            continue;
+        gnli_handles_lock();
+        if (watchers_stamp == gnli_process_stamp())
+            stop_watching(poll);
+        free_poll(poll);
+        gnli_handles_unlock();
     }
-    close(poll->descriptor);
-    free(poll);
-    gnli_handles_unlock();
 }
 
 void gnli_poll_forget(struct gnli_mailbox_port *port)
 {
-    struct gnli_poll *poll = poll_of(port);
-
-    if (poll) {
-        close(poll->descriptor);
-        free(poll);
-        atomic_store_explicit(&port->poll, NULL, memory_order_relaxed); /* A */
-    }
+    for (int sending = 0; sending < 2; sending++)
+        if (poll_of(port, sending)) {
+            free_poll(poll_of(port, sending));
+            atomic_store_explicit(&port->poll[sending], NULL, memory_order_relaxed); /* A */
+        }
 }

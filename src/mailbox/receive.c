@@ -444,8 +444,8 @@ static inline void tell(struct gnli_mailbox_port *port, bool received)
 {
     if (received)
         gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
-    if (atomic_load_explicit(&port->poll, memory_order_relaxed)) /* A */
-        gnli_poll_received(port);
+    if (atomic_load_explicit(&port->poll[0], memory_order_relaxed)) /* A */
+        gnli_poll_changed(port, false);
 }
 
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)

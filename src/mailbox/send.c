@@ -9,6 +9,8 @@
  *      changes its word, then looks at the flag (seq_cst): wait.c, B.
  *   E: acquire of a record's state, which joining releases with what the record says
  *      (life/participant.h, A).
+ *   F: who polls for room raises the flag (seq_cst), then looks whether somebody waits to receive; who waits
+ *      says so, then looks at the flag (seq_cst): wait.c, D.
  */
 #include "mailbox/mailbox.h"
 
@@ -156,11 +158,23 @@ static bool receiver_waits(struct gnli_mailbox_port *port)
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         struct gnli_participant *record = &view->participants[number];
         if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE &&  /* E */
-            atomic_load_explicit(&record->receiving[port->out->number], memory_order_relaxed) > 0 && /* A */
+            atomic_load_explicit(&record->receiving[port->out->number], memory_order_seq_cst) > 0 && /* F */
             !port->out->owner->dead(port->out->context, number))
             return true;
     }
     return false;
+}
+
+bool gnli_mailbox_sendable(struct gnli_mailbox_port *port)
+{
+    int64_t capacity = port->mailbox->view.layout.capacity;
+
+    if (gnli_mailbox_port_usable(port) < 0 ||
+        atomic_load_explicit(&port->port.finished, memory_order_relaxed)) /* A */
+        return true;
+    if (capacity == GNL_RENDEZVOUS)
+        return receiver_waits(port);
+    return capacity == GNL_UNBOUNDED || gnli_slots_room(port->out, &port->out_cursor) != -EAGAIN;
 }
 
 static struct gnli_patience sending_patience(struct gnli_mailbox_port *port)
@@ -226,19 +240,19 @@ __attribute__((noinline)) static int send_rendezvous(struct gnli_mailbox_port *p
     return await_receiver(port, sending, left);
 }
 
-/* After a send that succeeded. */
-static inline int sent(struct gnli_mailbox_port *port)
+/* After a send that succeeded, or did not. */
+static inline int ended(struct gnli_mailbox_port *port, int result)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
 
     /* Was the file truncated under us, and the message written into a page of zeros? */
-    if (atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) { /* A */
-        int result = gnli_file_repair(mailbox->view.file);
-        if (result < 0)
-            return result;
-    }
-    gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
-    return 0;
+    if (result == 0 && atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) /* A */
+        result = gnli_file_repair(mailbox->view.file);
+    if (result == 0)
+        gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
+    if (atomic_load_explicit(&port->poll[1], memory_order_relaxed)) /* A */
+        gnli_poll_changed(port, true);
+    return result;
 }
 
 static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
@@ -253,7 +267,7 @@ static int send_and_wait(struct gnli_mailbox_port *port, struct sending *sending
         if (result == -EAGAIN && timeout != GNL_NOWAIT)
             result = send_waiting(port, sending, timeout, &stuck);
     }
-    return result == 0 ? sent(port) : result;
+    return ended(port, result);
 }
 
 /* ---- the operations ---- */
@@ -311,10 +325,8 @@ int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t tim
 
     if (__builtin_expect(size < port->small_end, 1)) {
         int result = send_small(port, data, size);
-        if (__builtin_expect(result == 0, 1))
-            return sent(port);
-        if (result != -EAGAIN)
-            return result;
+        if (__builtin_expect(result != -EAGAIN, 1))
+            return ended(port, result);
     }
     return gnli_mailbox_forward(port, data, size, &port->mailbox->self, timeout);
 }

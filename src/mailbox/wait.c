@@ -7,6 +7,8 @@
  *      after it (seq_cst): one of them sees the other.
  *   C: the sequence is read (seq_cst) before the look, and moves (seq_cst) before the wake: who read it
  *      earlier does not fall asleep.
+ *   D: who waits to receive says so, then, behind a fence, looks at the senders' flag (both seq_cst); who
+ *      polls for room raises it, then looks whether somebody waits: mailbox/send.c, F.
  */
 #include "mailbox/mailbox.h"
 
@@ -134,6 +136,17 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
     }
 }
 
+/* With capacity zero who waits to receive is what others poll for. */
+static void tell_of_waiting(struct gnli_mailbox_port *port, const struct gnli_patience *patience)
+{
+    struct gnli_queue *queue = port->in->queue;
+
+    if (port->mailbox->view.layout.capacity != GNL_RENDEZVOUS || patience->sleepers != &queue->receivers)
+        return;
+    atomic_thread_fence(memory_order_seq_cst); /* D */
+    gnli_wake(&queue->senders);
+}
+
 int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience *patience, int64_t timeout,
                       gnli_attempt *attempt, void *context, struct gnli_stuck *stuck)
 {
@@ -141,6 +154,7 @@ int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience
     unsigned me = gnli_mailbox_me(port->mailbox);
 
     gnli_add(patience->waiting, 1);
+    tell_of_waiting(port, patience);
     int result = spin(port, patience, deadline, attempt, context, stuck);
     if (result == -EAGAIN) {
         int64_t start = gnli_now_ns();

@@ -31,7 +31,7 @@ static const struct gnli_kind *find_kind(const struct gnli_address *address)
     return NULL;
 }
 
-static int parse(struct gnli_address *address, const struct gnli_kind **kind, const char *text)
+int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kind, const char *text)
 {
     gnli_failure_begin();
     int result = gnli_address_parse(address, text);
@@ -46,26 +46,34 @@ int gnl_address_check(const char *text)
     struct gnli_address address;
     const struct gnli_kind *kind;
 
-    return parse(&address, &kind, text);
+    return gnli_address_find(&address, &kind, text);
+}
+
+int gnli_options_check(const struct gnl_options **options)
+{
+    static const struct gnl_options defaults;
+
+    if (!*options)
+        *options = &defaults;
+    for (size_t i = 0; i < sizeof defaults.reserved / sizeof defaults.reserved[0]; i++)
+        if ((*options)->reserved[i] != 0)
+            return gnli_fail(-EINVAL, "options.reserved must be zero: start from { 0 }");
+    return 0;
 }
 
 int gnl_open(gnl_port **port, const char *text, const struct gnl_options *options)
 {
-    static const struct gnl_options defaults;
     struct gnli_address address;
     const struct gnli_kind *kind;
 
-    int result = parse(&address, &kind, text);
+    int result = gnli_address_find(&address, &kind, text);
     if (result < 0)
         return result;
     if (!port)
         return gnli_fail(-EINVAL, "gnl_open: nowhere to put the port");
-    if (!options)
-        options = &defaults;
-    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
-        if (options->reserved[i] != 0)
-            return gnli_fail(-EINVAL, "gnl_open: options.reserved must be zero: start from { 0 }");
-    result = gnli_process_prepare();
+    result = gnli_options_check(&options);
+    if (result == 0)
+        result = gnli_process_prepare();
     return result < 0 ? result : kind->open(port, &address, options);
 }
 
@@ -74,7 +82,7 @@ int gnl_remove(const char *text)
     struct gnli_address address;
     const struct gnli_kind *kind;
 
-    int result = parse(&address, &kind, text);
+    int result = gnli_address_find(&address, &kind, text);
     if (result == 0)
         result = gnli_process_prepare();
     return result < 0 ? result : kind->remove(&address);
@@ -86,7 +94,7 @@ ssize_t gnl_inspect(const char *text, struct gnl_port_info *info, struct gnl_par
     struct gnli_address address;
     const struct gnli_kind *kind;
 
-    int result = parse(&address, &kind, text);
+    int result = gnli_address_find(&address, &kind, text);
     if (result < 0)
         return result;
     if (!info || (!participants && count > 0))
@@ -152,9 +160,15 @@ static inline ssize_t leave(gnl_port *port, ssize_t result)
     return result;
 }
 
+int gnli_timeout_check(int64_t timeout)
+{
+    return timeout < GNL_FOREVER ? gnli_fail(-EINVAL, "a timeout is 0 or more nanoseconds, or GNL_FOREVER")
+                                 : 0;
+}
+
 static int bad_timeout(void)
 {
-    return gnli_fail(-EINVAL, "a timeout is 0 or more nanoseconds, or GNL_FOREVER");
+    return gnli_timeout_check(GNL_FOREVER - 1);
 }
 
 static int bad_buffer(void)
@@ -367,7 +381,27 @@ int gnl_port_fd(gnl_port *port)
 {
     int result = enter(port, RECEIVING);
 
-    return result < 0 ? result : (int)leave(port, port->operations->fd(port));
+    return result < 0 ? result : (int)leave(port, port->operations->fd(port, false));
+}
+
+int gnli_port_join(gnl_port *port, unsigned events, gnli_join *join, void *context)
+{
+    int descriptors[2] = { -1, -1 };
+    int result = enter(port, EITHER);
+
+    if (result < 0)
+        return result;
+    if ((events & GNL_READABLE) && port->direction == GNL_SEND_ONLY)
+        result = gnli_fail(-EPERM, "%s: this port may only send", port->subject);
+    else if ((events & GNL_WRITABLE) && port->direction == GNL_RECV_ONLY)
+        result = gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
+    if (result == 0 && (events & GNL_READABLE))
+        result = descriptors[0] = port->operations->fd(port, false);
+    if (result >= 0 && (events & GNL_WRITABLE))
+        result = descriptors[1] = port->operations->fd(port, true);
+    if (result >= 0)
+        result = join(&port->memberships, descriptors, context);
+    return (int)leave(port, result);
 }
 
 int gnl_finish(gnl_port *port)
@@ -399,6 +433,7 @@ int gnl_close(gnl_port *port)
         port->operations->interrupt(port);
         nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
     }
+    gnli_memberships_end(&port->memberships);
     port->operations->close(port);
     return 0;
 }

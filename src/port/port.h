@@ -18,8 +18,10 @@
 
 #include <ginnel/names.h>
 #include <ginnel/port.h>
+#include <ginnel/waitset.h>
 
 #include "base/address.h"
+#include "life/membership.h"
 
 struct gnli_port_operations {
     int (*send)(gnl_port *port, const void *data, size_t size, int64_t timeout);
@@ -29,7 +31,13 @@ struct gnli_port_operations {
     int (*take)(gnl_port *port, gnl_message *message, int64_t timeout);
     int (*done)(gnl_port *port, gnl_message *message);     /* ends a taken message, drops a loan */
     int (*giveback)(gnl_port *port, gnl_message *message); /* of a taken message */
-    int (*fd)(gnl_port *port);
+    /*
+     * A descriptor that is readable when a receive, or `sending`: a send, would not block. It may say so for
+     * a moment longer: `ready` says which of GNL_READABLE and GNL_WRITABLE hold, of those asked for, whose
+     * descriptors there are, and GNL_ENDED. Neither blocks.
+     */
+    int (*fd)(gnl_port *port, bool sending);
+    unsigned (*ready)(gnl_port *port, unsigned events);
     int (*finish)(gnl_port *port); /* sets `finished`: it is no sender any more */
     int (*info)(gnl_port *port, struct gnl_port_info *info);
     int (*after_fork)(
@@ -47,6 +55,21 @@ struct gnli_port_operations {
 
 #define GNLI_NOTE_MAX 256
 
+/*
+ * For waitsets: joins with the port's descriptors for these events (GNL_READABLE, GNL_WRITABLE). The port
+ * stays until it returns, and tells its memberships when it is closed.
+ */
+int gnli_port_join(gnl_port *port, unsigned events, gnli_join *join, void *context);
+
+struct gnli_kind;
+
+/* What every call with an address begins with; *options: the defaults, if it was NULL. */
+int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kind, const char *text);
+int gnli_options_check(const struct gnl_options **options);
+
+/* 0, or -EINVAL with a sentence. */
+int gnli_timeout_check(int64_t timeout);
+
 /* As the verbs: for rooms that hand something over. *size: the note's room, then what was written of it. */
 int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout);
 int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
@@ -58,13 +81,36 @@ struct gnl_port {
     _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
     atomic_bool closing;
     atomic_bool finished;
+    struct gnli_memberships memberships; /* of waitsets */
     atomic_uchar owed; /* -EPIPE, to the next who sends (1), receives (2): told once, in the midst of many */
 };
+
+/* What one who listens provides, under the same rules. */
+struct gnli_listener_operations {
+    int (*accept)(gnl_listener *listener, gnl_port **port, int64_t timeout);
+    int (*fd)(gnl_listener *listener);
+    void (*interrupt)(gnl_listener *listener); /* `closing` is set: wake whoever is blocked in accept */
+    void (*close)(gnl_listener *listener);     /* nobody is inside; in a forked child only memory goes */
+};
+
+struct gnl_listener {
+    const struct gnli_listener_operations *operations;
+    char subject[GNL_ADDRESS_MAX + 1];
+    uint64_t stamp; /* of the process that listens */
+    atomic_bool closing;
+    struct gnli_memberships memberships;
+};
+
+/* As gnli_port_join, for who connects. */
+int gnli_listener_join(gnl_listener *listener, gnli_join *join, void *context);
 
 struct gnli_kind {
     const char *name; /* before the colon */
     enum gnl_kind kind;
     int (*open)(gnl_port **port, const struct gnli_address *address, const struct gnl_options *options);
+    /* NULL: nobody listens on such an address */
+    int (*listen)(gnl_listener **listener, const struct gnli_address *address,
+                  const struct gnl_options *options);
     int (*remove)(const struct gnli_address *address);
     ssize_t (*inspect)(const struct gnli_address *address, struct gnl_port_info *info,
                        struct gnl_participant *participants, size_t count);

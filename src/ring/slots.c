@@ -13,6 +13,7 @@
 #define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
 #define CHANGE_TRIES \
     8192 /* at a word that others push on: more than there can be of them, and each does it once */
+#define NOBODY        0                   /* no participant's number: who only looks */
 #define WALK_NS       ((int64_t)10000000) /* of looking at places, before an attempt ends in -EAGAIN */
 #define COUNT_EXACTLY ((uint64_t)1 << 16) /* slots up to which the messages are counted one by one */
 
@@ -140,7 +141,9 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             return -EAGAIN;
         }
         if (!gnli_before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
-            int result = ring->owner->reserve(ring->context, ring->number, t);               /* U1 */
+            if (me == NOBODY)
+                return 0;
+            int result = ring->owner->reserve(ring->context, ring->number, t); /* U1 */
             if (result < 0)
                 return result;
             if (++reserves > RESERVES_MAX)
@@ -152,6 +155,8 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed); /* F */
         int64_t ahead = gnli_word_ahead(word, lap);
         if (gnli_word_phase(word) == GNLI_FREE && (ahead == 0 || (ring->unbounded && ahead < 0))) { /* U2 */
+            if (me == NOBODY)
+                return 0;
             *claim = (struct gnli_claim){ .slot = slot,
                                           .position = t,
                                           .word = gnli_word(GNLI_CLAIMED, me, 0, lap) };
@@ -183,6 +188,16 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
             t = gnli_later(t, atomic_load_explicit(&queue->tail, memory_order_relaxed)); /* F */
     }
     return -EBADMSG;
+}
+
+int gnli_slots_room(struct gnli_slots *ring, struct gnli_cursor *cursor)
+{
+    struct gnli_claim place = {
+        .position = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
+                               atomic_load_explicit(&ring->queue->tail, memory_order_relaxed)), /* F */
+    };
+
+    return gnli_slots_claim_slowly(ring, cursor, NOBODY, &place);
 }
 
 void gnli_slots_prefetch_long(struct gnli_slots *ring, uint64_t next)

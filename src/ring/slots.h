@@ -294,6 +294,9 @@ static inline int gnli_slots_claim(struct gnli_slots *ring, struct gnli_cursor *
                                                            : gnli_slots_claim_slowly(ring, cursor, me, claim);
 }
 
+/* Would a claim succeed? 0 yes, or nobody knows before it is tried; -EAGAIN full; -EBADMSG. */
+int gnli_slots_room(struct gnli_slots *ring, struct gnli_cursor *cursor);
+
 /* All lines of the slot after next, in a mailbox of long slots. */
 void gnli_slots_prefetch_long(struct gnli_slots *ring, uint64_t next);
 

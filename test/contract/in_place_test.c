@@ -199,7 +199,7 @@ START_TEST(taken_message_is_first_delivered_once)
     for (size_t i = 0; i < SIZES && sizes[i] <= pair.kind->message_max; i++) {
         gnl_message message = pass(&pair, sizes[i], i);
         ck_assert_uint_eq(message.deliveries, 1);
-        ck_assert_uint_eq(message.flags, pair.kind->direct ? GNL_SENDER_VOUCHED : 0);
+        ck_assert_uint_eq(message.flags, kind_is_paired(pair.kind) ? GNL_SENDER_VOUCHED : 0);
         ck_assert_int_eq(message.sender.pid, getpid());
         ck_assert_uint_eq(message.sender.uid, geteuid());
         ck_assert_uint_eq(message.sender.gid, getegid());

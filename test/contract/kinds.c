@@ -21,6 +21,14 @@
         .receiving = { .capacity = capacity_of_it, .message_max = max }, .direct = true                 \
     }
 
+#define PIPE(a_name, asked, room_of_it, max, who_sends)                                              \
+    {                                                                                                \
+        .name = a_name, .address = "pipe:contract", .capacity = room_of_it, .message_max = max,      \
+        .sending = { .capacity = asked, .message_max = max },                                        \
+        .receiving = { .capacity = asked, .message_max = max }, .pipe = true, .accepted = who_sends, \
+        .alone = 100000                                                                              \
+    }
+
 const struct kind kinds[] = {
     MAILBOX("mailbox", GNL_CAPACITY_DEFAULT, MIB, .capacity = 0),
     MAILBOX("mailbox of capacity 1", 1, MIB, .capacity = 1),
@@ -59,8 +67,15 @@ const struct kind kinds[] = {
     DIRECT("rendezvous direct link", GNL_RENDEZVOUS, MIB),
     DIRECT("direct link of short messages", 7, 100),
     DIRECT("direct link of long messages", 2, 4 * MIB),
+    PIPE("named pipe", 0, GNL_UNBOUNDED, MIB, false),
+    PIPE("named pipe, from who listens", 0, GNL_UNBOUNDED, MIB, true),
+    PIPE("named pipe of capacity 1", 1, 1, MIB, false),
+    PIPE("named pipe of capacity 3, from who listens", 3, 3, MIB, true),
+    PIPE("named pipe of capacity 200", 200, 200, MIB, false),
+    PIPE("named pipe of short messages", 7, 7, 100, false),
+    PIPE("named pipe of long messages", 2, 2, 4 * MIB, true),
 };
-static const int direct_kinds = 8; /* the last */
+static const int paired_kinds = 15; /* the last */
 const int kinds_count = sizeof kinds / sizeof kinds[0];
 
 void add_for_each_kind(TCase *test_case, const TTest *test)
@@ -70,7 +85,7 @@ void add_for_each_kind(TCase *test_case, const TTest *test)
 
 void add_for_each_shared_kind(TCase *test_case, const TTest *test)
 {
-    tcase_add_loop_test(test_case, test, 0, kinds_count - direct_kinds);
+    tcase_add_loop_test(test_case, test, 0, kinds_count - paired_kinds);
 }
 
 static gnl_port *open_end(const struct kind *kind, const struct gnl_options *options)
@@ -81,9 +96,26 @@ static gnl_port *open_end(const struct kind *kind, const struct gnl_options *opt
     return port;
 }
 
+/* Who sends is the one that connects, or the one that is accepted. */
+static void open_pipe(struct pair *pair)
+{
+    const struct kind *kind = pair->kind;
+    gnl_port **connects = kind->accepted ? &pair->receiver : &pair->sender;
+    gnl_port **is_accepted = kind->accepted ? &pair->sender : &pair->receiver;
+
+    assert_ok(gnl_listen(&pair->listener, kind->address, &kind->receiving));
+    assert_ok(gnl_open(connects, kind->address, &kind->sending));
+    assert_ok(gnl_accept(pair->listener, is_accepted, PATIENCE));
+}
+
 struct pair pair_open(int kind)
 {
     struct pair pair = { .kind = &kinds[kind] };
+
+    if (pair.kind->pipe) {
+        open_pipe(&pair);
+        return pair;
+    }
 
     if (pair.kind->direct) {
         struct gnl_options options = pair.kind->sending;
@@ -98,6 +130,11 @@ struct pair pair_open(int kind)
     pair.sender = pair_sender(&pair);
     pair.receiver = pair_receiver(&pair);
     return pair;
+}
+
+bool kind_is_paired(const struct kind *kind)
+{
+    return kind->direct || kind->pipe;
 }
 
 gnl_port *pair_sender(const struct pair *pair)
@@ -116,7 +153,8 @@ void pair_close(struct pair *pair)
     assert_ok(gnl_close(pair->receiver));
     assert_ok(gnl_identity_release(pair->sends));
     assert_ok(gnl_identity_release(pair->receives));
-    if (!pair->kind->direct)
+    assert_ok(gnl_listener_close(pair->listener));
+    if (!kind_is_paired(pair->kind))
         assert_ok(gnl_remove(pair->kind->address));
 }
 
@@ -126,7 +164,7 @@ int64_t pair_room(const struct pair *pair, int64_t most)
     case GNL_RENDEZVOUS:
         return 0;
     case GNL_UNBOUNDED:
-        return most;
+        return pair->kind->alone > 0 && most > 100 ? 100 : most;
     default:
         return pair->kind->capacity < most ? pair->kind->capacity : most;
     }

@@ -30,8 +30,13 @@ struct kind {
     struct gnl_options sending, receiving; /* how each end is opened */
     int64_t capacity;                      /* messages, or GNL_RENDEZVOUS, GNL_UNBOUNDED */
     size_t message_max;
-    bool direct; /* a link with exactly two ends, of two identities, which nobody removes */
+    bool direct;   /* a link with exactly two ends, of two identities, which nobody removes */
+    bool pipe;     /* the same, of one that connects and one that is accepted: */
+    bool accepted; /* which sends */
+    size_t alone; /* bytes that can be sent while nobody receives, of hundred messages at most; 0: no limit */
 };
+
+bool kind_is_paired(const struct kind *kind); /* it has exactly two ends, and a known sender */
 
 extern const struct kind kinds[];
 extern const int kinds_count;
@@ -42,6 +47,7 @@ struct pair {
     gnl_port *sender;
     gnl_port *receiver;
     gnl_identity *sends, *receives; /* of a direct link */
+    gnl_listener *listener;         /* of a named pipe */
 };
 
 struct pair pair_open(int kind);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+
+#include "process/raw.h"
+
+#define SIGNALS  64
+#define ALL_FROM (~0U)
+
+/* As the kernel has it; the order of the last three is nobody's business here. */
+struct kernel_action {
+    unsigned long handler, others[3];
+};
+
+GNLI_BARE __attribute__((noinline)) pid_t gnli_clone(unsigned long flags, void *top, int *pidfd,
+                                                     void (*run)(void *context), void *context)
+{
+#if defined __x86_64__
+    long result;
+    register long none __asm__("r10") = 0;
+    register long tls __asm__("r8") = 0;
+
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "mov %[context], %%rdi\n\t"
+                     "call *%[run]\n\t"
+                     "mov %[leave], %%eax\n\t"
+                     "xor %%edi, %%edi\n\t"
+                     "syscall\n\t"
+                     "ud2\n"
+                     "1:"
+                     : "=a"(result)
+                     : "a"(SYS_clone), "D"(flags), "S"(top), "d"(pidfd), "r"(none),
+                       "r"(tls), [run] "r"(run), [context] "r"(context), [leave] "i"(SYS_exit)
+                     : "rcx", "r11", "memory", "cc");
+    return (pid_t)result;
+#elif defined __aarch64__
+    register long x8 __asm__("x8") = SYS_clone;
+    register unsigned long x0 __asm__("x0") = flags;
+    register void *x1 __asm__("x1") = top;
+    register int *x2 __asm__("x2") = pidfd;
+    register long x3 __asm__("x3") = 0;
+    register long x4 __asm__("x4") = 0;
+
+    __asm__ volatile("svc #0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x0, %[context]\n\t"
+                     "blr %[run]\n\t"
+                     "mov x8, %[leave]\n\t"
+                     "mov x0, #0\n\t"
+                     "svc #0\n\t"
+                     "brk #0\n"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3),
+                       "r"(x4), [run] "r"(run), [context] "r"(context), [leave] "i"(SYS_exit)
+                     : "memory", "cc");
+    return (pid_t)x0;
+#else
+#error "how a process is made on this kind of processor is to be written here"
+#endif
+}
+
+GNLI_BARE static long give_up(struct gnli_plan *plan, enum gnli_step step, long error)
+{
+    plan->step = step;
+    plan->error = (int)-error;
+    return error;
+}
+
+GNLI_BARE void gnli_signal_default(int signo)
+{
+    struct kernel_action action;
+
+    if (GNLI_RAW(SYS_rt_sigaction, signo, NULL, &action, GNLI_SIGNALS_BYTES) != 0 || action.handler == 0)
+        return;
+    action.handler = action.others[0] = action.others[1] = action.others[2] = 0;
+    GNLI_RAW(SYS_rt_sigaction, signo, &action, NULL, GNLI_SIGNALS_BYTES);
+}
+
+/* Out of the way of those that come to stand below `top`. */
+GNLI_BARE static long move_aside(struct gnli_move *move, int top)
+{
+    long descriptor = move->from;
+
+    if (descriptor == GNLI_FROM_NULL) {
+        descriptor = GNLI_RAW(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+        if (descriptor < 0)
+            return descriptor;
+    }
+    if (descriptor < top)
+        descriptor = GNLI_RAW(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, top);
+    if (descriptor >= 0)
+        move->from = (int)descriptor;
+    return descriptor;
+}
+
+/* First all that must move go aside, then each takes its place: so no order of them and no cycle matters. */
+GNLI_BARE static long take_places(struct gnli_plan *plan)
+{
+    int top = plan->moves[plan->move_count - 1].to + 1;
+    long result = 0;
+
+    for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
+        plan->descriptor = plan->moves[i].from;
+        if (plan->moves[i].from != plan->moves[i].to)
+            result = move_aside(&plan->moves[i], top);
+    }
+    for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
+        const struct gnli_move *move = &plan->moves[i];
+        plan->descriptor = move->from;
+        if (move->from == move->to)
+            result = GNLI_RAW(SYS_fcntl, move->to, F_SETFD, 0);
+        else
+            result = GNLI_RAW(SYS_dup3, move->from, move->to, 0);
+    }
+    return result;
+}
+
+GNLI_BARE static long close_others(const struct gnli_plan *plan)
+{
+    unsigned first = 0;
+    long result = 0;
+
+    for (size_t i = 0; i < plan->move_count && result == 0; i++) {
+        unsigned kept = (unsigned)plan->moves[i].to;
+        if (first < kept)
+            result = GNLI_RAW(SYS_close_range, first, kept - 1, 0);
+        first = kept + 1;
+    }
+    return result == 0 ? GNLI_RAW(SYS_close_range, first, ALL_FROM, 0) : result;
+}
+
+/* Along the path: what may not be executed is passed over, and remembered. */
+GNLI_BARE static long execute(const struct gnli_plan *plan)
+{
+    long result = -ENOENT;
+    bool forbidden = false;
+
+    for (char **path = plan->candidates; *path; path++) {
+        result = GNLI_RAW(SYS_execve, *path, plan->argv, plan->environment);
+        if (result == -EACCES)
+            forbidden = true;
+        else if (result != -ENOENT && result != -ENOTDIR && result != -ESTALE && result != -ENODEV &&
+                 result != -ETIMEDOUT)
+            return result;
+    }
+    return forbidden ? -EACCES : result;
+}
+
+GNLI_BARE static void run_child(void *context)
+{
+    struct gnli_plan *plan = context;
+    uint64_t none = 0;
+    long result;
+
+    /* A handler of the parent's would run in the parent's memory: they go before any signal is let in. */
+    for (int signo = 1; signo <= SIGNALS; signo++)
+        gnli_signal_default(signo);
+    if (plan->own_group && (result = GNLI_RAW(SYS_setpgid, 0, 0)) != 0) {
+        give_up(plan, GNLI_STEP_GROUP, result);
+        return;
+    }
+    if (plan->dies_with != 0) {
+        GNLI_RAW(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+        if (GNLI_RAW(SYS_getppid, 0) != plan->dies_with) { /* it ended before that */
+            give_up(plan, GNLI_STEP_PARENT, -ESRCH);
+            return;
+        }
+    }
+    if (plan->directory && (result = GNLI_RAW(SYS_chdir, plan->directory)) != 0) {
+        give_up(plan, GNLI_STEP_DIRECTORY, result);
+        return;
+    }
+    if ((result = take_places(plan)) < 0) {
+        give_up(plan, GNLI_STEP_DESCRIPTOR, result);
+        return;
+    }
+    if ((result = close_others(plan)) != 0) {
+        give_up(plan, GNLI_STEP_CLOSE, result);
+        return;
+    }
+    GNLI_RAW(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, GNLI_SIGNALS_BYTES);
+    give_up(plan, GNLI_STEP_EXEC, execute(plan));
+}
+
+/*
+ * No signal tells of its end before it executes something (the low byte of the flags), so that a program
+ * that cannot be executed is nobody's child that ended.
+ */
+GNLI_BARE pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd)
+{
+    char *top = (char *)(((uintptr_t)stack + GNLI_CHILD_STACK) & ~(uintptr_t)15);
+
+    plan->error = 0;
+    pid_t pid = gnli_clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD, top, pidfd, run_child, plan);
+    if (pid < 0) {
+        give_up(plan, GNLI_STEP_CLONE, pid);
+        return pid;
+    }
+    if (plan->error == 0)
+        return pid;
+    while (GNLI_RAW(SYS_waitid, P_PID, pid, NULL, WEXITED | __WALL, NULL) == -EINTR)
+        ;
+    GNLI_RAW(SYS_close, *pidfd);
+    return -plan->error;
+}

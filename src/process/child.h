@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between clone and exec (Linux). The child runs in its parent's memory, on a stack of its own, while the
+ * parent thread stands still; so all that it needs is made before, and what fails is written where the parent
+ * reads it. It allocates nothing, calls nothing of libc and writes nothing but its plan.
+ */
+#ifndef GNLI_PROCESS_CHILD_H
+#define GNLI_PROCESS_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define GNLI_CHILD_STACK 16384
+#define GNLI_FROM_NULL   (-1) /* /dev/null */
+
+/* One descriptor of the child. */
+struct gnli_move {
+    int from, to;
+};
+
+enum gnli_step {
+    GNLI_STEP_CLONE = 0, /* not in the child: there is none */
+    GNLI_STEP_SIGNALS,
+    GNLI_STEP_GROUP,
+    GNLI_STEP_PARENT,
+    GNLI_STEP_DIRECTORY,
+    GNLI_STEP_DESCRIPTOR,
+    GNLI_STEP_CLOSE,
+    GNLI_STEP_EXEC,
+};
+
+struct gnli_plan {
+    char *const *argv;
+    char *const *environment;
+    char **candidates; /* paths of the program, ended by NULL */
+    const char *directory;
+    struct gnli_move *moves; /* by `to`, which are 0, 1, 2, …: written over */
+    size_t move_count;
+    bool own_group;
+    pid_t dies_with; /* 0, or the parent, which has one thread */
+    /* The answer: 0, or the errno value of what failed, and of which descriptor. */
+    enum gnli_step step;
+    int error;
+    int descriptor;
+};
+
+/*
+ * Starts it: returns its number with *pidfd once it executes the program, or has failed and was reaped: then
+ * a negative value, and the plan says why. All signals are blocked around it. `stack` has GNLI_CHILD_STACK
+ * bytes and is free again afterwards. May be called from bare code (raw.h).
+ */
+pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd);
+
+/* Nothing of the program's is done for that signal any more. Bare code. */
+void gnli_signal_default(int signo);
+
+/* What clone is for processes in the same memory: run(context) on the stack that ends at `top`. */
+pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, void (*run)(void *context), void *context);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handle, and what the files of this room ask of each other. process.c has the calls that any system
+ * could have; spawn, child, keeper, watch and tree are Linux's ways.
+ */
+#ifndef GNLI_PROCESS_PROCESS_H
+#define GNLI_PROCESS_PROCESS_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <ginnel/process.h>
+#include <ginnel/timeouts.h>
+
+#include "life/membership.h"
+#include "process/keeper.h"
+
+struct gnl_process {
+    uint64_t stamp; /* of the process whose handle it is */
+    pid_t pid;
+    int pidfd;
+    char name[16];                       /* of its command */
+    char subject[48];                    /* for sentences */
+    bool spawned;                        /* here */
+    struct gnli_keeper *keeper;          /* NULL: it has none */
+    struct gnli_memberships memberships; /* of waitsets */
+    pthread_mutex_t lock;                /* guards what follows */
+    bool tree;
+    bool ended;
+    struct gnl_exit exit;
+    struct gnl_fate *fates;
+    size_t fate_count;
+};
+
+/* A handle, empty but for its stamp and lock; NULL: no memory. */
+struct gnl_process *gnli_process_new(void);
+
+/* Begins a public call: 0, or why this process may not make it. */
+int gnli_process_check(const struct gnl_process *process);
+
+/* For waitsets: joins with the process's descriptor; the handle tells its memberships when it is freed. */
+int gnli_process_join(struct gnl_process *process, gnli_join *join, void *context);
+
+/* poll until the deadline, whatever signals come: 0 something is ready, -ETIMEDOUT, or what poll says. */
+int gnli_poll(struct pollfd *events, unsigned count, int64_t deadline_ns);
+
+/* Waits until the process has ended: 0, -ETIMEDOUT. */
+int gnli_await_end(int pidfd, int64_t deadline_ns);
+
+/* Waits as gnl_process_wait does, for a handle that was checked. */
+int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns);
+
+/* By the descriptor: never a process that has got the number since. */
+int gnli_pidfd_open(pid_t pid);
+int gnli_pidfd_signal(int pidfd, int signo, int value);
+
+/* How a child of ours ended, reaped; -EAGAIN it runs; -ECHILD it is not ours to reap. */
+int gnli_reap(int pidfd, struct gnl_exit *exit);
+
+/* A child, or a keeper, that no handle leads to: reaped by a later call once it has ended. */
+void gnli_abandon(pid_t pid, struct gnli_keeper *keeper);
+void gnli_reap_abandoned(void);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a program: everything that the child will need is made here, where memory may be had.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/errors.h"
+#include "process/process.h"
+#include "process/raw.h"
+
+#define STANDARD     3
+#define PATH_DEFAULT "/bin:/usr/bin" /* where there is no PATH */
+
+/* ---- what makes no sense ---- */
+
+static int check_standard(const struct gnl_spawn_options *options)
+{
+    for (int i = 0; i < STANDARD; i++) {
+        const struct gnl_stdio *stream = &options->standard[i];
+        if (stream->kind < GNL_INHERIT || stream->kind > GNL_FD)
+            return gnli_fail(-EINVAL, "standard[%d].kind is %d: it is GNL_INHERIT, GNL_NULL or GNL_FD", i,
+                             stream->kind);
+        if (stream->kind == GNL_FD && stream->fd < 0)
+            return gnli_fail(-EBADF, "standard[%d].fd is %d: not a descriptor", i, stream->fd);
+    }
+    return 0;
+}
+
+static int check(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options)
+{
+    if (!process || !argv || !argv[0] || argv[0][0] == '\0')
+        return gnli_fail(-EINVAL, "no program given: argv[0] is its name");
+    if (!options)
+        return 0;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i] != 0)
+            return gnli_fail(-EINVAL, "reserved options must be zero");
+    if (!options->descriptors && options->descriptor_count > 0)
+        return gnli_fail(-EINVAL, "descriptor_count is %zu, and there are no descriptors",
+                         options->descriptor_count);
+    for (size_t i = 0; i < options->descriptor_count; i++) {
+        const struct gnl_descriptor *given = &options->descriptors[i];
+        if (given->there < STANDARD || given->there == INT_MAX)
+            return gnli_fail(-EINVAL, "descriptors[%zu].there is %d: it is 3 or more", i, given->there);
+        if (given->here < 0)
+            return gnli_fail(-EBADF, "descriptors[%zu].here is %d: not a descriptor", i, given->here);
+    }
+    return check_standard(options);
+}
+
+/* ---- descriptors ---- */
+
+static int compare(const void *a, const void *b)
+{
+    int one = ((const struct gnli_move *)a)->to, other = ((const struct gnli_move *)b)->to;
+
+    return (one > other) - (one < other);
+}
+
+static struct gnli_move standard_move(const struct gnl_stdio *stream, int to)
+{
+    if (stream->kind == GNL_FD)
+        return (struct gnli_move){ stream->fd, to };
+    /* A program that finds one closed takes the next file that it opens for it. */
+    if (stream->kind == GNL_NULL || fcntl(to, F_GETFD) < 0)
+        return (struct gnli_move){ GNLI_FROM_NULL, to };
+    return (struct gnli_move){ to, to };
+}
+
+static int plan_moves(struct gnli_plan *plan, const struct gnl_spawn_options *options)
+{
+    plan->move_count = STANDARD + options->descriptor_count;
+    plan->moves = reallocarray(NULL, plan->move_count, sizeof *plan->moves);
+    if (!plan->moves)
+        return -ENOMEM;
+    for (int i = 0; i < STANDARD; i++)
+        plan->moves[i] = standard_move(&options->standard[i], i);
+    for (size_t i = 0; i < options->descriptor_count; i++)
+        plan->moves[STANDARD + i] =
+            (struct gnli_move){ options->descriptors[i].here, options->descriptors[i].there };
+    qsort(plan->moves, plan->move_count, sizeof *plan->moves, compare);
+    for (size_t i = 1; i < plan->move_count; i++)
+        if (plan->moves[i].to == plan->moves[i - 1].to)
+            return gnli_fail(-EINVAL, "descriptor %d is given to the child twice", plan->moves[i].to);
+    return 0;
+}
+
+/* ---- the program ---- */
+
+/* One allocation: the list, then the texts. */
+static int plan_candidates(struct gnli_plan *plan, const char *name)
+{
+    const char *path = strchr(name, '/') ? NULL : getenv("PATH");
+    size_t count = 1, length = strlen(name);
+
+    if (strchr(name, '/'))
+        path = "";
+    else if (!path)
+        path = PATH_DEFAULT;
+    for (const char *at = path; *at; at++)
+        count += *at == ':';
+    char **list = malloc((count + 1) * sizeof *list + strlen(path) + count * (length + 2));
+    if (!list)
+        return -ENOMEM;
+    char *text = (char *)(list + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t folder = strcspn(path, ":");
+        list[i] = text;
+        /* An empty part is the current directory. */
+        text += sprintf(text, "%.*s%s%s", (int)folder, path, folder ? "/" : "", name) + 1;
+        path += folder + (path[folder] == ':');
+    }
+    list[count] = NULL;
+    plan->candidates = list;
+    return 0;
+}
+
+/* ---- what failed ---- */
+
+static int tell(const struct gnli_plan *plan)
+{
+    const char *name = plan->argv[0];
+
+    switch (plan->step) {
+    case GNLI_STEP_DIRECTORY:
+        return gnli_fail_errno(plan->error, "cannot start '%s' in the directory '%s'", name, plan->directory);
+    case GNLI_STEP_DESCRIPTOR:
+        if (plan->descriptor == GNLI_FROM_NULL)
+            return gnli_fail_errno(plan->error, "cannot start '%s': /dev/null", name);
+        return gnli_fail_errno(plan->error, "cannot start '%s': descriptor %d", name, plan->descriptor);
+    case GNLI_STEP_CLOSE:
+        return gnli_fail_errno(plan->error, "cannot start '%s': close_range, which Linux 5.9 has", name);
+    case GNLI_STEP_EXEC:
+        if (plan->error == ENOENT && !strchr(name, '/'))
+            return gnli_fail(-ENOENT, "there is no program '%s' along PATH", name);
+        return gnli_fail_errno(plan->error, "cannot execute '%s'", name);
+    case GNLI_STEP_PARENT:
+        return gnli_fail_errno(plan->error, "cannot start '%s': its keeper was killed", name);
+    default:
+        return gnli_fail_errno(plan->error, "cannot make a process for '%s'", name);
+    }
+}
+
+/* ---- starting ---- */
+
+/* No handler of this process's may run in the child: all signals wait, those of libc's own too. */
+static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
+                   const struct gnl_spawn_options *options)
+{
+    char stack[GNLI_CHILD_STACK] __attribute__((aligned(16)));
+    uint64_t all = ~(uint64_t)0, before = 0;
+
+    plan->error = 0;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, GNLI_SIGNALS_BYTES);
+    pid_t pid =
+        options->tree || options->die_with_parent
+            ? gnli_keeper_start(&process->keeper, plan, options->die_with_parent != 0, &process->pidfd)
+            : gnli_child_start(plan, stack, &process->pidfd);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, GNLI_SIGNALS_BYTES);
+    return pid < 0 && plan->error != 0 ? tell(plan) : pid;
+}
+
+static int plan_and_start(struct gnl_process *process, char *const argv[],
+                          const struct gnl_spawn_options *options)
+{
+    struct gnli_plan plan = { .argv = argv,
+                              .environment = options->environment ? options->environment : environ,
+                              .directory = options->directory,
+                              .own_group = options->tree != 0 };
+    const char *slash = strrchr(argv[0], '/');
+
+    int result = plan_moves(&plan, options);
+    if (result == 0)
+        result = plan_candidates(&plan, argv[0]);
+    if (result == 0)
+        result = start(process, &plan, options);
+    free(plan.moves);
+    free(plan.candidates);
+    if (result < 0)
+        return result;
+    process->pid = result;
+    process->spawned = true;
+    process->tree = options->tree != 0;
+    snprintf(process->name, sizeof process->name, "%s", slash ? slash + 1 : argv[0]);
+    snprintf(process->subject, sizeof process->subject, "process %d (%s)", process->pid, process->name);
+    return 0;
+}
+
+int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options)
+{
+    static const struct gnl_spawn_options none;
+
+    gnli_failure_begin();
+    int result = check(process, argv, options);
+    if (result < 0)
+        return result;
+    gnli_reap_abandoned();
+    struct gnl_process *spawned = gnli_process_new();
+    if (!spawned)
+        return -ENOMEM;
+    result = plan_and_start(spawned, argv, options ? options : &none);
+    if (result < 0) {
+        pthread_mutex_destroy(&spawned->lock);
+        free(spawned);
+        return gnli_fail_plain(result, "a new process");
+    }
+    *process = spawned;
+    return 0;
+}

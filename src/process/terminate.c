@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ending a process, or all of a tree: asked first, then killed, for a bounded time.
+ *
+ * A tree is a moving target. Who is killed leaves orphans, and who forks without end may be faster than who
+ * looks. So all are stopped first, until a look finds nobody new: a stopped process forks no more, and one
+ * that has not ended leaves no room below the limit of processes. Then all are killed.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "process/process.h"
+#include "process/tree.h"
+
+#define KILL_NS   10000000000 /* until all that was killed must have ended */
+#define NAP_NS    10000000    /* where a member's end cannot be waited for */
+#define LOOKS_MAX 100         /* at a tree that grows */
+
+struct ending {
+    struct gnl_process *process;
+    struct gnli_tree tree;
+    bool whole; /* or the process alone */
+    bool kept;  /* all of it descends from the keeper */
+};
+
+static int begin(struct ending *ending, struct gnl_process *process)
+{
+    pthread_mutex_lock(&process->lock);
+    *ending = (struct ending){ .process = process, .whole = process->tree };
+    pthread_mutex_unlock(&process->lock);
+    ending->kept = process->keeper && gnli_await_end(process->keeper->pidfd, 0) != 0;
+    ending->tree.root = ending->kept ? process->keeper->pid : process->pid;
+    ending->tree.root_is_member = !ending->kept;
+    if (ending->whole)
+        return 0;
+    struct gnli_member *member = calloc(1, sizeof *member);
+    if (!member)
+        return -ENOMEM;
+    member->fate.pid = process->pid;
+    memcpy(member->fate.name, process->name, sizeof member->fate.name);
+    ending->tree.members = member;
+    ending->tree.count = 1;
+    return 0;
+}
+
+static bool is_itself(const struct ending *ending, const struct gnli_member *member)
+{
+    return member->fate.pid == ending->process->pid;
+}
+
+static ssize_t look(struct ending *ending)
+{
+    if (ending->whole)
+        return gnli_tree_look(&ending->tree);
+    ending->tree.members[0].alive = gnli_await_end(ending->process->pidfd, 0) != 0;
+    return 0;
+}
+
+static int signal_member(const struct ending *ending, const struct gnli_member *member, int signo)
+{
+    return is_itself(ending, member) ? gnli_pidfd_signal(ending->process->pidfd, signo, 0)
+                                     : gnli_tree_signal(member, signo);
+}
+
+static size_t count_alive(const struct ending *ending)
+{
+    size_t alive = 0;
+
+    for (size_t i = 0; i < ending->tree.count; i++)
+        alive += ending->tree.members[i].alive;
+    return alive;
+}
+
+/* Until all that are alive have ended, but for those that it is in vain to wait for; -ETIMEDOUT. */
+static int await(const struct ending *ending, bool killed_only, int64_t deadline_ns)
+{
+    for (size_t i = 0; i < ending->tree.count; i++) {
+        const struct gnli_member *member = &ending->tree.members[i];
+        if (!member->alive || (killed_only && !member->killed))
+            continue;
+        int result = is_itself(ending, member) ? gnli_await_end(ending->process->pidfd, deadline_ns)
+                                               : gnli_tree_await(member, deadline_ns);
+        if (result == -ETIMEDOUT)
+            return result;
+        if (result < 0) /* no descriptor left */
+            gnli_poll(NULL, 0, gnli_deadline_ns(NAP_NS));
+    }
+    return gnli_now_ns() < deadline_ns ? 0 : -ETIMEDOUT;
+}
+
+/* Stops all of them, until a look finds nobody new. */
+static int halt(struct ending *ending)
+{
+    ssize_t found = 1;
+
+    for (int i = 0; i < LOOKS_MAX && found > 0; i++) {
+        found = look(ending);
+        for (size_t j = 0; found >= 0 && ending->whole && j < ending->tree.count; j++) {
+            struct gnli_member *member = &ending->tree.members[j];
+            if (member->alive && !member->halted)
+                member->halted = signal_member(ending, member, SIGSTOP) == 0;
+        }
+    }
+    return found < 0 ? (int)found : 0;
+}
+
+/* SIGTERM to each, to new ones too, until none is left or the deadline comes. */
+static int ask(struct ending *ending, int64_t deadline_ns)
+{
+    int result;
+
+    do {
+        /* Without a keeper the children of who is gone are nobody's: all are asked at once. */
+        ssize_t found = ending->kept ? look(ending) : halt(ending);
+        if (found < 0)
+            return (int)found;
+        for (size_t i = 0; i < ending->tree.count; i++) {
+            struct gnli_member *member = &ending->tree.members[i];
+            if (!member->alive)
+                continue;
+            if (!member->asked)
+                signal_member(ending, member, SIGTERM);
+            if (!member->asked || member->halted)
+                signal_member(ending, member, SIGCONT); /* a stopped one could not obey */
+            member->asked = true;
+            member->halted = false;
+        }
+        if (count_alive(ending) == 0)
+            return 0;
+        result = await(ending, false, deadline_ns);
+    } while (result == 0);
+    return 0;
+}
+
+static int kill_all(struct ending *ending)
+{
+    int64_t deadline_ns = gnli_deadline_ns(KILL_NS);
+
+    for (int i = 0; i < LOOKS_MAX; i++) {
+        size_t killed = 0;
+        int result = halt(ending);
+        if (result < 0)
+            return result;
+        for (size_t j = 0; j < ending->tree.count; j++) {
+            struct gnli_member *member = &ending->tree.members[j];
+            if (!member->alive)
+                continue;
+            result = signal_member(ending, member, SIGKILL);
+            member->killed |= result == 0;
+            killed += result == 0;
+        }
+        if (killed == 0)
+            break; /* nobody is left, or nobody who may be killed */
+        if (await(ending, true, deadline_ns) < 0) {
+            ssize_t found = look(ending);
+            return found < 0 ? (int)found : 0;
+        }
+    }
+    return 0;
+}
+
+static bool put_first(const struct ending *ending, struct gnl_fate *fates, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fates[i].pid == ending->process->pid) {
+            struct gnl_fate itself = fates[i];
+            fates[i] = fates[0];
+            fates[0] = itself;
+            return true;
+        }
+    return false;
+}
+
+/* Keeps what became of each; returns how many escaped, or -ENOMEM. */
+static ssize_t keep_fates(struct ending *ending)
+{
+    struct gnl_process *process = ending->process;
+    struct gnl_fate *fates = calloc(ending->tree.count + 1, sizeof *fates);
+    size_t count = ending->tree.count;
+    ssize_t escaped = 0;
+
+    if (!fates)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const struct gnli_member *member = &ending->tree.members[i];
+        fates[i] = member->fate;
+        fates[i].kind = member->alive ? GNL_FATE_ESCAPED : member->killed ? GNL_FATE_KILLED : GNL_FATE_EXITED;
+        escaped += member->alive;
+    }
+    if (!put_first(ending, fates, count)) { /* it had ended before */
+        memmove(fates + 1, fates, count++ * sizeof *fates);
+        fates[0] = (struct gnl_fate){ .pid = process->pid, .kind = GNL_FATE_EXITED };
+        memcpy(fates[0].name, process->name, sizeof fates[0].name);
+    }
+    pthread_mutex_lock(&process->lock);
+    free(process->fates);
+    process->fates = fates;
+    process->fate_count = count;
+    pthread_mutex_unlock(&process->lock);
+    return escaped;
+}
+
+/* The tree of a process that was opened is known by that process alone: once it has ended, by nothing. */
+static bool is_lost(const struct ending *ending)
+{
+    return ending->whole && !ending->kept && gnli_await_end(ending->process->pidfd, 0) == 0;
+}
+
+static int terminate(struct ending *ending, int64_t grace, struct gnl_exit *exit)
+{
+    struct gnl_process *process = ending->process;
+    int result = 0;
+
+    if (grace != 0 && !is_lost(ending))
+        result = ask(ending, gnli_deadline_ns(grace));
+    if (result == 0 && (ending->tree.count > 0 || !is_lost(ending)))
+        result = kill_all(ending);
+    if (result == -ENOMEM)
+        return result;
+    if (result < 0)
+        return gnli_fail(result, "%s: cannot look for its tree, there is no /proc; nobody was signalled",
+                         process->subject);
+    ssize_t escaped = keep_fates(ending);
+    if (escaped < 0)
+        return (int)escaped;
+    result = gnli_process_await(process, exit, escaped == 0 ? gnli_deadline_ns(KILL_NS) : 0);
+    if (result < 0 && gnli_pidfd_signal(process->pidfd, 0, 0) == -EPERM)
+        return gnli_fail(-EPERM, "%s may not be signalled by you", process->subject);
+    if (escaped > 0 || result < 0)
+        return gnli_fail(-ETIMEDOUT, "%s: %zd of %zu did not end, killed or not", process->subject, escaped,
+                         process->fate_count);
+    return 0;
+}
+
+int gnl_process_terminate(gnl_process *process, int64_t grace, struct gnl_exit *exit)
+{
+    struct ending ending;
+    int result = gnli_process_check(process);
+
+    if (result < 0)
+        return result;
+    if (grace < GNL_FOREVER)
+        return gnli_fail(-EINVAL, "a grace is nanoseconds or GNL_FOREVER, not %lld", (long long)grace);
+    result = begin(&ending, process);
+    if (result == 0)
+        result = terminate(&ending, grace, exit);
+    free(ending.tree.members);
+    return result < 0 ? gnli_fail_plain(result, process->subject) : 0;
+}

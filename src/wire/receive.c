@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/errors.h"
+
+#define BUFFER_BYTES (sizeof(struct gnli_frame) + GNLI_FRAME_DATA)
+
+struct gnli_copy *gnli_copy_new(size_t size)
+{
+    struct gnli_copy *copy = malloc(sizeof *copy + size);
+
+    if (copy)
+        *copy = (struct gnli_copy){ .size = size };
+    return copy;
+}
+
+/* Where a message goes: into a buffer, or a place. */
+struct receipt {
+    void *data;
+    size_t size;
+    gnl_message *message; /* NULL: it is copied */
+};
+
+void gnli_wire_ring(struct gnli_wire *wire)
+{
+    uint64_t count = 1;
+    bool complete = wire->partial && wire->partial->at == wire->partial->size;
+    bool wanted = wire->returned || wire->keeps || complete;
+
+    if (wanted == wire->rung)
+        return;
+    ssize_t done = wanted ? write(wire->bell, &count, sizeof count) : read(wire->bell, &count, sizeof count);
+    if (done == sizeof count)
+        wire->rung = wanted;
+}
+
+/* ---- delivering ---- */
+
+static int too_small(struct gnli_wire *wire, size_t size, size_t room)
+{
+    return gnli_fail(-EMSGSIZE, "%s: the message has %zu bytes, the buffer room for %zu", wire->port.subject,
+                     size, room);
+}
+
+/* A message in memory: it is the receipt's, or stays where it is. */
+static ssize_t deliver_copy(struct gnli_wire *wire, struct gnli_copy *copy, const struct receipt *receipt)
+{
+    size_t size = copy->size - copy->at;
+
+    if (receipt->message) {
+        copy->deliveries++;
+        int result = gnli_wire_place(wire, copy, false, receipt->message);
+        copy->deliveries -= result < 0;
+        return result;
+    }
+    if (size > receipt->size && !wire->bytes)
+        return too_small(wire, size, receipt->size);
+    if (size > receipt->size)
+        size = receipt->size;
+    memcpy(receipt->data, copy->data + copy->at, size);
+    copy->at += size;
+    return (ssize_t)size;
+}
+
+static ssize_t deliver_returned(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    struct gnli_copy *copy = wire->returned, *next = copy->next;
+
+    ssize_t result = deliver_copy(wire, copy, receipt);
+    if (result < 0)
+        return result;
+    if (!receipt->message && copy->at < copy->size) /* bytes, of which some were wanted */
+        return result;
+    wire->returned = next;
+    if (!receipt->message)
+        free(copy);
+    atomic_fetch_sub_explicit(&wire->returning, 1, memory_order_relaxed);   /* A */
+    atomic_fetch_add_explicit(&wire->redelivered, 1, memory_order_relaxed); /* A */
+    return result;
+}
+
+static void count_received(struct gnli_wire *wire)
+{
+    atomic_fetch_add_explicit(&wire->received, 1, memory_order_relaxed); /* A */
+    gnli_credit_tell(wire, false);
+}
+
+/* ---- frames ---- */
+
+static int broken(struct gnli_wire *wire, int code, const char *how)
+{
+    wire->receive_error = code;
+    return gnli_fail(code, "%s: the other side %s: nothing more can be received, close the port",
+                     wire->port.subject, how);
+}
+
+/* Reads the next frame into the buffer. */
+static int read_frame(struct gnli_wire *wire)
+{
+    if (!wire->buffer)
+        wire->buffer = malloc(BUFFER_BYTES + 1);
+    if (!wire->buffer)
+        return -ENOMEM;
+    struct iovec part = { wire->buffer, BUFFER_BYTES + 1 };
+    wire->kept_sender = wire->peer;
+    ssize_t size = wire->transport->get(wire, &part, 1, &wire->kept_sender);
+    if (size < 0)
+        return (int)size;
+    if (size == 0)
+        return wire->receive_error = -EPIPE; /* what it had begun of a message is no message */
+    wire->kept = (size_t)size;
+    wire->keeps = true;
+    return 0;
+}
+
+/* Does the frame in the buffer make sense? As numbers first: it may be from anybody. */
+static int check_frame(struct gnli_wire *wire, struct gnli_frame *frame)
+{
+    if (wire->kept < sizeof *frame)
+        return broken(wire, -EBADMSG, "breaks the protocol");
+    memcpy(frame, wire->buffer, sizeof *frame);
+    uint64_t expected = wire->partial ? wire->partial->size - wire->partial->at : 0;
+    uint64_t total = (uint64_t)frame->size + frame->rest;
+    bool whole = frame->size == GNLI_FRAME_DATA || (frame->size < GNLI_FRAME_DATA && frame->rest == 0);
+    if (frame->size != wire->kept - sizeof *frame || !whole || (wire->partial && total != expected))
+        return broken(wire, -EBADMSG, "breaks the protocol");
+    size_t limit = gnli_wire_limit(wire);
+    if (limit < GNL_MESSAGE_MAX_DEFAULT)
+        limit = GNL_MESSAGE_MAX_DEFAULT; /* what may be sent to anybody */
+    if (!wire->partial && total > limit) {
+        if (!atomic_load_explicit(&wire->met, memory_order_relaxed)) /* A */
+            gnli_credit_read(wire);
+        if (total > limit && total > gnli_wire_limit(wire))
+            return broken(wire, -EMSGSIZE, "sends a message that is larger than message_max");
+    }
+    return 0;
+}
+
+/* The frame in the buffer is a message. */
+static ssize_t deliver_frame(struct gnli_wire *wire, const struct gnli_frame *frame,
+                             const struct receipt *receipt)
+{
+    const char *data = wire->buffer + sizeof *frame;
+
+    if (!receipt->message) {
+        if (frame->size > receipt->size)
+            return too_small(wire, frame->size, receipt->size);
+        memcpy(receipt->data, data, frame->size);
+    } else {
+        struct gnli_copy *copy = gnli_copy_new(frame->size);
+        if (!copy)
+            return -ENOMEM;
+        memcpy(copy->data, data, frame->size);
+        copy->sender = wire->kept_sender;
+        copy->deliveries = 1;
+        int result = gnli_wire_place(wire, copy, false, receipt->message);
+        if (result < 0) {
+            free(copy);
+            return result;
+        }
+    }
+    wire->keeps = false;
+    count_received(wire);
+    return receipt->message ? 0 : (ssize_t)frame->size;
+}
+
+/* Puts the frame in the buffer to what has come of its message. */
+static int gather(struct gnli_wire *wire, const struct gnli_frame *frame)
+{
+    if (!wire->partial) {
+        wire->partial = gnli_copy_new((size_t)frame->size + frame->rest);
+        if (!wire->partial)
+            return -ENOMEM; /* the frame stays in the buffer */
+        wire->partial->sender = wire->kept_sender;
+    }
+    memcpy(wire->partial->data + wire->partial->at, wire->buffer + sizeof *frame, frame->size);
+    wire->partial->at += frame->size;
+    wire->keeps = false;
+    return 0;
+}
+
+/* A message all of whose frames have come. */
+static ssize_t deliver_partial(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    struct gnli_copy *copy = wire->partial;
+
+    copy->at = 0;
+    ssize_t result = deliver_copy(wire, copy, receipt);
+    if (result < 0) {
+        copy->at = copy->size; /* it is complete still */
+        return result;
+    }
+    wire->partial = NULL;
+    if (!receipt->message)
+        free(copy);
+    count_received(wire);
+    return result;
+}
+
+/* One message of those that have not been delivered yet; -EAGAIN none is complete. */
+static ssize_t next_message(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    for (;;) {
+        struct gnli_frame frame;
+        struct gnli_copy *partial = wire->partial;
+        if (partial && partial->at == partial->size)
+            return deliver_partial(wire, receipt);
+        int result = wire->receive_error;
+        if (result == 0 && !wire->keeps)
+            result = read_frame(wire);
+        if (result == 0)
+            result = check_frame(wire, &frame);
+        if (result < 0)
+            return result;
+        if (!wire->partial && frame.rest == 0)
+            return deliver_frame(wire, &frame, receipt);
+        result = gather(wire, &frame);
+        if (result < 0)
+            return result;
+    }
+}
+
+/* ---- bytes ---- */
+
+static ssize_t next_bytes(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    struct gnli_copy *copy = receipt->message ? gnli_copy_new(GNLI_FRAME_DATA) : NULL;
+    struct iovec part = { copy ? copy->data : receipt->data, copy ? GNLI_FRAME_DATA : receipt->size };
+    struct gnl_sender sender = wire->peer;
+
+    if (receipt->message && !copy)
+        return -ENOMEM;
+    ssize_t size = part.iov_len == 0 ? 0 : wire->transport->get(wire, &part, 1, &sender);
+    if (size == 0 && part.iov_len > 0)
+        size = -EPIPE;
+    if (size >= 0 && copy) {
+        copy->size = (size_t)size;
+        copy->sender = sender;
+        copy->deliveries = 1;
+        int result = gnli_wire_place(wire, copy, false, receipt->message);
+        assert(result == 0); /* there was room, and receivers are kept apart */
+        copy = NULL;
+    }
+    free(copy);
+    if (size >= 0)
+        atomic_fetch_add_explicit(&wire->received, 1, memory_order_relaxed); /* A */
+    return receipt->message && size > 0 ? 0 : size;
+}
+
+/* ---- receiving ---- */
+
+/* One try. `receiving` is held. */
+static ssize_t receive(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    ssize_t result = receipt->message ? gnli_wire_room(wire) : 0;
+
+    if (result < 0)
+        return result;
+    if (wire->returned)
+        result = deliver_returned(wire, receipt);
+    else
+        result = wire->bytes ? next_bytes(wire, receipt) : next_message(wire, receipt);
+    gnli_wire_ring(wire);
+    return result;
+}
+
+static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *receipt, int64_t timeout)
+{
+    int64_t deadline = gnli_wire_deadline(timeout);
+
+    for (;;) {
+        gnli_wire_hurry(wire);
+        pthread_mutex_lock(&wire->receiving);
+        ssize_t result = receive(wire, receipt);
+        if (result == -EAGAIN && deadline == 0)
+            gnli_credit_tell(wire, true);
+        pthread_mutex_unlock(&wire->receiving);
+        if (result != -EAGAIN)
+            return gnli_wire_verdict(wire, result);
+        int waited = gnli_wire_wait(wire, GNLI_INPUT, deadline);
+        if (waited < 0)
+            return waited;
+    }
+}
+
+ssize_t gnli_wire_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
+{
+    return receive_within(gnli_wire_of(port), &(struct receipt){ .data = data, .size = size }, timeout);
+}
+
+int gnli_wire_take(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    return (int)receive_within(gnli_wire_of(port), &(struct receipt){ .message = message }, timeout);
+}

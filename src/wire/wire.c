@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "life/process.h"
+#include "memory/file.h"
+
+/* ---- waiting ---- */
+
+#define LOOK_MS   100 /* who waits to send looks again so often: others may have written what is its own */
+#define REOPEN_MS 10  /* and where nobody reads a FIFO, so often: no event tells when somebody does */
+
+int64_t gnli_wire_deadline(int64_t timeout)
+{
+    return timeout == 0 ? 0 : gnli_deadline_ns(timeout);
+}
+
+static bool has_rest(struct gnli_wire *wire)
+{
+    pthread_mutex_lock(&wire->sending);
+    bool rest = wire->rest_size > 0;
+    pthread_mutex_unlock(&wire->sending);
+    return rest;
+}
+
+/* Milliseconds to sleep, rounded up: who wakes too early only sleeps again. */
+static int sleep_ms(int64_t deadline, int most)
+{
+    int64_t left = deadline - gnli_now_ns();
+
+    if (left <= 0)
+        return 0;
+    return left / 1000000 < most ? (int)(left / 1000000) + 1 : most;
+}
+
+int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
+{
+    struct pollfd entries[4];
+    nfds_t count = 0;
+    int input = atomic_load_explicit(&wire->input, memory_order_relaxed);   /* A */
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+
+    if (deadline == 0)
+        return -EAGAIN;
+    if (atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
+        return -ECANCELED;
+    if (gnli_now_ns() >= deadline)
+        return -ETIMEDOUT;
+    bool writes = what & GNLI_OUTPUT || (what & GNLI_INPUT && has_rest(wire));
+    entries[count++] = (struct pollfd){ .fd = input, .events = what & GNLI_INPUT ? POLLIN : 0 };
+    if (writes)
+        entries[count++] = (struct pollfd){ .fd = output, .events = POLLOUT };
+    if (what & GNLI_CREDIT)
+        entries[count++] = (struct pollfd){ .fd = wire->credit, .events = POLLIN };
+    if (what & GNLI_INPUT)
+        entries[count++] = (struct pollfd){ .fd = wire->bell, .events = POLLIN };
+    else if (wire->transport->reopen)
+        entries[0].fd = -1; /* whether somebody writes is nothing to who sends */
+    int most = writes && output < 0 ? REOPEN_MS : what & GNLI_INPUT ? 60000 : LOOK_MS;
+    poll(entries, count, sleep_ms(deadline, most));
+    return 0;
+}
+
+ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)
+{
+    bool closing = atomic_load_explicit(&wire->port.closing, memory_order_relaxed); /* A */
+
+    return result == -EPIPE && closing ? -ECANCELED : result;
+}
+
+static void interrupt(gnl_port *port)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+    uint64_t count = 1;
+
+    /* What was sent stays the other's; whoever polls here wakes. */
+    if (!wire->transport->reopen)
+        shutdown(atomic_load_explicit(&wire->input, memory_order_relaxed), SHUT_RDWR); /* A */
+    if (write(wire->bell, &count, sizeof count) < 0)
+        return; /* it rings already */
+}
+
+/* ---- descriptors ---- */
+
+int gnli_wire_own(int descriptor)
+{
+    return gnli_process_close_in_child(descriptor);
+}
+
+void gnli_wire_disown(int descriptor)
+{
+    if (descriptor < 0)
+        return;
+    gnli_process_closed(descriptor);
+    close(descriptor);
+}
+
+/* ---- messages in place ---- */
+
+static int loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeout)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+
+    (void)timeout;
+    size_t limit = gnli_wire_limit(wire);
+    if (size > limit && !wire->bytes)
+        return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes, where message_max is %zu", port->subject,
+                         size, limit);
+    struct gnli_copy *copy = gnli_copy_new(size);
+    if (!copy)
+        return -ENOMEM;
+    int result = gnli_wire_place(wire, copy, true, message);
+    if (result < 0)
+        free(copy);
+    return result;
+}
+
+static int post(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+    struct gnli_wire_place *place;
+    bool is_loan;
+
+    int result = gnli_wire_find(wire, message, &place, &is_loan);
+    if (result < 0)
+        return result;
+    if (!is_loan)
+        return gnli_fail(-EINVAL, "%s: this message was taken: it is no loan", port->subject);
+    if (message->size > place->copy->size)
+        return gnli_fail(-EMSGSIZE, "%s: %zu bytes were lent, not %zu", port->subject, place->copy->size,
+                         message->size);
+    result = gnli_wire_send(port, place->copy->data, message->size, timeout);
+    if (result < 0)
+        return result;
+    free(gnli_wire_unplace(wire, place, true));
+    message->port_ = NULL;
+    message->data = NULL;
+    return 0;
+}
+
+/* Puts it behind those that were given back before. */
+static void give_back(struct gnli_wire *wire, struct gnli_copy *copy)
+{
+    struct gnli_copy **last = &wire->returned;
+
+    copy->next = NULL;
+    pthread_mutex_lock(&wire->receiving);
+    while (*last)
+        last = &(*last)->next;
+    *last = copy;
+    atomic_fetch_add_explicit(&wire->returning, 1, memory_order_relaxed); /* A */
+    gnli_wire_ring(wire);
+    pthread_mutex_unlock(&wire->receiving);
+}
+
+static int end(gnl_port *port, gnl_message *message, bool giveback)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+    struct gnli_wire_place *place;
+    bool is_loan;
+
+    int result = gnli_wire_find(wire, message, &place, &is_loan);
+    if (result < 0)
+        return result;
+    if (is_loan && giveback)
+        return gnli_fail(-EINVAL, "%s: a loan can't be given back: drop it with gnl_done", port->subject);
+    message->port_ = NULL;
+    message->data = NULL;
+    struct gnli_copy *copy = gnli_wire_unplace(wire, place, is_loan);
+    if (giveback)
+        give_back(wire, copy);
+    else
+        free(copy);
+    return 0;
+}
+
+static int done(gnl_port *port, gnl_message *message)
+{
+    return end(port, message, false);
+}
+
+static int giveback(gnl_port *port, gnl_message *message)
+{
+    return end(port, message, true);
+}
+
+/* ---- the rest of the verbs ---- */
+
+static int finish(gnl_port *port)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+
+    if (port->direction == GNL_RECV_ONLY)
+        return 0;
+    if (atomic_exchange_explicit(&port->finished, true, memory_order_relaxed)) /* A */
+        return 0;
+    pthread_mutex_lock(&wire->sending);
+    wire->finishing = true;
+    gnli_wire_flush(wire); /* or whoever writes the rest */
+    pthread_mutex_unlock(&wire->sending);
+    return 0;
+}
+
+static int info(gnl_port *port, struct gnl_port_info *info)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+    struct gnl_port_info seen = { .kind = wire->kind,
+                                  .owner_uid = wire->owner,
+                                  .mode = wire->mode,
+                                  .two_way = wire->kind == GNL_PIPE,
+                                  .capacity = wire->capacity,
+                                  .peer = wire->peer };
+
+    gnli_wire_hurry(wire);
+    if (!wire->bytes)
+        gnli_credit_read(wire);
+    uint64_t sent = atomic_load_explicit(&wire->sent, memory_order_relaxed);           /* A */
+    uint64_t granted = atomic_load_explicit(&wire->granted, memory_order_relaxed);     /* A */
+    uint64_t received = atomic_load_explicit(&wire->received, memory_order_relaxed);   /* A */
+    seen.redelivered = atomic_load_explicit(&wire->redelivered, memory_order_relaxed); /* A */
+    seen.queued = (wire->bytes ? 0 : sent - granted) +
+                  atomic_load_explicit(&wire->returning, memory_order_relaxed); /* A */
+    seen.held = atomic_load_explicit(&wire->holding, memory_order_relaxed);     /* A */
+    seen.sent = sent + received;
+    seen.received = granted + received + seen.redelivered;
+    seen.message_max = wire->bytes ? 0 : gnli_wire_limit(wire);
+    seen.senders = port->direction != GNL_RECV_ONLY &&
+                   !atomic_load_explicit(&port->finished, memory_order_relaxed); /* A */
+    seen.receivers = port->direction != GNL_SEND_ONLY;
+    strcpy(seen.address, wire->address);
+    *info = seen;
+    return 0;
+}
+
+static int after_fork(gnl_port *port)
+{
+    return gnli_fail(-EPERM, "%s: is the parent process's", port->subject);
+}
+
+/* ---- beginning and end ---- */
+
+#define CLOSE_MS 1000 /* for the rest of a message: while the other goes on reading it is no time at all */
+
+/* Writes what is left of a message that has begun, as long as the other takes any of it. */
+static void write_rest(struct gnli_wire *wire)
+{
+    for (size_t before = 0; wire->rest_size != before && wire->rest_size > 0;) {
+        int64_t deadline = gnli_now_ns() + INT64_C(1000000) * CLOSE_MS;
+        before = wire->rest_size;
+        while (wire->rest_size == before && gnli_now_ns() < deadline && gnli_wire_flush(wire) == -EAGAIN &&
+               wire->rest_size == before) {
+            struct pollfd entry = {
+                .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
+                .events = POLLOUT,
+            };
+            poll(&entry, 1, sleep_ms(deadline, LOOK_MS));
+        }
+    }
+}
+
+/* In a forked child only memory goes: descriptors were closed there, and their numbers are others'. */
+static void free_memory(struct gnli_wire *wire)
+{
+    for (size_t i = 0; i < sizeof wire->places / sizeof wire->places[0]; i++)
+        free(wire->places[i].copy);
+    for (struct gnli_copy *copy = wire->returned, *next; copy; copy = next) {
+        next = copy->next;
+        free(copy);
+    }
+    free(wire->partial);
+    free(wire->buffer);
+    free(wire->rest_memory);
+    free(wire);
+}
+
+void gnli_wire_free(struct gnli_wire *wire)
+{
+    int input = atomic_load_explicit(&wire->input, memory_order_relaxed);   /* A */
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+
+    gnli_wire_disown(atomic_load_explicit(&wire->set, memory_order_relaxed));  /* A */
+    gnli_wire_disown(atomic_load_explicit(&wire->room, memory_order_relaxed)); /* A */
+    gnli_wire_disown(wire->timer);
+    gnli_wire_disown(input);
+    if (output != input)
+        gnli_wire_disown(output);
+    gnli_wire_disown(wire->credit);
+    gnli_wire_disown(wire->file);
+    gnli_wire_disown(wire->bell);
+    free_memory(wire);
+}
+
+static void close_wire(gnl_port *port)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+
+    if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) { /* A */
+        free_memory(wire);
+        return;
+    }
+    write_rest(wire);
+    gnli_wire_free(wire);
+}
+
+static const struct gnli_port_operations operations = {
+    .send = gnli_wire_send,
+    .recv = gnli_wire_recv,
+    .loan = loan,
+    .post = post,
+    .take = gnli_wire_take,
+    .done = done,
+    .giveback = giveback,
+    .fd = gnli_wire_fd,
+    .ready = gnli_wire_ready,
+    .finish = finish,
+    .info = info,
+    .after_fork = after_fork,
+    .interrupt = interrupt,
+    .close = close_wire,
+};
+
+int gnli_wire_new(struct gnli_wire **made, const struct gnli_transport *transport,
+                  const struct gnli_address *address, const struct gnl_options *options, const char *subject)
+{
+    struct gnli_wire *wire = calloc(1, sizeof *wire);
+
+    if (!wire)
+        return gnli_fail_plain(-ENOMEM, subject);
+    wire->port.operations = &operations;
+    wire->port.direction = options->direction;
+    atomic_init(&wire->port.stamp, gnli_process_stamp());
+    memccpy(wire->port.subject, subject, '\0', sizeof wire->port.subject - 1);
+    gnli_address_format(address, wire->address);
+    wire->transport = transport;
+    wire->bytes = options->stream;
+    wire->message_max = options->message_max;
+    wire->capacity = (uint32_t)options->capacity;
+    atomic_init(&wire->input, -1);
+    atomic_init(&wire->output, -1);
+    atomic_init(&wire->set, -1);
+    atomic_init(&wire->room, -1);
+    wire->timer = -1;
+    wire->credit = wire->file = -1;
+    pthread_mutex_init(&wire->sending, NULL);
+    pthread_mutex_init(&wire->crediting, NULL);
+    pthread_mutex_init(&wire->receiving, NULL);
+    pthread_mutex_init(&wire->placing, NULL);
+    wire->bell = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    int result = wire->bell < 0 ? -errno : gnli_wire_own(wire->bell);
+    if (result < 0) {
+        if (wire->bell >= 0)
+            close(wire->bell);
+        free(wire);
+        return gnli_fail_errno(-result, "%s: cannot make the port", subject);
+    }
+    *made = wire;
+    return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A port over descriptors: what the kernel carries, as named pipes and FIFOs. The verbs are here; how bytes
+ * get in and out is a transport's, and so is making the descriptors.
+ *
+ * In message mode what goes out are frames (docs/formats/pipe.md), each handed over whole or not at all; a
+ * message is a frame or several. In byte mode it is the bytes themselves.
+ *
+ * No lock is held by whoever waits, and no call waits in the kernel but in poll: closing is noticed by all.
+ *   - A send writes what it can. What is left of a message that has begun, its *rest*, is the port's from
+ *     then on: any call may write it, and while there is one nothing else is begun. While its caller waits
+ *     it lies in the caller's memory; a caller whose time is up leaves a copy.
+ *   - A receive reads a frame into the port's buffer. One that cannot be delivered stays there (*kept*), in
+ *     front of what the kernel has. The parts of a message meet in memory of their own, made when the first
+ *     comes.
+ *   - Capacity is counted by who sends: messages sent, less those that the other side has said it received.
+ *     It says so on a socket beside, the *credit*, so that its word does not queue behind its messages.
+ *     Without a capacity nobody counts: the kernel's buffer is what there is.
+ *
+ *   A: relaxed: counts and marks that only inform, or that a lock's holder writes.
+ */
+#ifndef GNLI_WIRE_WIRE_H
+#define GNLI_WIRE_WIRE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "port/port.h"
+
+#define GNLI_FRAME_DATA 65536 /* bytes of a message in one frame: all frames but its last have so many */
+
+struct gnli_frame {
+    uint32_t size; /* bytes in this frame */
+    uint32_t rest; /* bytes of the message in the frames after it */
+};
+
+/* What each end tells the other about itself. */
+struct gnli_terms {
+    uint32_t message_max; /* bytes; 0: as the other has it */
+    uint32_t capacity;    /* of what it sends; 0: it does not count */
+};
+
+struct gnli_wire;
+
+struct gnli_transport {
+    /* Writes; how many bytes, or -EAGAIN, -EPIPE nobody will read them. Never raises SIGPIPE. */
+    ssize_t (*put)(struct gnli_wire *wire, const struct iovec *parts, int count);
+    /* Reads; 0 the other sends no more. *sender is written if the kernel tells. */
+    ssize_t (*get)(struct gnli_wire *wire, const struct iovec *parts, int count, struct gnl_sender *sender);
+    void (*finish)(struct gnli_wire *wire); /* the other side shall learn that nothing more comes */
+    /* FIFOs: opens what is read; after an end others may come, and no -EPIPE is for good. Else NULL. */
+    int (*reopen)(struct gnli_wire *wire);
+};
+
+/* A message in memory of this process: one that comes in parts, is held, given back, or a loan. */
+struct gnli_copy {
+    struct gnli_copy *next; /* given back */
+    size_t size, at;        /* bytes; those that have come; in byte mode, those that are gone */
+    unsigned deliveries;
+    struct gnl_sender sender;
+    char data[];
+};
+
+struct gnli_wire_place { /* of a message that is held, or a loan */
+    uint64_t serial;
+    struct gnli_copy *copy; /* NULL: free */
+};
+
+struct gnli_wire {
+    struct gnl_port port;
+    const struct gnli_transport *transport;
+    char address[GNL_ADDRESS_MAX + 1];
+    enum gnl_kind kind;
+    uid_t owner;
+    mode_t mode;
+    bool bytes;         /* byte mode */
+    size_t message_max; /* as asked for; 0: as the other side has it */
+    uint32_t capacity;  /* of what I send; 0: what the kernel holds */
+    struct gnl_sender peer;
+
+    _Atomic int input, output; /* what to poll; -1 not open now. Of a socket the same */
+    int credit;                /* a socket; -1 in byte mode */
+    int file;                  /* a FIFO's, to open it by; else -1 */
+    bool writers;              /* a FIFO has had some since it was opened; under `receiving` */
+    int bell;                  /* an eventfd: raised while something can be received that no poll tells of */
+    _Atomic int set;           /* an epoll descriptor: of gnl_port_fd; -1 none was asked for */
+    _Atomic int room;          /* the same for sending */
+    int timer;                 /* in it: to look whether somebody reads a FIFO; under `sending`; -1 none */
+
+    pthread_mutex_t sending;
+    const char *rest; /* of a message that has begun */
+    size_t rest_size;
+    char *rest_memory; /* the port's own, where its sender has left */
+    uint64_t begun;    /* messages */
+    bool finishing;    /* once there is no rest */
+    bool watched;      /* the rest has whoever polls the port's descriptor come back */
+    int send_error;    /* from now on */
+    _Atomic uint64_t sent;
+
+    pthread_mutex_t crediting;
+    _Atomic uint64_t granted;  /* of my messages the other has received so many */
+    _Atomic bool met;          /* its terms are known */
+    _Atomic uint32_t peer_max; /* bytes of a message; 0: as I have it */
+    _Atomic uint32_t peer_capacity;
+
+    pthread_mutex_t receiving;
+    char *buffer; /* for a frame, made when first needed */
+    size_t kept;  /* bytes of the frame in it that was not delivered */
+    bool keeps;
+    struct gnl_sender kept_sender;
+    struct gnli_copy *partial;  /* what has come of a message */
+    struct gnli_copy *returned; /* given back, the first to come first */
+    bool rung;
+    int receive_error; /* from now on */
+    uint64_t told;     /* received messages that the other knows of */
+    _Atomic uint64_t received, redelivered;
+
+    pthread_mutex_t placing;
+    struct gnli_wire_place places[2 * GNL_HELD_MAX]; /* first what is held, then loans */
+    uint64_t serial;
+    _Atomic uint32_t holding, returning;
+};
+
+static inline struct gnli_wire *gnli_wire_of(gnl_port *port)
+{
+    return (struct gnli_wire *)port;
+}
+
+/*
+ * A port without descriptors yet, but for the bell: the caller sets input, output and credit. -EMFILE,
+ * -ENOMEM.
+ */
+int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transport,
+                  const struct gnli_address *address, const struct gnl_options *options, const char *subject);
+
+/* Closes its descriptors and frees it. */
+void gnli_wire_free(struct gnli_wire *wire);
+
+/* A descriptor of the port: no child shall have it. -ENOMEM; the descriptor stays the caller's then. */
+int gnli_wire_own(int descriptor);
+void gnli_wire_disown(int descriptor); /* closes it; -1 is fine */
+
+/* The terms of the options, as the other end is told them; and what the other has told. */
+struct gnli_terms gnli_wire_terms(const struct gnli_wire *wire);
+void gnli_wire_meet(struct gnli_wire *wire, const struct gnli_terms *terms);
+
+/* ---- between the files of this room ---- */
+
+int gnli_wire_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
+int gnli_wire_flush(struct gnli_wire *wire);  /* 0, -EAGAIN, or an error; `sending` is held */
+void gnli_wire_hurry(struct gnli_wire *wire); /* flushes, if it can be done at once */
+
+ssize_t gnli_wire_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
+int gnli_wire_take(gnl_port *port, gnl_message *message, int64_t timeout);
+void gnli_wire_ring(struct gnli_wire *wire); /* the bell as it should be; `receiving` is held */
+
+bool gnli_wire_full(
+    struct gnli_wire *wire); /* as many are under way as the capacity allows; `sending` is held */
+
+int gnli_wire_fd(gnl_port *port, bool sending);
+unsigned gnli_wire_ready(gnl_port *port, unsigned events);
+void gnli_wire_unsettle(struct gnli_wire *wire); /* there may be room: who polls for it looks */
+
+/* Reads what the other has said on the credit. -EPIPE it is gone, -EBADMSG nonsense. */
+int gnli_credit_read(struct gnli_wire *wire);
+/* Tells the other what was received: all of it if `now`, else if that may matter. `receiving` is held. */
+void gnli_credit_tell(struct gnli_wire *wire, bool now);
+/* The largest message. */
+size_t gnli_wire_limit(struct gnli_wire *wire);
+
+/*
+ * Waits for one of these, or for any other reason to look again, up to the deadline. 0, or -ETIMEDOUT,
+ * -ECANCELED; -EAGAIN if the deadline is 0.
+ */
+enum gnli_wire_wait { GNLI_INPUT = 1, GNLI_OUTPUT = 2, GNLI_CREDIT = 4 };
+int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline);
+int64_t gnli_wire_deadline(int64_t timeout);
+
+/* What a call comes to: who closes a port shuts its socket down, which looks to others as if the peer had. */
+ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result);
+
+#define GNLI_NO_CREDIT \
+    (-ENOSR) /* between these files: as -EAGAIN, but it is the other's word that is wanted */
+
+/* Places: -ENOBUFS there is none, -EINVAL, -EPERM not a message of this port. */
+int gnli_wire_place(struct gnli_wire *wire, struct gnli_copy *copy, bool loan, gnl_message *message);
+int gnli_wire_room(struct gnli_wire *wire);
+int gnli_wire_find(struct gnli_wire *wire, const gnl_message *message, struct gnli_wire_place **place,
+                   bool *loan);
+struct gnli_copy *gnli_wire_unplace(struct gnli_wire *wire, struct gnli_wire_place *place, bool loan);
+
+struct gnli_copy *gnli_copy_new(size_t size);
+
+#endif
