@@ -79,7 +79,7 @@ GNLI_BARE static long give_up(struct gnli_plan *plan, enum gnli_step step, long 
 
 GNLI_BARE void gnli_signal_default(int signo)
 {
-    struct kernel_action action;
+    struct kernel_action action = { 0, { 0, 0, 0 } };
 
     if (GNLI_RAW(SYS_rt_sigaction, signo, NULL, &action, GNLI_SIGNALS_BYTES) != 0 || action.handler == 0)
         return;

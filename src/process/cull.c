@@ -61,7 +61,8 @@ GNLI_BARE static void add_from(struct list *list, const char *path)
     long file = GNLI_RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return;
-    while ((length = GNLI_RAW(SYS_read, file, text, sizeof text)) > 0)
+    while ((length = GNLI_RAW(SYS_read, file, text, sizeof text)) > 0) {
+        GNLI_WRITTEN(text);
         for (long i = 0; i < length; i++) {
             if (text[i] >= '0' && text[i] <= '9') {
                 number = number * 10 + (text[i] - '0');
@@ -71,6 +72,7 @@ GNLI_BARE static void add_from(struct list *list, const char *path)
                 list->found[list->count++] = number;
             number = 0;
         }
+    }
     GNLI_RAW(SYS_close, file);
 }
 
@@ -84,7 +86,8 @@ GNLI_BARE static void add_children(struct list *list, pid_t parent)
     long tasks = GNLI_RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tasks < 0)
         return;
-    while ((length = GNLI_RAW(SYS_getdents64, tasks, entries, sizeof entries)) > 0)
+    while ((length = GNLI_RAW(SYS_getdents64, tasks, entries, sizeof entries)) > 0) {
+        GNLI_WRITTEN(entries);
         for (long at = 0; at < length;) {
             const struct entry *entry = (const struct entry *)(const void *)(entries + at);
             at += entry->length;
@@ -93,6 +96,7 @@ GNLI_BARE static void add_children(struct list *list, pid_t parent)
             put_text(put_text(end, entry->name), "/children");
             add_from(list, path);
         }
+    }
     GNLI_RAW(SYS_close, tasks);
 }
 

@@ -46,6 +46,9 @@ GNLI_BARE static inline long gnli_raw(long number, long a, long b, long c, long 
 #endif
 }
 
+/* The kernel wrote there: what is read of it is not made up. */
+#define GNLI_WRITTEN(object) __asm__ volatile("" : "=m"(object))
+
 #define GNLI_SIGNALS_BYTES 8 /* of a set of signals, for the kernel */
 
 /* GNLI_RAW(SYS_close, 3): what is not given is zero. */

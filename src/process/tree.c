@@ -115,16 +115,17 @@ static int look_at_all(struct looks *looks)
             looks->count++;
     }
     closedir(proc);
-    if (result == 0 && looks->count == 0)
-        result = -ENOENT;
-    if (result == 0)
-        qsort(looks->list, looks->count, sizeof *looks->list, compare);
+    if (!looks->list)
+        return result < 0 ? result : -ENOENT;
+    qsort(looks->list, looks->count, sizeof *looks->list, compare);
     return result;
 }
 
 static struct look *find(const struct looks *looks, pid_t pid)
 {
-    return bsearch(&(struct look){ .pid = pid }, looks->list, looks->count, sizeof *looks->list, compare);
+    const struct look wanted = { .pid = pid };
+
+    return looks->list ? bsearch(&wanted, looks->list, looks->count, sizeof *looks->list, compare) : NULL;
 }
 
 static bool is_member(const struct look *look, const struct gnli_member *member)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -96,7 +97,8 @@ START_TEST(who_does_not_heed_is_killed_after_the_grace)
         ck_assert_int_ne(fates[i].kind, GNL_FATE_ESCAPED);
         exited += fates[i].kind == GNL_FATE_EXITED;
     }
-    ck_assert_int_eq(exited, 1); /* the sleep from before the trap */
+    ck_assert_int_ge(exited, 1); /* the sleep from before the trap; a shell that was about to end */
+    ck_assert_int_ge(count - exited, 5);
     close(from);
     assert_ok(gnl_process_free(family));
 }
@@ -370,6 +372,8 @@ static unsigned kill_at_random(unsigned seed, bool dies, bool tree)
     assert_ok(gnl_pipe(&from, &program.held));
     pid_t pid = support_fork(spawn_without_end, &program);
     close(program.held);
+    if (seed % 3 == 0) /* from when the first is there */
+        ck_assert(poll(&(struct pollfd){ from, POLLIN, 0 }, 1, PATIENCE_MS) == 1);
     nanosleep(&(struct timespec){ .tv_nsec = (long)(seed * 7919 % 97) * 150000 }, NULL);
     support_kill(pid);
     FILE *lines = fdopen(from, "r");
