@@ -14,6 +14,7 @@ static const struct command commands[] = {
     { "send", "send the lines of files, or files, as messages", run_send },
     { "recv", "write messages to standard output", run_recv },
     { "work", "run a command for each message", run_work },
+    { "serve", "run a command for each who connects", run_serve },
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
