@@ -32,7 +32,8 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of direct links. */
+/* The same of direct links, and of named pipes. */
+int bench_pipe(const struct bench_request *request);
 int bench_direct(const struct bench_request *request);
 
 /* The same of Ginnel beside its peers, and as there is more of everything. */

@@ -42,7 +42,7 @@ static const struct option options[] = {
 
 static const struct usage usage = {
     .command = "bench",
-    .operands = "[mailbox | direct]",
+    .operands = "[mailbox | direct | pipe]",
     .text = "Measures latency and throughput on this machine, beside what the machine itself can do.\n"
             "Exit status: 0 measured, whether or not the aims were reached.\n",
     .options = options,
@@ -58,8 +58,9 @@ int run_bench(int argc, char **argv)
     if (arguments.count > 1)
         return usage_error("bench", "one KIND at a time, not %d", arguments.count);
     bool direct = arguments.count == 1 && strcmp(arguments.operands[0], "direct") == 0;
-    if (arguments.count == 1 && !direct && strcmp(arguments.operands[0], "mailbox") != 0)
-        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct",
+    bool pipe = arguments.count == 1 && strcmp(arguments.operands[0], "pipe") == 0;
+    if (arguments.count == 1 && !direct && !pipe && strcmp(arguments.operands[0], "mailbox") != 0)
+        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe",
                            arguments.operands[0]);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
@@ -77,6 +78,7 @@ int run_bench(int argc, char **argv)
     int (*measure)(const struct bench_request *) = peers    ? bench_peers
                                                    : scale  ? bench_scale
                                                    : direct ? bench_direct
+                                                   : pipe   ? bench_pipe
                                                             : bench_mailbox;
     return finish_output((enum exit_status)measure(&request));
 }

@@ -9,7 +9,7 @@
 
 struct source;
 
-/* With port_listen (mailbox_options.h) it listens on the address, else it opens it. 0, or what the library said. */
+/* Listens on the address with port_listen (mailbox_options.h), else opens it. 0, or what the library said. */
 int source_open(struct source **source, const char *address, const struct gnl_options *options);
 
 /* Gives back what is held, closes, and frees. */
