@@ -26,6 +26,7 @@ status 4 ginnel recv pipe:out
 cmp "$room/out" "$room/all" || fail "what came is not what was sent"
 
 # A command a message.
+# shellcheck disable=SC2016
 start work pipe:work --listen --count 3 -- sh -c 'cat >>"$0"; echo >>"$0"' "$room/worked"
 until_true listens work
 seq 1 3 | ginnel send pipe:work
