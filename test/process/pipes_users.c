@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machine-wide pipes and other users: who may connect, whose name it is. Each scene has a /dev/shm of its own.
- * Needs root.
+ * Machine-wide pipes and other users: who may connect, whose name it is. Each scene has a /dev/shm of its
+ * own. Needs root.
  */
 #include "helpers.h"
 
