@@ -32,7 +32,8 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of direct links, and of programs that are started. */
+/* The same of direct links, of named pipes, and of programs that are started. */
+int bench_pipe(const struct bench_request *request);
 int bench_direct(const struct bench_request *request);
 int bench_spawn(const struct bench_request *request);
 

@@ -18,6 +18,8 @@
 
 #include "bench/machine.h"
 
+#define PIPE "pipe:bench"
+
 #define PATIENCE_NS ((int64_t)10000000000) /* for members to get ready, and to end */
 #define LIFE_S      60                     /* of a member, whatever becomes of the parent */
 #define SLICE_NS    1000000
@@ -107,6 +109,34 @@ int crew_meet(struct crew_member *member)
         result = gnl_link(member->identity, names[!second], &member->out, gnl_s(10));
     member->in = member->out;
     return result < 0 ? crew_fail(member, "a direct link", result) : 0;
+}
+
+/* Until the other listens. */
+static int connect_in_time(gnl_port **port, int64_t end_ns)
+{
+    int result;
+
+    while ((result = gnl_open(port, PIPE, NULL)) == -ENOENT && crew_now_ns() < end_ns)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    return result;
+}
+
+int crew_connect(struct crew_member *member)
+{
+    gnl_listener *listener;
+    int result;
+
+    if (member->number == 0) {
+        result = connect_in_time(&member->out, crew_now_ns() + gnl_s(10));
+    } else {
+        result = gnl_listen(&listener, PIPE, NULL);
+        if (result == 0) {
+            result = gnl_accept(listener, &member->out, gnl_s(10));
+            gnl_listener_close(listener);
+        }
+    }
+    member->in = member->out;
+    return result < 0 ? crew_fail(member, "a named pipe", result) : 0;
 }
 
 bool crew_await_sleep(struct crew_member *member)

@@ -61,6 +61,7 @@ struct crew_task {
     int64_t capacity; /* of the mailbox; buffers that copies go round */
     uint64_t lap;     /* operations before it is warm: every page was touched */
     bool direct;      /* over the direct link of the first two members, not over mailboxes */
+    bool pipe;        /* over a named pipe: the second member listens */
     bool moves;       /* its contents do: copied, or in place each cache line is written and read */
 };
 
@@ -156,6 +157,9 @@ int crew_open(struct crew_member *member, gnl_port **port, const char *address, 
 
 /* Becomes one end of the direct link with the other member: `out` and `in`. Returns as crew_open. */
 int crew_meet(struct crew_member *member);
+
+/* Becomes an end of a named pipe: the second member listens, the first connects. Returns as crew_open. */
+int crew_connect(struct crew_member *member);
 
 /* Notes what failed, with the library's own words where it has some; returns the code. */
 int crew_fail(struct crew_member *member, const char *what, int code);

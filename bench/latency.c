@@ -10,6 +10,8 @@ static int begin_there(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
+    if (member->task->pipe)
+        return crew_connect(member);
     int result = crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 
     return result < 0 ? result : crew_open(member, &member->in, MAILBOX_BACK, GNL_RECV_ONLY);
@@ -19,6 +21,8 @@ static int begin_back(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
+    if (member->task->pipe)
+        return crew_connect(member);
     int result = crew_open(member, &member->out, MAILBOX_BACK, GNL_SEND_ONLY);
 
     return result < 0 ? result : crew_open(member, &member->in, MAILBOX_THERE, GNL_RECV_ONLY);

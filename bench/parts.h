@@ -20,6 +20,13 @@ extern const struct crew_part limit_wake[2];
 extern const struct crew_part limit_event[2];
 void limit_event_open(void);
 
+/*
+ * A message of task->size bytes to and fro over a raw UNIX socket, of the type that named pipes use, with
+ * blocking calls and nothing else; one way. And a stream of them from one process to another.
+ */
+extern const struct crew_part limit_socket[2];
+extern const struct crew_part limit_socket_stream[2];
+
 /* The cheapest system call. */
 extern const struct crew_part limit_call[1];
 

@@ -155,6 +155,45 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
     return table.count;
 }
 
+/* A named pipe, and a raw socket right before it. */
+static void add_pipe_latency(struct table *table, const char *socket, const char *name, const char *title,
+                             size_t size, double aim)
+{
+    char what[ROW_TITLE_MAX];
+
+    snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
+    add_limit(table, socket, what, limit_socket, 2, size, 0);
+    add_latency(table, name, title, latency_spinning, socket, aim);
+    struct row *row = &table->rows[table->count - 1];
+    row->task.pipe = true;
+    row->task.size = size;
+    row->mailboxes = 0;
+}
+
+static void add_pipe_stream(struct table *table, const char *socket, const char *name, const char *title,
+                            size_t size)
+{
+    const struct crew_task task = { .size = size, .capacity = 0, .moves = true, .pipe = true };
+    char what[ROW_TITLE_MAX];
+
+    snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
+    add_limit(table, socket, what, limit_socket_stream, 2, size, 0);
+    struct row *row = add(table, SECTION_THROUGHPUT, name, title, task);
+    row->count = throughput_parts(COPYING, ONE_TO_ONE, row->parts);
+    hold_against(table, row, socket, COMPARE_RATE, 0);
+}
+
+unsigned rows_make_pipe(struct row rows[ROWS_MAX])
+{
+    struct table table = { .rows = rows };
+
+    add_pipe_latency(&table, "socket_64", "pipe_64", "64 B, there and back", 64, 1.15);
+    add_pipe_latency(&table, "socket_4k", "pipe_4k", "4 KiB, there and back", 4096, 1.15);
+    add_pipe_stream(&table, "socket_stream_64", "pipe_stream_64", "64 B, one way", 64);
+    add_pipe_stream(&table, "socket_stream_64k", "pipe_stream_64k", "64 KiB, one way", 65536);
+    return table.count;
+}
+
 unsigned rows_make(struct row rows[ROWS_MAX])
 {
     const struct crew_task b64 = { .size = 64, .capacity = CAPACITY_SMALL, .moves = true };

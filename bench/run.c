@@ -128,6 +128,11 @@ int bench_mailbox(const struct bench_request *request)
     return bench(request, "mailbox", "Mailboxes", rows_make);
 }
 
+int bench_pipe(const struct bench_request *request)
+{
+    return bench(request, "pipe", "Named pipes", rows_make_pipe);
+}
+
 int bench_direct(const struct bench_request *request)
 {
     return bench(request, "direct", "Direct links", rows_make_direct);

@@ -22,6 +22,8 @@ static int begin_sending(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
+    if (member->task->pipe)
+        return crew_connect(member);
     return crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 }
 
@@ -29,6 +31,8 @@ static int begin_receiving(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
+    if (member->task->pipe)
+        return crew_connect(member);
     return crew_open(member, &member->in, MAILBOX_THERE, GNL_RECV_ONLY);
 }
 

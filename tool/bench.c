@@ -42,10 +42,20 @@ static const struct option options[] = {
 
 static const struct usage usage = {
     .command = "bench",
-    .operands = "[mailbox | direct | spawn]",
+    .operands = "[mailbox | direct | pipe | spawn]",
     .text = "Measures latency and throughput on this machine, beside what the machine itself can do.\n"
             "Exit status: 0 measured, whether or not the aims were reached.\n",
     .options = options,
+};
+
+static const struct {
+    const char *name;
+    int (*measure)(const struct bench_request *request);
+} kinds[] = {
+    { "mailbox", bench_mailbox },
+    { "direct", bench_direct },
+    { "pipe", bench_pipe },
+    { "spawn", bench_spawn },
 };
 
 int run_bench(int argc, char **argv)
@@ -57,11 +67,13 @@ int run_bench(int argc, char **argv)
         return status;
     if (arguments.count > 1)
         return usage_error("bench", "one KIND at a time, not %d", arguments.count);
-    const char *kind = arguments.count == 1 ? arguments.operands[0] : "mailbox";
-    bool direct = strcmp(kind, "direct") == 0, spawn = strcmp(kind, "spawn") == 0;
-    if (!direct && !spawn && strcmp(kind, "mailbox") != 0)
-        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, spawn",
-                           kind);
+    const char *name = arguments.count == 1 ? arguments.operands[0] : "mailbox";
+    int (*measure)(const struct bench_request *) = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            measure = kinds[i].measure;
+    if (!measure)
+        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe, spawn", name);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
     /* Before the measuring: it would be a pity about the figures. */
@@ -75,10 +87,6 @@ int run_bench(int argc, char **argv)
         }
         close(directory);
     }
-    int (*measure)(const struct bench_request *) = peers    ? bench_peers
-                                                   : scale  ? bench_scale
-                                                   : direct ? bench_direct
-                                                   : spawn  ? bench_spawn
-                                                            : bench_mailbox;
+    measure = peers ? bench_peers : scale ? bench_scale : measure;
     return finish_output((enum exit_status)measure(&request));
 }

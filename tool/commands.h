@@ -15,6 +15,7 @@ struct command {
 int run_send(int argc, char **argv);
 int run_recv(int argc, char **argv);
 int run_work(int argc, char **argv);
+int run_serve(int argc, char **argv);
 int run_ls(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_rm(int argc, char **argv);

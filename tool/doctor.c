@@ -150,10 +150,10 @@ static void check_segment(struct place *place, const char *address, const struct
                    "nobody has it attached; %" PRIu64 " bytes", info->bytes);
 }
 
-/* A name whose process has ended: whoever claims it next replaces what is left. */
+/* A name, of an identity or a pipe, whose process has ended: whoever takes it next replaces what is left. */
 static void check_identity(struct place *place, const char *address, const struct look *look)
 {
-    if (look->count > 0 || (place->machine_wide && look->info.owner_uid != geteuid()))
+    if (look->alive > 0 || (place->machine_wide && look->info.owner_uid != geteuid()))
         return;
     if (clean && gnl_remove(address) == 0)
         report_add(place->report, CLEANED, address, NULL, "no process has that name any more: removed");
@@ -166,11 +166,11 @@ static void check_link(struct place *place, const char *address, const struct lo
 {
     const struct gnl_port_info *info = &look->info;
 
-    check_dead(place->report, address, look);
-    if (info->kind == GNL_DIRECT) {
+    if (info->kind == GNL_DIRECT || info->kind == GNL_PIPE) {
         check_identity(place, address, look);
         return;
     }
+    check_dead(place->report, address, look);
     if (info->kind == GNL_SEGMENT) {
         check_segment(place, address, look);
         return;

@@ -14,6 +14,7 @@ static const struct command commands[] = {
     { "send", "send the lines of files, or files, as messages", run_send },
     { "recv", "write messages to standard output", run_recv },
     { "work", "run a command for each message", run_work },
+    { "serve", "run a command for each who connects", run_serve },
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
@@ -29,7 +30,8 @@ static enum exit_status print_help(void)
 {
     puts("Usage: ginnel COMMAND [ARGUMENT...]\n\n"
          "Messages between processes, through mailboxes in shared memory, and shared memory itself.\n"
-         "An ADDRESS is mailbox:NAME or segment:NAME, one of your own; with /NAME, machine-wide.\n");
+         "An ADDRESS is mailbox:NAME, pipe:NAME or segment:NAME, one of your own; with /NAME, machine-wide;\n"
+         "or fifo:PATH.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].summary);
     puts("\n'ginnel help COMMAND' tells more; 'ginnel --version' prints the version.\n"

@@ -187,7 +187,7 @@ struct json_object *look_json(const struct look *look, bool participants)
     json_add_rights(object, info->owner_uid, info->mode);
     if (info->kind == GNL_SEGMENT) {
         add_segment(object, info);
-    } else if (info->kind != GNL_DIRECT) {
+    } else if (info->kind == GNL_MAILBOX) {
         add_link(object, info);
         add_counts(object, info);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mailbox_options.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,10 @@
 
 #include <ginnel/names.h>
 #include <ginnel/options.h>
+
+#include "interrupt.h"
+
+#define SLICE_NS ((int64_t)100000000) /* a wait in the library does not end with a signal */
 
 bool parse_capacity(const char *text, void *value)
 {
@@ -92,12 +97,35 @@ bool parse_as(const char *text, void *value)
 /* ---- opening ---- */
 
 const char *port_as;
+bool port_listen, port_stream;
 static gnl_identity *identity;
+
+bool port_is_bytes(const char *address)
+{
+    return port_stream || strncmp(address, "fifo:", 5) == 0;
+}
+
+/* Who comes after the first is told that nobody listens. */
+static int accept_first(gnl_port **port, const char *address, const struct gnl_options *options)
+{
+    gnl_listener *listener;
+
+    int result = gnl_listen(&listener, address, options);
+    if (result < 0)
+        return result;
+    do
+        result = gnl_accept(listener, port, SLICE_NS);
+    while (result == -ETIMEDOUT && interrupt_caught() == 0);
+    gnl_listener_close(listener);
+    return result == -ETIMEDOUT ? -EINTR : result;
+}
 
 int port_open(gnl_port **port, const char *address, const struct gnl_options *options)
 {
     char name[GNL_NAME_MAX + 2];
 
+    if (port_listen)
+        return accept_first(port, address, options);
     if (strncmp(address, "direct:", 7) != 0)
         return gnl_open(port, address, options);
     /* To a machine-wide name one goes by a machine-wide name. */

@@ -24,24 +24,34 @@ bool parse_as(const char *text, void *value);             /* const char * */
 /* Who this process is on a direct link; NULL: ginnel-PID. */
 extern const char *port_as;
 
-/* Opens the port, which is closed by port_close. */
+/* --listen: be the side that listens; --stream: byte mode. */
+extern bool port_listen, port_stream;
+
+/* Are bytes all that goes there, and no messages? */
+bool port_is_bytes(const char *address);
+
+/* Opens the port, which is closed by port_close; with --listen it is the first who connects. */
 int port_open(gnl_port **port, const char *address, const struct gnl_options *options);
 void port_close(gnl_port *port);
 
 /* clang-format off */
 /* `options` is a struct gnl_options. */
-#define MAILBOX_OPTIONS(options)                                                                             \
+#define PIPE_OPTIONS(options)                                                                                \
     { "capacity", "N", &(options).capacity, parse_capacity,                                                  \
       "a number of messages up to 16777216, 'rendezvous' or 'unbounded'",                                    \
       "messages that queue: a number (1024), rendezvous, unbounded" },                                       \
     { "message-max", "BYTES", &(options).message_max, parse_message_max, "a number of bytes up to 2G",       \
       "bytes of the largest message (1M)" },                                                                 \
+    { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
+      "who may open it, as of a file (0600)" },                                                              \
+    { "stream", NULL, &port_stream, NULL, NULL, "a named pipe: bytes, not messages" }
+#define MAILBOX_OPTIONS(options)                                                                             \
+    PIPE_OPTIONS(options),                                                                                   \
+    { "listen", NULL, &port_listen, NULL, NULL, "a named pipe: be the side that listens" },                  \
     { "max-deliveries", "N", &(options).max_deliveries, parse_max_deliveries, A_COUNT,                       \
       "a message that was given back so often is given up" },                                                \
     { "dead-letters", "MAILBOX", &(options).dead_letters, parse_dead_letters, "a mailbox's name or address",\
       "where messages go that were given up" },                                                              \
-    { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
-      "who may open it, as of a file (0600)" },                                                              \
     { "side", "a|b", &(options).side, parse_side, "a or b",                                                  \
       "a two-way mailbox: what one side sends, the other receives" },                                        \
     { "as", "NAME", &port_as, parse_as, "a name of 1 to 63 of A-Z a-z 0-9 . _ -",                            \

@@ -15,6 +15,7 @@
 #include <ginnel/ginnel.h>
 
 #include "arguments.h"
+#include "clients.h"
 #include "clock.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -125,7 +126,7 @@ static size_t write_parts(struct iovec *parts, size_t parts_count, int *error)
 }
 
 struct receiving {
-    gnl_port *port;
+    struct source *source;
     size_t batch;            /* messages to take together */
     uint64_t left;           /* messages still wanted */
     enum exit_status status; /* how it ends */
@@ -166,7 +167,7 @@ static bool nobody_reads(void)
 }
 
 /* Waits for messages, up to the timeout. 0: told to stop, or nobody reads any more. */
-static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
+static ssize_t take(struct source *source, gnl_message *messages, size_t most)
 {
     int64_t start = now_ns();
 
@@ -176,7 +177,7 @@ static ssize_t take(gnl_port *port, gnl_message *messages, size_t most)
             left = 0;
         if (interrupt_caught() != 0)
             return 0;
-        ssize_t taken = gnl_take_many(port, messages, most, left < SLICE_NS ? left : SLICE_NS);
+        ssize_t taken = source_take(source, messages, most, left < SLICE_NS ? left : SLICE_NS);
         if (taken != -EAGAIN && taken != -ETIMEDOUT)
             return taken;
         if (timeout != GNL_FOREVER && now_ns() - start >= timeout)
@@ -192,7 +193,7 @@ static void receive(struct receiving *receiving)
     gnl_message messages[BATCH];
 
     while (receiving->left > 0) {
-        ssize_t taken = take(receiving->port, messages,
+        ssize_t taken = take(receiving->source, messages,
                              receiving->left < receiving->batch ? (size_t)receiving->left : receiving->batch);
         if (taken == -ETIMEDOUT)
             receiving->status = EXIT_WOULD_BLOCK;
@@ -222,14 +223,16 @@ int run_recv(int argc, char **argv)
         return EXIT_USAGE;
     struct receiving receiving = { .left = count };
     interrupt_catch();
-    int result = port_open(&receiving.port, arguments.operands[0], &opening);
+    opening.stream = port_stream;
+    raw = raw || port_is_bytes(arguments.operands[0]);
+    int result = source_open(&receiving.source, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */
     struct gnl_port_info known;
-    result = gnl_port_info(receiving.port, &known);
-    receiving.batch = result == 0 && known.max_deliveries == 0 ? BATCH : 1;
+    gnl_port *port = source_port(receiving.source);
+    receiving.batch = !port || (gnl_port_info(port, &known) == 0 && known.max_deliveries == 0) ? BATCH : 1;
     receive(&receiving);
-    port_close(receiving.port);
+    source_close(receiving.source);
     return receiving.signo != 0 ? interrupt_die(receiving.signo) : receiving.status;
 }

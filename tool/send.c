@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@
 #include "progress.h"
 
 static struct gnl_options opening = { .direction = GNL_SEND_ONLY };
-static bool null, whole;
+static bool null, whole, as_bytes;
 static size_t size;
 static uint64_t rate;
 static int64_t timeout = GNL_FOREVER;
@@ -144,6 +145,27 @@ static int send_message(struct sending *sending, const char *data, size_t bytes)
     return -EINTR;
 }
 
+/* Where only bytes go, what ended a line or message goes with it. */
+static int send_ended(struct sending *sending, const char *data, size_t bytes)
+{
+    static char *ended;
+    static size_t room;
+    enum framing framing = chosen_framing();
+
+    if (!as_bytes || framing == FRAMING_WHOLE || framing == FRAMING_SIZE)
+        return send_message(sending, data, bytes);
+    if (bytes + 1 > room) {
+        char *grown = realloc(ended, 2 * bytes + 64);
+        if (!grown)
+            return -ENOMEM;
+        ended = grown;
+        room = 2 * bytes + 64;
+    }
+    memcpy(ended, data, bytes);
+    ended[bytes] = framing == FRAMING_NULL ? '\0' : '\n';
+    return send_message(sending, ended, bytes + 1);
+}
+
 static enum exit_status send_messages(struct sending *sending)
 {
     const char *data;
@@ -153,7 +175,7 @@ static enum exit_status send_messages(struct sending *sending)
     while ((result = framing_read(&sending->reader, &data, &bytes)) > 0) {
         if (rate > 0)
             keep_to_rate(sending);
-        result = send_message(sending, data, bytes);
+        result = send_ended(sending, data, bytes);
         if (result == -EINTR)
             return interrupted(sending, sending->reader.number);
         if (result < 0)
@@ -191,6 +213,8 @@ static enum exit_status send_files(gnl_port *port, char **files, int count)
     int result = gnl_port_info(port, &info);
     if (result < 0)
         return failed(result);
+    if (as_bytes)
+        info.message_max = GNL_MESSAGE_MAX_LIMIT;
     if (size > info.message_max) {
         complain("--size %zu is more than the mailbox's message_max of %" PRIu64 " bytes", size,
                  info.message_max);
@@ -221,6 +245,8 @@ int run_send(int argc, char **argv)
     if (!addresses_good("send", arguments.operands, 1))
         return EXIT_USAGE;
     interrupt_catch();
+    opening.stream = port_stream;
+    as_bytes = port_is_bytes(arguments.operands[0]);
     int result = port_open(&port, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);

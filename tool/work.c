@@ -15,6 +15,7 @@
 #include <ginnel/ginnel.h>
 
 #include "arguments.h"
+#include "clients.h"
 #include "clock.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -62,7 +63,7 @@ static const struct usage usage = {
 };
 
 struct worker {
-    gnl_port *port;
+    struct source *source;
     char **command;
     sigset_t signals; /* those that stop it */
     sigset_t mask;    /* what the commands start with */
@@ -275,8 +276,8 @@ static void *do_job(void *context)
         gnl_message message;
         if (job->failures > 0)
             pause_after_failures(job);
-        int result = gnl_take(worker->port, &message, slice(worker));
-        if (result == 0)
+        int result = (int)source_take(worker->source, &message, 1, slice(worker));
+        if (result > 0)
             process(job, &message);
         else {
             unreserve(worker);
@@ -308,7 +309,7 @@ static enum exit_status run(struct worker *worker)
     }
     for (unsigned i = 0; i < started; i++)
         pthread_join(list[i].thread, NULL);
-    port_close(worker->port);
+    source_close(worker->source);
     return worker->signo != 0 ? interrupt_die(worker->signo) : worker->status;
 }
 
@@ -327,7 +328,8 @@ int run_work(int argc, char **argv)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("work", arguments.operands, 1))
         return EXIT_USAGE;
-    int result = port_open(&worker.port, arguments.operands[0], &opening);
+    opening.stream = port_stream;
+    int result = source_open(&worker.source, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     worker.command = arguments.command;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -255,4 +256,17 @@ pid_t fork_in_pid_namespace(int (*run)(void *context), void *context)
     require(setns(own, CLONE_NEWPID) == 0); /* further children are born here again */
     close(own);
     return child;
+}
+
+bool scene_ran(int (*run)(void *context))
+{
+    pid_t child = support_fork(run, NULL);
+    int status = 0;
+
+    for (int64_t start = now_ms(); waitpid(child, &status, WNOHANG) == 0; pause_us(1000))
+        ck_assert_msg(now_ms() - start < PATIENCE_MS, "the child hangs");
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) != NOT_HERE)
+        ck_assert_int_eq(WEXITSTATUS(status), 0);
+    return WEXITSTATUS(status) == 0;
 }

@@ -86,6 +86,13 @@ void pause_us(unsigned microseconds);
 /* In a child, as root: a mount namespace of its own with a new tmpfs over `path`. False: not permitted. */
 bool mount_tmpfs(const char *path, const char *options);
 
+/*
+ * Runs it in a child, which succeeds with 0. False: it ended with NOT_HERE, since it may not do what it has
+ * to (mount, be somebody else).
+ */
+#define NOT_HERE 77
+bool scene_ran(int (*run)(void *context));
+
 /* A child in a pid namespace of its own, as support_fork; -1: not permitted. */
 pid_t fork_in_pid_namespace(int (*run)(void *context), void *context);
 
