@@ -115,15 +115,14 @@ static void socket_path(struct sockaddr_un *path, int directory, const char *nam
 
 /*
  * Listens under a name that nobody looks at, then gives the socket its own in place of what a dead one
- * left.
+ * left. The hidden name belongs to the claimed one: what somebody killed here leaves goes with the next claim.
  */
 static int listen_as(struct gnli_claim *claim, int listener)
 {
-    char hidden[64], name[96];
+    char hidden[97] = ".", *name = hidden + 1;
     struct sockaddr_un path;
 
-    file_name(name, sizeof name, &claim->address, geteuid());
-    snprintf(hidden, sizeof hidden, ".direct-%d-%d", getpid(), listener);
+    file_name(name, sizeof hidden - 1, &claim->address, geteuid());
     unlinkat(claim->directory, hidden, 0);
     socket_path(&path, claim->directory, hidden);
     /* bind takes the mode from the socket: nobody finds it open wider than it will be. */
