@@ -6,8 +6,8 @@
  * - side: the memory that each side writes; pieces: that memory dealt out;
  * - meet: two processes meet, halves; send, receive: the verbs' two ways;
  * - wait: blocking, waking, meeting; pump: what the kernel tells of the others; poll: pollable descriptors;
- * - places: messages that are held, and loans; link: the table of operations; identity: the public calls,
- * and the links of an identity.
+ * - places: messages that are held, and loans; link: the table of operations;
+ * - links: those that an identity has, and their halves; identity: the public calls.
  *
  * A link consists of two halves, one a direction. Whoever sends makes its half: it connects to the other's
  * name and hands over its memory, without waiting for an answer. So both may call each other at the same
