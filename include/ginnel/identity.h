@@ -13,7 +13,11 @@
  *
  * A send needs of the receiver only that it has claimed its name. Up to the capacity it succeeds while the
  * other makes no library call, and the message arrives even if the sender has ended since. When the other
- * ends: first all that it had sent, then -EPIPE once; the next call waits for a new one of that name.
+ * ends: first all that it had sent, then -EPIPE once; the next call waits for a new one of that name. What
+ * the other had not received when it ended is lost: a success means that the message is in the queue, even
+ * just after an end that was not noticed yet.
+ *
+ * Of processes of other users that ended unread, the messages of 64 of one name are kept.
  *
  * Every function is safe from several threads, gnl_identity_release excepted for what comes after it; none
  * is safe in a signal handler. Fork: identities and direct links stay the parent's: in the child every call

@@ -115,7 +115,8 @@ static void socket_path(struct sockaddr_un *path, int directory, const char *nam
 
 /*
  * Listens under a name that nobody looks at, then gives the socket its own in place of what a dead one
- * left. The hidden name belongs to the claimed one: what somebody killed here leaves goes with the next claim.
+ * left. The hidden name belongs to the claimed one: what somebody killed here leaves goes with the next
+ * claim.
  */
 static int listen_as(struct gnli_claim *claim, int listener)
 {

@@ -252,8 +252,21 @@ static ssize_t link_leave(struct gnl_identity *me, struct gnli_link *link, ssize
     strcpy(subject, link->port.subject);
     pthread_mutex_lock(&me->lock);
     link->users--;
+    if (gnli_link_idle(link) && !link->untold && !link->in_untold) {
+        gnli_link_unlist(me, link);
+        free(link);
+    }
     pthread_mutex_unlock(&me->lock);
     return leave(me, result, subject);
+}
+
+/* From now on the program has the port, until it closes it. */
+static gnl_port *lend(struct gnl_identity *me, struct gnli_link *link)
+{
+    pthread_mutex_lock(&me->lock);
+    link->lent = true;
+    pthread_mutex_unlock(&me->lock);
+    return &link->port;
 }
 
 static int bad_arguments(const void *data, size_t size, int64_t timeout)
@@ -354,7 +367,7 @@ int gnl_link(gnl_identity *me, const char *name, gnl_port **port, int64_t timeou
     assert(link && port);
     result = gnli_link_met(me, link, timeout);
     if (result == 0)
-        *port = &link->port;
+        *port = lend(me, link);
     return (int)link_leave(me, link, result);
 }
 
@@ -385,7 +398,7 @@ int gnli_link_open(struct gnl_identity *me, const char *name, gnl_port **port, i
     }
     gnli_unlock(&link->sending, locked);
     if (result == 0)
-        *port = &link->port;
+        *port = lend(me, link);
     return (int)link_leave(me, link, result);
 }
 

@@ -44,6 +44,34 @@ struct gnli_link *gnli_link_find(struct gnl_identity *me, const char *name, bool
     return link;
 }
 
+bool gnli_link_full(struct gnl_identity *me, const char *name)
+{
+    struct gnli_link *link = gnli_link_find(me, name, false);
+    unsigned halves = 0;
+
+    if (!link)
+        return false;
+    bool locked = gnli_lock(&link->receiving);
+    for (struct gnli_in *in = link->in; in; in = in->next)
+        halves++;
+    gnli_unlock(&link->receiving, locked);
+    return halves >= GNLI_HALVES_MAX;
+}
+
+bool gnli_link_idle(const struct gnli_link *link)
+{
+    return link->users == 0 && !link->lent && !link->out && !link->in;
+}
+
+void gnli_link_unlist(struct gnl_identity *me, struct gnli_link *link)
+{
+    for (struct gnli_link **each = &me->links; *each; each = &(*each)->next)
+        if (*each == link) {
+            *each = link->next;
+            return;
+        }
+}
+
 /* ---- halves ---- */
 
 /* Both of the link's locks are held. */
@@ -181,4 +209,39 @@ void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in)
     if (!in->told)
         gnli_link_connect(me, link);
     gnli_unlock(&link->sending, locked);
+}
+
+/* ---- ends ---- */
+
+/* What has ended goes, but for what is still to be received: true, there is some of that. */
+static bool end_halves(struct gnli_link *link)
+{
+    bool locked = gnli_lock(&link->sending);
+    bool locked_too = gnli_lock(&link->receiving);
+    struct gnli_out *out = link->out;
+
+    gnli_link_bury(link);
+    if (out && (atomic_load_explicit(&out->hung, memory_order_relaxed) || /* A */
+                (out->opposite && out->opposite->dropped)))
+        gnli_out_ends(link);
+    bool unread = link->in && atomic_load_explicit(&link->in->hung, memory_order_relaxed); /* A */
+    gnli_unlock(&link->receiving, locked_too);
+    gnli_unlock(&link->sending, locked);
+    return unread;
+}
+
+void gnli_links_tidy(struct gnl_identity *me)
+{
+    unsigned untold = 0;
+
+    me->ended = false;
+    for (struct gnli_link **last = &me->links, *link; (link = *last);) {
+        me->ended |= end_halves(link);
+        if (gnli_link_idle(link) && ((!link->untold && !link->in_untold) || ++untold > GNLI_UNTOLD_MAX)) {
+            *last = link->next;
+            free(link);
+        } else {
+            last = &link->next;
+        }
+    }
 }
