@@ -50,8 +50,9 @@ int gnl_identity_claim(gnl_identity **identity, const char *name);
 
 /*
  * Lets another user's processes (uid), or those of a group (gid), connect; (uid_t)-1, (gid_t)-1: any. Both
- * given: who is both. Without it only the same user's may. Of use for machine-wide names. -ENOSPC too many
- * are allowed.
+ * given: who is both. Without it only the same user's may, not even root's. Who is not let in gets -EACCES at
+ * its first call, and of the two that it has to be the kernel enforces the user, this process the group. Of
+ * use for machine-wide names. -ENOSPC too many are allowed.
  */
 int gnl_identity_allow(gnl_identity *identity, uid_t uid, gid_t gid);
 

@@ -243,10 +243,12 @@ static int connect_to(const struct gnli_claim *claim, const char *name, struct u
     struct sockaddr_un path;
     socklen_t size = sizeof *listens;
 
+    socket_path(&path, claim->directory, name);
+    if (!gnli_access_admits(path.sun_path))
+        return -EACCES;
     int made = gnli_above_standard(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (made < 0)
         return -errno;
-    socket_path(&path, claim->directory, name);
     if (connect(made, (struct sockaddr *)&path, sizeof path) == 0 &&
         getsockopt(made, SOL_SOCKET, SO_PEERCRED, listens, &size) == 0)
         return made;

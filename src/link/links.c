@@ -2,7 +2,7 @@
 /*
  * The links that an identity has: made when first needed, their halves paired and ended.
  *
- *   A: relaxed: marks.
+ *   A: relaxed: marks, under the identity's lock or a link's.
  *   B: the counts move to where the other side looks (release), which acquires them: ring/frames.h, B.
  */
 #include <assert.h>
