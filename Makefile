@@ -38,7 +38,7 @@ bench: all
 
 torture: all
 	@$(BUILD)/test/torture/torture --full
-	@$(BUILD)/test/torture/torture_segments
+	@$(BUILD)/test/torture/torture_segments --full
 	@$(BUILD)/test/torture/torture_links --full
 
 # Hostile inputs and members, each target for so long: make fuzz SECONDS=60

@@ -13,7 +13,11 @@
  *
  * A send needs of the receiver only that it has claimed its name. Up to the capacity it succeeds while the
  * other makes no library call, and the message arrives even if the sender has ended since. When the other
- * ends: first all that it had sent, then -EPIPE once; the next call waits for a new one of that name.
+ * ends: first all that it had sent, then -EPIPE once; the next call waits for a new one of that name. What
+ * the other had not received when it ended is lost: a success means that the message is in the queue, even
+ * just after an end that was not noticed yet.
+ *
+ * Of processes of other users that ended unread, the messages of 64 of one name are kept.
  *
  * Every function is safe from several threads, gnl_identity_release excepted for what comes after it; none
  * is safe in a signal handler. Fork: identities and direct links stay the parent's: in the child every call
@@ -46,8 +50,9 @@ int gnl_identity_claim(gnl_identity **identity, const char *name);
 
 /*
  * Lets another user's processes (uid), or those of a group (gid), connect; (uid_t)-1, (gid_t)-1: any. Both
- * given: who is both. Without it only the same user's may. Of use for machine-wide names. -ENOSPC too many
- * are allowed.
+ * given: who is both. Without it only the same user's may, not even root's. Who is not let in gets -EACCES at
+ * its first call, and of the two that it has to be the kernel enforces the user, this process the group. Of
+ * use for machine-wide names. -ENOSPC too many are allowed.
  */
 int gnl_identity_allow(gnl_identity *identity, uid_t uid, gid_t gid);
 

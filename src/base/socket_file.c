@@ -24,10 +24,14 @@ void gnli_socket_path_of(struct sockaddr_un *path, int file)
 
 int gnli_socket_publish(int listener, int directory, const char *name, mode_t mode)
 {
-    char hidden[64];
     struct sockaddr_un path;
+    char hidden[80];
 
-    snprintf(hidden, sizeof hidden, ".socket-%d-%d", getpid(), listener);
+    /* It belongs to the name: what somebody killed here leaves goes with the next who publishes that. */
+    if (strlen(name) + 2 > sizeof hidden)
+        return -ENAMETOOLONG;
+    hidden[0] = '.';
+    strcpy(hidden + 1, name);
     unlinkat(directory, hidden, 0);
     gnli_socket_path(&path, directory, hidden);
     /* bind takes the mode from the socket, but for the umask: nobody finds it open wider than it will be. */

@@ -142,15 +142,26 @@ static bool claimed_here(const struct gnli_claim *wanted)
     return false;
 }
 
+static int taken(struct gnli_claim *claim, const char *subject)
+{
+    pid_t pid = gnli_claim_holder(claim, claim->address.name);
+    char path[32];
+    struct stat status;
+
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    return pid > 0 && stat(path, &status) == 0
+               ? gnli_fail(-EADDRINUSE, "%s: process %d has that name, of uid %u", subject, (int)pid,
+                           (unsigned)status.st_uid)
+               : gnli_fail(-EADDRINUSE, "%s: a living process has that name", subject);
+}
+
 /* The lock is held. */
 static int take(struct gnli_claim *claim, const char *subject)
 {
     assert(claim->file);
     int result = claimed_here(claim) ? -EAGAIN : lock_name(claim, F_WRLCK);
     if (result == -EAGAIN || result == -EACCES) {
-        pid_t pid = gnli_claim_holder(claim, claim->address.name);
-        return pid > 0 ? gnli_fail(-EADDRINUSE, "%s: process %d has that name", subject, (int)pid)
-                       : gnli_fail(-EADDRINUSE, "%s: a living process has that name", subject);
+        return taken(claim, subject);
     }
     if (result < 0)
         return gnli_fail_errno(-result, "%s: cannot claim the name", subject);
@@ -214,10 +225,12 @@ static int connect_to(const struct gnli_claim *claim, const char *name, struct u
     struct sockaddr_un path;
     socklen_t size = sizeof *listens;
 
+    gnli_socket_path(&path, claim->directory, name);
+    if (!gnli_access_admits(path.sun_path))
+        return -EACCES;
     int made = gnli_above_standard(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (made < 0)
         return -errno;
-    gnli_socket_path(&path, claim->directory, name);
     if (connect(made, (struct sockaddr *)&path, sizeof path) == 0 &&
         getsockopt(made, SOL_SOCKET, SO_PEERCRED, listens, &size) == 0)
         return made;

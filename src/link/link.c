@@ -129,15 +129,6 @@ static void wait_for_users(struct gnl_identity *me, struct gnli_link *link)
     }
 }
 
-static void unlist(struct gnl_identity *me, struct gnli_link *link)
-{
-    for (struct gnli_link **each = &me->links; *each; each = &(*each)->next)
-        if (*each == link) {
-            *each = link->next;
-            return;
-        }
-}
-
 static void free_places(struct gnli_link *link, bool ours)
 {
     for (unsigned i = 0; link->places && i < 2 * GNL_HELD_MAX; i++) {
@@ -154,7 +145,7 @@ static void free_places(struct gnli_link *link, bool ours)
 /* In a forked child only memory goes: who else was inside stayed with the parent, and so did descriptors. */
 static void close_parents(struct gnli_link *link)
 {
-    unlist(link->me, link);
+    gnli_link_unlist(link->me, link);
     if (link->out) {
         gnli_out_disown(link->out);
         gnli_out_free(link->out);
@@ -178,7 +169,7 @@ static void close_link(gnl_port *port)
         return;
     }
     wait_for_users(me, link);
-    unlist(me, link);
+    gnli_link_unlist(me, link);
     if (link->out) {
         gnli_out_goodbye(link->out);
         gnli_out_ends(link);

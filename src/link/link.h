@@ -6,8 +6,8 @@
  * - side: the memory that each side writes; pieces: that memory dealt out;
  * - meet: two processes meet, halves; send, receive: the verbs' two ways;
  * - wait: blocking, waking, meeting; pump: what the kernel tells of the others; poll: pollable descriptors;
- * - places: messages that are held, and loans; link: the table of operations; identity: the public calls,
- * and the links of an identity.
+ * - places: messages that are held, and loans; link: the table of operations;
+ * - links: those that an identity has, and their halves; identity: the public calls.
  *
  * A link consists of two halves, one a direction. Whoever sends makes its half: it connects to the other's
  * name and hands over its memory, without waiting for an answer. So both may call each other at the same
@@ -47,6 +47,8 @@
 #include "wait/futex.h"
 
 /* ---- halves: meet.c ---- */
+
+struct gnli_caller;
 
 /* What the other side sends me. */
 struct gnli_in {
@@ -115,11 +117,11 @@ void gnli_out_hang_up(struct gnli_out *out);
 void gnli_out_disown(struct gnli_out *out);
 
 /*
- * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there yet; -EMFILE, -ENFILE,
- * -ENOMEM not now, but later; anything else: close it. Takes over the socket and `life` on success.
+ * Reads the hello of a connection and makes a half of it: 0, -EAGAIN not there, or doubtful, yet; -EBUSY
+ * earlier lives of its name are to be received first, and it has to wait; -EMFILE, -ENFILE, -ENOMEM not now,
+ * but later; anything else: close it. Takes over the socket and `life` on success.
  */
-int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, int socket, int life,
-                 const struct ucred *peer);
+int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, struct gnli_caller *caller);
 void gnli_in_free(struct gnli_in *in);
 void gnli_in_hang_up(struct gnli_in *in);
 void gnli_in_disown(struct gnli_in *in);
@@ -163,6 +165,7 @@ struct gnli_link {
     int64_t capacity; /* of what I send */
     uint64_t message_max;
     unsigned users; /* calls inside that came by the identity; under its lock */
+    bool lent;      /* a program has its port: it stays until that is closed */
 
     pthread_mutex_t sending;
     struct gnli_out *out;
@@ -199,12 +202,15 @@ struct gnli_link {
 struct gnli_caller { /* connected, and has not said who it is */
     uint64_t id;
     int socket, life;
-    bool mute; /* when last looked at */
+    bool mute;                   /* when last looked at */
+    bool doubtful;               /* it has not the name that it says, and is about to end */
+    char name[GNL_NAME_MAX + 1]; /* of a life that waits until earlier ones have been received; else empty */
     struct ucred peer;
     struct gnli_caller *next;
 };
 
 #define GNLI_HALVES_MAX 64 /* of one name, of those that have ended: a process has one at a time */
+#define GNLI_UNTOLD_MAX 64 /* links of which nothing is left but that their end was not told */
 
 struct gnli_allowed {
     uid_t uid;
@@ -225,7 +231,8 @@ struct gnl_identity {
     pthread_mutex_t lock; /* what follows */
     struct gnli_link *links;
     struct gnli_caller *callers;
-    unsigned callers_count;
+    unsigned callers_count, callers_waiting;
+    bool ended;    /* the kernel has told of an end that was not looked into */
     bool is_short; /* of descriptors or memory: callers wait; of who asks the kernel */
     uint64_t next_id;
     int64_t capacity;
@@ -263,6 +270,19 @@ extern const struct gnli_port_operations gnli_link_operations;
 
 /* An accepted half finds its link. The identity's lock is held. */
 void gnli_link_attach(struct gnl_identity *me, struct gnli_in *in);
+
+/* Has it as many unread lives as it may? The identity's lock is held. */
+bool gnli_link_full(struct gnl_identity *me, const char *name);
+
+/* Nothing is left of it, and nobody has its port. The identity's lock is held. */
+bool gnli_link_idle(const struct gnli_link *link);
+void gnli_link_unlist(struct gnl_identity *me, struct gnli_link *link);
+
+/*
+ * Halves of those who have ended go, unless something is left to be received, and so do links of which
+ * nothing is left. The identity's lock is held.
+ */
+void gnli_links_tidy(struct gnl_identity *me);
 
 /* Makes my half of the link, if there is none that lives. The identity's and the sending lock are held. */
 int gnli_link_connect(struct gnl_identity *me, struct gnli_link *link);

@@ -322,19 +322,49 @@ static int own_pipe(int sent)
     return own < 0 ? -errno : own;
 }
 
-static bool believable(struct gnl_identity *me, const char *name, int socket, const struct ucred *peer)
+#define EXITING 4u /* of the flags in /proc/PID/stat: PF_EXITING */
+
+/* Is it about to end, or gone? */
+static bool is_ending(pid_t pid)
 {
+    char path[32], text[512];
+    unsigned flags = EXITING;
+
+    if (pid <= 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = descriptor < 0 ? 0 : read(descriptor, text, sizeof text - 1);
+    if (descriptor >= 0)
+        close(descriptor);
+    text[length > 0 ? length : 0] = '\0';
+    const char *end =
+        strrchr(text, ')'); /* of its name; then state, parent, group, session, terminal, its group */
+    if (end)
+        sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+    return (flags & EXITING) != 0;
+}
+
+/*
+ * A process that ends loses its name a moment before its connections. Until those go too it is doubtful
+ * whether it had the name that it says.
+ */
+static bool believable(struct gnl_identity *me, struct gnli_caller *caller, const char *name)
+{
+    bool hung = gnli_hung_up(caller->socket);
     pid_t holder = gnli_claim_holder(&me->claim, name);
     struct ucred other;
 
-    if (holder == peer->pid || (holder == -1 && peer->pid == 0))
+    if (holder == caller->peer.pid || (holder == -1 && caller->peer.pid == 0))
         return true;
-    if (!gnli_hung_up(socket))
+    if (!hung) {
+        caller->doubtful = is_ending(caller->peer.pid);
         return false;
+    }
     if (holder == 0)
         return true;
     int probe = gnli_claim_connect(&me->claim, name, &other, me->subject);
-    bool same = probe >= 0 && other.uid == peer->uid;
+    bool same = probe >= 0 && other.uid == caller->peer.uid;
     gnli_shut(&probe);
     return same;
 }
@@ -417,9 +447,26 @@ static int build(struct gnli_in *in, const struct gnli_hello *hello, int *descri
     return result < 0 ? result : guard((int[]){ in->memory.descriptor, in->bell, in->token }, 3);
 }
 
-int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int life,
-                 const struct ucred *peer)
+/*
+ * Does an earlier life of that name wait, or are there too many? Of strangers more than that are refused:
+ * they shall not cost more descriptors; processes of one user do not have to be kept off each other.
+ */
+static bool has_to_wait(struct gnl_identity *me, struct gnli_caller *caller, const char *name)
 {
+    bool waits = gnli_link_full(me, name);
+
+    for (struct gnli_caller *earlier = caller->next; earlier && !waits; earlier = earlier->next)
+        waits = strcmp(earlier->name, name) == 0;
+    if (!waits || caller->peer.uid != geteuid())
+        return false;
+    strcpy(caller->name, name);
+    return true;
+}
+
+int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, struct gnli_caller *caller)
+{
+    int socket = caller->socket;
+    const struct ucred *peer = &caller->peer;
     struct gnli_hello hello;
     int descriptors[HELLO_DESCRIPTORS] = { -1, -1, -1 };
     size_t size = sizeof hello;
@@ -429,24 +476,30 @@ int gnli_in_open(struct gnli_in **made, struct gnl_identity *me, int socket, int
         return count;
     struct gnli_in *in = aligned_alloc(_Alignof(struct gnli_in), sizeof *in);
     int result = in ? 0 : -ENOMEM;
+    caller->doubtful = false;
     if (in) {
         memset(in, 0, sizeof *in);
         in->memory.descriptor = in->bell = in->token = in->socket = in->life = -1;
-        result = sensible(&hello, size, count) && strcmp(hello.name, me->claim.address.name) != 0 &&
-                         allowed(me, hello.name, socket, peer) && believable(me, hello.name, socket, peer)
-                     ? build(in, &hello, descriptors, me->subject)
-                     : -EBADMSG;
+        if (!sensible(&hello, size, count) || strcmp(hello.name, me->claim.address.name) == 0 ||
+            !allowed(me, hello.name, socket, peer))
+            result = -EBADMSG;
+        else if (!believable(me, caller, hello.name))
+            result = caller->doubtful ? -EAGAIN : -EBADMSG;
+        else if (has_to_wait(me, caller, hello.name))
+            result = -EBUSY;
+        else
+            result = build(in, &hello, descriptors, me->subject);
     }
     for (int i = 0; i < HELLO_DESCRIPTORS; i++)
         gnli_unwanted(&descriptors[i]);
     if (result < 0) {
         if (in)
             gnli_in_free(in);
-        return result == -EAGAIN ? -EBADMSG : result;
+        return result == -EAGAIN && !caller->doubtful ? -EBADMSG : result;
     }
     gnli_packet_skip(socket);
     in->socket = socket; /* guarded, and its life, since it called */
-    in->life = life;
+    in->life = caller->life;
     in->capacity = hello.capacity;
     in->message_max = hello.message_max;
     in->sender = (struct gnl_sender){ .pid = peer->pid, .uid = peer->uid, .gid = peer->gid };

@@ -20,6 +20,7 @@
 #define EVENTS      16
 #define ACCEPTS     64 /* at a time */
 #define CALLERS_MAX 64
+#define WAITING_MAX 256 /* callers that wait for earlier lives of their names to be received */
 
 int gnli_watch(struct gnl_identity *me, int descriptor, uint64_t id, bool readable)
 {
@@ -55,6 +56,7 @@ static void caller_ends(struct gnl_identity *me, struct gnli_caller *caller, boo
             break;
         }
     me->callers_count--;
+    me->callers_waiting -= caller->name[0] != '\0';
     unwatch(me, caller->socket);
     if (close_it) {
         gnli_shut(&caller->socket);
@@ -69,21 +71,58 @@ static bool is_short(int result)
     return result == -EMFILE || result == -ENFILE;
 }
 
-/* -EAGAIN, or short: it waits still; else it is no caller any more. */
+/* What it has said stays unread: only its end is news. */
+static void watch_end(struct gnl_identity *me, struct gnli_caller *caller)
+{
+    struct epoll_event event = { .data.u64 = caller->id };
+
+    epoll_ctl(me->epoll, EPOLL_CTL_MOD, caller->socket, &event);
+}
+
+/* -EAGAIN, -EBUSY, or short: it waits still; else it is no caller any more. */
 static int hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
 {
     struct gnli_in *in;
+    bool waited = caller->name[0] != '\0';
 
-    int result = gnli_in_open(&in, me, caller->socket, caller->life, &caller->peer);
+    int result = gnli_in_open(&in, me, caller);
+    if (result == -EAGAIN && gnli_hung_up(caller->socket))
+        result = gnli_in_open(&in, me, caller); /* what it said last may just have come */
+    else if (caller->doubtful)
+        watch_end(me, caller);
     caller->mute = result == -EAGAIN;
     if (is_short(result))
         me->is_short = true;
-    if (is_short(result) || (caller->mute && !gnli_hung_up(caller->socket)))
+    if (result == -EBUSY && !waited) {
+        me->callers_waiting++;
+        unwatch(me, caller->socket);
+    }
+    if (result == -EBUSY || is_short(result) || (caller->mute && !gnli_hung_up(caller->socket)))
         return result;
     caller_ends(me, caller, result != 0);
     if (result == 0)
         gnli_link_attach(me, in);
     return 0;
+}
+
+/* Of those that wait for earlier lives of their name, the first for which there is room. */
+static struct gnli_caller *first_waiting(struct gnl_identity *me)
+{
+    struct gnli_caller *first = NULL;
+
+    for (struct gnli_caller *caller = me->callers; caller; caller = caller->next)
+        if (caller->name[0] != '\0' && !gnli_link_full(me, caller->name))
+            first = caller;
+    return first;
+}
+
+static void hear_waiting(struct gnl_identity *me)
+{
+    struct gnli_caller *caller;
+
+    while (me->callers_waiting > 0 && (caller = first_waiting(me)))
+        if (hear_caller(me, caller) < 0)
+            break;
 }
 
 /* Who says nothing makes room: the one that came first. */
@@ -126,6 +165,7 @@ static void accept_one(struct gnl_identity *me, int socket)
 
 static void accept_some(struct gnl_identity *me)
 {
+    me->is_short = me->is_short || me->callers_waiting >= WAITING_MAX;
     for (unsigned i = 0; i < ACCEPTS && !me->is_short; i++) {
         int socket =
             gnli_above_standard(accept4(me->claim.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -149,22 +189,18 @@ static void in_event(struct gnl_identity *me, struct gnli_in *in, uint64_t part,
         return;
     }
     atomic_store_explicit(&in->hung, true, memory_order_relaxed); /* A */
+    me->ended = true;
     unwatch(me, in->socket);
     unwatch(me, in->life);
 }
 
 /* The sending lock is held. */
-static void out_event(struct gnl_identity *me, struct gnli_link *link)
+static void out_event(struct gnl_identity *me, struct gnli_out *out)
 {
-    struct gnli_out *out = link->out;
-
     atomic_store_explicit(&out->hung, true, memory_order_relaxed); /* A */
+    me->ended = true;
     unwatch(me, out->socket);
     unwatch(me, out->life);
-    bool locked = gnli_lock(&link->receiving);
-    if (!out->opposite && !link->in) /* no half of the other side's tells it to who receives */
-        gnli_out_ends(link);
-    gnli_unlock(&link->receiving, locked);
 }
 
 /* The identity's lock is held. */
@@ -194,7 +230,7 @@ static void handle(struct gnl_identity *me, uint64_t id, uint32_t events)
         struct gnli_out *out = link->out;
         bool mine = out && out->id == whole;
         if (mine)
-            out_event(me, link);
+            out_event(me, out);
         gnli_unlock(&link->sending, locked);
         locked = gnli_lock(&link->receiving);
         for (struct gnli_in *in = link->in; in && !mine; in = in->next)
@@ -261,6 +297,9 @@ void gnli_pump(struct gnl_identity *me, uint64_t seen, int64_t deadline)
     me->is_short = false;
     for (int i = 0; i < count; i++)
         handle(me, events[i].data.u64, events[i].events);
+    if (me->ended)
+        gnli_links_tidy(me);
+    hear_waiting(me);
     connect_back(me);
     pthread_mutex_unlock(&me->lock);
     pthread_mutex_lock(&me->waking);

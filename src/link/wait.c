@@ -304,6 +304,8 @@ void gnli_watch_names(struct gnl_identity *me)
 
 int gnli_link_met(struct gnl_identity *me, struct gnli_link *link, int64_t timeout)
 {
+    /* Who calls many and waits for none learns here of those that have ended. */
+    gnli_pump(me, gnli_pump_rounds(me), 0);
     int result = connect_now(me, link);
 
     if ((result != -ENOENT && result != -EAGAIN) || timeout == GNL_NOWAIT)

@@ -42,7 +42,7 @@ int gnli_frames_look(struct gnli_frames_writer *writer)
     return 0;
 }
 
-/* Takes the blocks back that the reader has left. */
+/* Y1. Takes the blocks back that the reader has left. */
 static int take_back(struct gnli_frames_writer *writer)
 {
     if (!writer->reader)
@@ -89,9 +89,9 @@ int gnli_frames_turn(struct gnli_frames_writer *writer)
     uint64_t block = writer->spares > 0 ? writer->spare[--writer->spares] : writer->more(writer->context);
     if (block == 0)
         return -ENOSPC;
-    atomic_store_explicit(gnli_frames_word(writer->base, block), 0, memory_order_relaxed); /* C */
+    atomic_store_explicit(gnli_frames_word(writer->base, block), 0, memory_order_relaxed); /* C: Y2 */
     atomic_store_explicit(gnli_frames_word(writer->base, writer->at),
-                          gnli_frame_word(GNLI_FRAME_NEXT, block / 64), memory_order_release); /* A */
+                          gnli_frame_word(GNLI_FRAME_NEXT, block / 64), memory_order_release); /* A: Y3 */
     writer->queue[writer->filled++ % writer->room] = writer->end - GNLI_BLOCK_BYTES;
     writer->at = block;
     writer->end = block + GNLI_BLOCK_BYTES;
@@ -118,6 +118,6 @@ int gnli_frames_follow(struct gnli_frames_reader *reader, uint64_t word)
     if (gnli_frame_kind(word) != GNLI_FRAME_NEXT || enter(reader, gnli_frame_size(word) * 64) < 0)
         return -EBADMSG;
     reader->blocks++;
-    atomic_store_explicit(&reader->left->blocks, reader->blocks, memory_order_release); /* B */
+    atomic_store_explicit(&reader->left->blocks, reader->blocks, memory_order_release); /* B: Y7 */
     return 0;
 }

@@ -25,6 +25,9 @@
  *      reads the counts (acquire) before it uses the memory again: carries that the reader has read.
  *   C: relaxed: the writer's own words, which only it changes; and words of contents.
  *
+ * The steps of the model, verify/frames.pml: Y1 to Y3 in frames.c, where a block is full; Y4 the place of the
+ * next word is cleared; Y5 a word is published; Y6 it is looked at; Y7 the reader has left a block.
+ *
  * Crash story: killed before A the frame does not exist. Killed after A it was sent. The reader's counts are
  * its own; it dies with them.
  */

@@ -113,13 +113,13 @@ static int try_lock(gnl_segment *segment, void *context, bool ask)
     pthread_mutex_lock(&member->lock);
     uint64_t word = gnli_member_word(member);
     unsigned owner = gnli_segment_owner(word);
-    /* A word that names this process though no thread of it has it locked was left, or scribbled. */
+    /* X1. A word that names this process though no thread of it has it locked was left, or scribbled. */
     bool left = owner != 0 && (owner == gnli_member_number(member) ? !member->holder
                                                                    : ask && gnli_member_dead(member, owner));
     if (owner == 0 || left) {
         uint64_t mine = gnli_segment_word(gnli_segment_version(word) + left, gnli_member_number(member));
         bool died = left || (word & GNLI_SEGMENT_DIED);
-        if (gnli_member_swap(member, word, mine)) {
+        if (gnli_member_swap(member, word, mine)) {    /* X2 */
             atomic_thread_fence(memory_order_release); /* C */
             member->holder = this_thread();
             member->through = segment;
@@ -161,7 +161,7 @@ static int unlock(struct gnli_member *member)
     member->holder = NULL;
     member->through = NULL;
     bool was_mine = gnli_segment_owner(word) == gnli_member_number(member);
-    return was_mine && gnli_member_swap(member, word, next) ? 0 : -EBADMSG;
+    return was_mine && gnli_member_swap(member, word, next) ? 0 : -EBADMSG; /* X3 */
 }
 
 int gnl_segment_unlock(gnl_segment *segment)
@@ -267,14 +267,14 @@ static int try_copying(gnl_segment *segment, void *context, bool ask)
         died = true;
         before = gnli_member_word(member);
         if (gnli_segment_owner(before) != 0 && gnli_segment_owner(before) != owner)
-            return -EAGAIN; /* somebody has locked it since */
+            return -EAGAIN; /* X5: somebody has locked it since */
     }
     pthread_rwlock_rdlock(&segment->mapping);
     memcpy(copying->copy, (const char *)gnl_segment_data(segment) + copying->offset, copying->size);
     pthread_rwlock_unlock(&segment->mapping);
     atomic_thread_fence(memory_order_acquire);                                          /* C */
     uint64_t after = atomic_load_explicit(&member->header->word, memory_order_relaxed); /* A */
-    if (after != before && !own)
+    if (after != before && !own)                                                        /* X6 */
         return -EAGAIN;
     int result = gnli_segment_usable(segment); /* what was cut off meanwhile reads as zeros */
     return result < 0 ? result : died ? GNL_OWNER_DIED : 0;

@@ -72,7 +72,7 @@ void gnli_member_bury(struct gnli_member *member, unsigned number)
     uint64_t word = gnli_member_word(member);
     uint64_t buried = gnli_segment_word(gnli_segment_version(word) + 1, 0) | GNLI_SEGMENT_DIED;
 
-    /* If it is another by now somebody else has done it: the dead do not lock. */
+    /* X4. If it is another by now somebody else has done it: the dead do not lock. */
     if (gnli_segment_owner(word) == number && gnli_member_swap(member, word, buried))
         gnli_member_wake(member);
 }

@@ -156,11 +156,13 @@ static int who_is_allowed(void *context)
         require(call_as(OTHER, 0) == 0);
         require(call_as(OTHER + 1000, 0) == 0);
         end_server(server);
-        scene.uid = OTHER; /* both: who is one of them only gets no answer, and its link ends */
+        scene.uid = OTHER; /* both: it does not do to be one of them */
         scene.gid = GROUP;
         server = start_server(&scene);
         require(call_as(OTHER, GROUP) == 0);
-        require(call_as(OTHER, 0) == -EPIPE);
+        require(call_as(OTHER, 0) == -EACCES);
+        require(call_as(OTHER + 1000, GROUP) == -EACCES);
+        require(servers[i] == 0 || call_as(0, 0) == -EACCES); /* though the kernel lets root past */
         end_server(server);
     }
     return 0;
@@ -207,6 +209,56 @@ static int names_of_the_machine(void *context)
     return 0;
 }
 
+/* Locks bytes of .claims: all, but those that somebody has. */
+static void lock_all_names(struct gate *ready)
+{
+    become(OTHER, 0);
+    int claims = open("/dev/shm/ginnel/.claims", O_RDWR | O_CLOEXEC);
+    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    require(claims >= 0 && fcntl(claims, F_SETLK, &all) != 0);
+    fcntl(claims, F_GETLK, &all);
+    struct flock before = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = all.l_start };
+    struct flock behind = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = all.l_start + 1 };
+    require(fcntl(claims, F_SETLK, &before) == 0 && fcntl(claims, F_SETLK, &behind) == 0);
+    support_gate_open(ready);
+    wait_to_be_killed();
+}
+
+static int names_that_a_stranger_locks(void *context)
+{
+    struct scene scene = { .server = ONE, .allows = true, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+    struct gate ready = support_gate();
+    char owner[32];
+    gnl_identity *me;
+
+    (void)context;
+    if (!enter_new_shm())
+        return NOT_HERE;
+    pid_t server = start_server(&scene), stranger = fork();
+    if (stranger == 0)
+        lock_all_names(&ready);
+    support_gate_wait(&ready);
+    require(gnl_identity_claim(&me, "/carol") == -EADDRINUSE);
+    snprintf(owner, sizeof owner, "process %d has", (int)stranger);
+    require(strstr(gnl_error_detail(), owner));
+    snprintf(owner, sizeof owner, "of uid %u", OTHER);
+    require(strstr(gnl_error_detail(), owner));
+    require(gnl_identity_claim(&me, "/bob") == -EADDRINUSE);
+    end_server(stranger);
+    require(call_as(OTHER, 0) == 0); /* /bob has noticed nothing */
+    me = claim("/carol");
+    release(me);
+    end_server(server);
+    /* Root may keep such names to a group. */
+    require(chown("/dev/shm/ginnel/.claims", 0, GROUP) == 0 && chmod("/dev/shm/ginnel/.claims", 0660) == 0);
+    server = start_server(&(struct scene){ .allows = true, .uid = (uid_t)-1, .gid = (gid_t)-1 });
+    require(call_as(OTHER, GROUP) == 0);
+    become(OTHER, 0);
+    require(gnl_identity_claim(&me, "/carol") == -EACCES);
+    return 0;
+}
+
 static int no_list_of_claims(void *context)
 {
     gnl_identity *me;
@@ -245,6 +297,12 @@ START_TEST(machine_wide_name_belongs_to_one_process_whatever_strangers_leave_the
 }
 END_TEST
 
+START_TEST(stranger_who_locks_the_names_keeps_only_those_that_nobody_has)
+{
+    run_scene(names_that_a_stranger_locks);
+}
+END_TEST
+
 START_TEST(machine_wide_names_need_what_the_package_makes)
 {
     run_scene(no_list_of_claims);
@@ -259,6 +317,7 @@ int main(void)
     tcase_add_test(test_case, only_the_same_user_may_connect);
     tcase_add_test(test_case, who_is_allowed_may_connect_and_gets_answers);
     tcase_add_test(test_case, machine_wide_name_belongs_to_one_process_whatever_strangers_leave_there);
+    tcase_add_test(test_case, stranger_who_locks_the_names_keeps_only_those_that_nobody_has);
     tcase_add_test(test_case, machine_wide_names_need_what_the_package_makes);
     return support_run(suite);
 }

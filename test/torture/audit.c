@@ -9,6 +9,7 @@
 #include "mailbox/mailbox.h"
 #include "memory/file.h"
 
+#include "findings.h"
 #include "scene.h"
 
 static struct gnli_view view;

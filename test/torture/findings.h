@@ -7,6 +7,8 @@
 #define TORTURE_FINDINGS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 enum finding {
     HANG,      /* a survivor, or a process that was stopped and goes on, did not finish */
@@ -26,9 +28,21 @@ struct findings {
     char words[FINDING_WORDS_MAX][FINDING_WORDS_SIZE];
 };
 
+/* Of the run that this worker is making. */
+extern struct findings *findings;
+
+/* Once in each worker. False: no memory, errno says why. */
+bool findings_prepare(void);
+void findings_reset(void);
+
 /* Reports one; `format` says what was violated. */
 void found(enum finding finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-unsigned findings_total(const struct findings *findings);
+unsigned findings_total(void);
+
+/* The longest that any survivor's call took, in nanoseconds. */
+extern int64_t longest_ns;
+int64_t now_ns(void);
+int64_t took_since(int64_t start);
 
 #endif

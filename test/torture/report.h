@@ -8,11 +8,11 @@
 #define TORTURE_REPORT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "driver.h"
 #include "findings.h"
-#include "operations.h"
-#include "run.h"
 
 #define OPERATIONS_MOST 64
 
@@ -31,13 +31,18 @@ struct report {
 };
 
 /* A worker has made a run: counts what it found, and describes it. */
-void report_run(struct report *report, const struct operation *operation, const char *when, uint64_t step,
+void report_run(struct report *report, size_t operation, const char *name, const char *when, uint64_t step,
                 uintptr_t address);
 
 /* On a terminal: how far it is. */
-void report_progress(const struct report *report, unsigned operations_chosen);
+void report_progress(const struct report *report, size_t operations, unsigned operations_chosen);
 
-/* The table and the sentence at the end. Returns how many runs found something. */
-unsigned report_table(const struct report *report, double seconds);
+/* The table: a row for an operation with runs; the sentence at the end. */
+void report_heading(void);
+void report_row(const struct report *report, size_t operation, const char *name);
+void report_total(const struct report *report, size_t operations, double seconds);
+
+/* How many runs found something. */
+unsigned report_failed(const struct report *report, size_t operations);
 
 #endif

@@ -1,73 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scene.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "audit.h"
+#include "driver.h"
+#include "findings.h"
 #include "operations.h"
 #include "step.h"
 
 struct scene *scene;
 struct actor me;
-int64_t longest_ns;
 
 static bool pending; /* an errand whose result was not collected */
-static char directory[64] = "/dev/shm/ginnel-torture-XXXXXX";
 
-int64_t now_ns(void)
+void scene_prepare(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int64_t took_since(int64_t start)
-{
-    int64_t took = now_ns() - start;
-
-    if (took > longest_ns)
-        longest_ns = took;
-    return took;
-}
-
-void scene_directory_make(void)
-{
-    if (!mkdtemp(directory)) {
-        perror("torture: cannot make a directory");
-        exit(2);
-    }
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    return remove(path);
-}
-
-void scene_directory_remove(void)
-{
-    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-void scene_prepare(unsigned worker)
-{
-    signal(SIGINT, SIG_DFL);
-    size_t length = strlen(directory);
-    snprintf(directory + length, sizeof directory - length, "/%u", worker);
     scene = mmap(NULL, sizeof *scene, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (scene == MAP_FAILED || setenv("GINNEL_DIR", directory, 1) != 0) {
+    if (scene == MAP_FAILED) {
         perror("torture: cannot prepare");
         _exit(2);
     }
@@ -145,11 +100,10 @@ static void play_mate(void)
 
 static pid_t fork_role(enum role role, const struct operation *operation)
 {
-    pid_t pid = fork();
+    pid_t pid = step_fork();
 
     if (pid != 0)
         return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     memset(me.last, 0, sizeof me.last);
     me.role = role;
     if (role == VICTIM)
@@ -163,7 +117,6 @@ static pid_t fork_role(enum role role, const struct operation *operation)
 
 void scene_fork(struct cast *cast, const struct operation *operation)
 {
-    memset(&scene->findings, 0, sizeof scene->findings);
     ledger_reset(&scene->ledger);
     sem_init(&scene->victim_go, 1, 0);
     sem_init(&scene->remains_go, 1, 0);
@@ -195,13 +148,7 @@ void scene_clear(struct cast *cast)
     gnl_close(me.port);
     me.port = NULL;
     gnl_remove(ADDRESS);
-    DIR *listing = opendir(directory);
-    for (struct dirent *entry; listing && (entry = readdir(listing));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            found(LEAK, "the file %s was left in the runtime directory", entry->d_name);
-            unlinkat(dirfd(listing), entry->d_name, 0);
-        }
-    closedir(listing);
+    check_directory(NULL);
 }
 
 /* ---- the mate ---- */
@@ -242,21 +189,6 @@ int mate_end(const char *what)
     return scene->mate.result;
 }
 
-static char process_state(pid_t pid)
-{
-    char path[64], line[512];
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = descriptor < 0 ? -1 : read(descriptor, line, sizeof line - 1);
-    close(descriptor);
-    if (length <= 0)
-        return '?';
-    line[length] = '\0';
-    const char *end = strrchr(line, ')');
-    return end && end[1] ? end[2] : '?';
-}
-
 ssize_t scene_participant(pid_t pid, struct gnl_participant *participant)
 {
     struct gnl_participant all[16];
@@ -277,7 +209,7 @@ void mate_await_asleep(pid_t pid, enum gnl_activity activity)
 
     while (now_ns() - start < PATIENCE_NS) {
         if (scene_participant(pid, &participant) >= 0 && participant.activity == activity &&
-            process_state(pid) == 'S')
+            step_state(pid) == 'S')
             return;
         nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
     }

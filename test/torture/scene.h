@@ -14,7 +14,6 @@
 
 #include <ginnel/ginnel.h>
 
-#include "findings.h"
 #include "ledger.h"
 
 #define ADDRESS     "mailbox:scene"
@@ -35,7 +34,6 @@ struct mate {
 
 /* Shared by all processes of a run. */
 struct scene {
-    struct findings findings;
     struct ledger ledger;
     struct mate mate;
     sem_t victim_go; /* the mailbox is there: get ready */
@@ -63,10 +61,8 @@ extern struct actor me;
 
 struct operation;
 
-/* Once: a directory for all workers; in each worker: the shared memory, a runtime directory of its own. */
-void scene_directory_make(void);
-void scene_directory_remove(void);
-void scene_prepare(unsigned worker);
+/* Once in each worker: the shared memory. */
+void scene_prepare(void);
 
 /* Forks the processes that the operation needs. They wait until they are told to go. */
 struct cast {
@@ -90,10 +86,5 @@ ssize_t scene_participant(pid_t pid, struct gnl_participant *participant);
 /* Takes a message and keeps it in hand; ends all that are in hand. */
 void hold_one(void);
 void end_held(void);
-
-/* The longest that any survivor's call took, in nanoseconds. */
-extern int64_t longest_ns;
-int64_t now_ns(void);
-int64_t took_since(int64_t start);
 
 #endif

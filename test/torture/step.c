@@ -3,11 +3,13 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -32,6 +34,31 @@ void step_deadline(unsigned seconds)
     late = 0;
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+pid_t step_fork(void)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
+}
+
+char step_state(pid_t pid)
+{
+    char path[64], line[512];
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = descriptor < 0 ? -1 : read(descriptor, line, sizeof line - 1);
+    close(descriptor);
+    if (length <= 0)
+        return '?';
+    line[length] = '\0';
+    const char *end = strrchr(line, ')');
+    return end && end[1] ? end[2] : '?';
 }
 
 void step_surrender(void)

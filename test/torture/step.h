@@ -27,6 +27,12 @@ enum stepped {
 /* From here on every wait of this file ends after that long, with STEPPED_LATE. */
 void step_deadline(unsigned seconds);
 
+/* Forks a process that ends with the one that started it: 0 there, its pid here. */
+pid_t step_fork(void);
+
+/* The letter of /proc for what a process does, S asleep, T stopped; '?' it is gone. */
+char step_state(pid_t pid);
+
 /* In the driven process: asks to be traced; then: stops here until the driver goes on. */
 void step_surrender(void);
 void step_mark(void);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "findings.h"
 
 #define SHORT_NS      gnl_ms(20)
 #define ROUNDS_ENOUGH 40 /* of an unbounded mailbox */

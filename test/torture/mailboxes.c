@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run.h"
-
-#include <stdlib.h>
+/*
+ * Kill and stop at every instruction, on mailboxes: a process is single-stepped into each operation
+ * and killed after step 1, 2, 3, … to the end; then stopped there instead, and continued later. After
+ * each, survivors must finish their own operations, every message must be accounted for, and nothing
+ * may be left behind.
+ *
+ * Run by `make torture` with --full, and by the tests with --every 7.
+ */
 
 #include "audit.h"
+#include "driver.h"
+#include "findings.h"
+#include "operations.h"
 #include "scene.h"
 #include "survivors.h"
 
-#define SECONDS_MOST      40   /* that a run may take before what does not come back is given up */
-#define EVERY_INSTRUCTION 3000 /* longer operations are stopped at their events and now and then */
-#define NOW_AND_THEN      50
-#define BLOCK_BYTES       ((uint64_t)64 << 10)  /* of small chunks */
-#define SLOTS_BYTES       ((uint64_t)256 << 10) /* of an unbounded queue that come and go together */
+#define SECONDS_MOST 40                   /* that a run may take before what does not come back is given up */
+#define BLOCK_BYTES  ((uint64_t)64 << 10) /* of small chunks */
+#define SLOTS_BYTES  ((uint64_t)256 << 10) /* of an unbounded queue that come and go together */
 
-static bool at_mark(enum stepped stepped, const char *who)
+/* Of the operation that is tortured, what else its first run found out. */
+static struct trace remains;
+static uint64_t usual_bytes; /* of memory that the mailbox has at the end of an undisturbed run */
+
+static const struct operation *operation_of(const struct plan *plan)
 {
-    if (stepped == STEPPED_TO_END)
-        return true;
-    if (stepped == STEPPED_LATE)
-        found(HANG, "the %s does not come to its end", who);
-    else
-        found(WRONG, "the %s died of something", who);
-    return false;
+    return &operations[plan->operation];
 }
 
 /* ---- remains ---- */
@@ -62,9 +66,8 @@ static enum seen (*where_left(const struct operation *operation))(pid_t pid, boo
 }
 
 /* The other process goes as far as the row says. `record`: for the first time. */
-static bool leave_remains(struct plan *plan, struct cast *cast, uint64_t step, bool record)
+static bool leave_remains(const struct operation *operation, struct cast *cast, uint64_t step, bool record)
 {
-    const struct operation *operation = plan->operation;
     uintptr_t address;
     enum stepped stepped;
 
@@ -72,13 +75,13 @@ static bool leave_remains(struct plan *plan, struct cast *cast, uint64_t step, b
     if (!at_mark(step_await_mark(cast->remains), "remains"))
         return false;
     if (record) {
-        stepped = trace_record(&plan->remains, cast->remains, where_left(operation));
+        stepped = trace_record(&remains, cast->remains, where_left(operation));
     } else {
-        uint64_t steps = plan->remains.steps;
+        uint64_t steps = remains.steps;
         uint64_t there = operation->leave == LEFT_ANYWHERE ? 1 + step * 7919 % (steps + 1)
                          : where_left(operation)           ? steps
                                                            : steps + 1;
-        stepped = trace_follow(&plan->remains, cast->remains, there, &address);
+        stepped = trace_follow(&remains, cast->remains, there, &address);
     }
     if (stepped != STEPPED && !at_mark(stepped, "remains"))
         return false;
@@ -102,10 +105,8 @@ static void release_remains(struct cast *cast)
 
 /* ---- the stage ---- */
 
-static bool set_stage(struct plan *plan, struct cast *cast, uint64_t step, bool record)
+static bool set_stage(const struct operation *operation, struct cast *cast, uint64_t step, bool record)
 {
-    const struct operation *operation = plan->operation;
-
     step_deadline(SECONDS_MOST);
     scene_fork(cast, operation);
     if (!operation->absent &&
@@ -118,7 +119,7 @@ static bool set_stage(struct plan *plan, struct cast *cast, uint64_t step, bool 
     sem_post(&scene->victim_go);
     if (!at_mark(step_await_mark(cast->victim), "victim"))
         return false;
-    if (operation->leave_run && !leave_remains(plan, cast, step, record))
+    if (operation->leave_run && !leave_remains(operation, cast, step, record))
         return false;
     if (operation->again)
         operation->again();
@@ -145,12 +146,12 @@ static void let_it_record(const struct operation *operation, pid_t victim)
         check_result(operation, false);
 }
 
-static void settle(struct plan *plan, struct cast *cast, uint64_t step, uint64_t *bytes)
+static void settle(const struct operation *operation, struct cast *cast, uint64_t step, uint64_t *bytes)
 {
     step_kill(cast->victim);
     cast->victim = 0;
     release_remains(cast);
-    survivors_settle(plan->operation, cast, step, bytes);
+    survivors_settle(operation, cast, step, bytes);
 }
 
 /* ---- the first run ---- */
@@ -160,55 +161,28 @@ static enum seen look_for_changes(pid_t pid, bool system_call)
     return audit_changed(system_call) ? SEEN_CHANGE : SEEN_NOTHING;
 }
 
-static void choose_points(struct plan *plan)
+static void scout(struct plan *plan)
 {
-    const struct trace *trace = &plan->victim;
-
-    plan->points = calloc(trace->steps + 2, sizeof *plan->points);
-    if (!plan->points)
-        abort();
-    for (uint64_t step = 1; step <= trace->steps; step++) {
-        const struct trace_point *point = &trace->points[step];
-        bool repeated =
-            point->address == trace->points[step - 1].address; /* amid copying or clearing memory */
-        if (trace->steps <= EVERY_INSTRUCTION || point->eventful || (step % NOW_AND_THEN == 0 && !repeated))
-            plan->points[plan->count++] = step;
-    }
-    plan->points[plan->count++] = trace->steps + 1;
-}
-
-void run_scout(struct plan *plan, const struct operation *operation)
-{
+    const struct operation *operation = operation_of(plan);
     struct cast cast;
 
-    *plan = (struct plan){ .operation = operation };
-    if (set_stage(plan, &cast, 0, true)) {
+    trace_free(&remains);
+    if (set_stage(operation, &cast, 0, true)) {
         audit_watch();
         enum stepped stepped = trace_record(&plan->victim, cast.victim, look_for_changes);
         if (at_mark(stepped, "victim")) {
             let_it_record(operation, cast.victim);
-            settle(plan, &cast, 1, &plan->bytes);
+            settle(operation, &cast, 1, &usual_bytes);
         }
     }
     scene_clear(&cast);
-    choose_points(plan);
-}
-
-void plan_free(struct plan *plan)
-{
-    trace_free(&plan->victim);
-    trace_free(&plan->remains);
-    free(plan->points);
-    *plan = (struct plan){ 0 };
 }
 
 /* ---- the others ---- */
 
 /* The victim stays where it is, stopped; the survivors work; then it goes on. */
-static void stop_for_a_while(struct plan *plan, struct cast *cast, uint64_t step)
+static void stop_for_a_while(const struct operation *operation, struct cast *cast, uint64_t step)
 {
-    const struct operation *operation = plan->operation;
-
     if (!at_mark(step_leave_stopped(cast->victim), "victim"))
         return;
     release_remains(cast);
@@ -218,28 +192,47 @@ static void stop_for_a_while(struct plan *plan, struct cast *cast, uint64_t step
         check_result(operation, true);
 }
 
-void run_once(const struct plan *given, enum mode mode, uint64_t step, uintptr_t *address)
+static void run(const struct plan *plan, enum mode mode, uint64_t step, uintptr_t *address)
 {
-    struct plan plan = *given;
+    const struct operation *operation = operation_of(plan);
     struct cast cast;
     uint64_t bytes = 0;
 
-    *address = 0;
-    if (set_stage(&plan, &cast, step, false)) {
-        enum stepped stepped = trace_follow(&plan.victim, cast.victim, step, address);
+    if (set_stage(operation, &cast, step, false)) {
+        enum stepped stepped = trace_follow(&plan->victim, cast.victim, step, address);
         if (stepped == STEPPED && mode == STOP)
-            stop_for_a_while(&plan, &cast, step);
+            stop_for_a_while(operation, &cast, step);
         else if (stepped != STEPPED && at_mark(stepped, "victim"))
-            let_it_record(plan.operation, cast.victim);
-        settle(&plan, &cast, step, &bytes);
+            let_it_record(operation, cast.victim);
+        settle(operation, &cast, step, &bytes);
         /* Two that need chunks at the same time may both make a block. */
-        uint64_t most = plan.bytes + (mode == STOP ? BLOCK_BYTES : 0);
-        if (plan.operation->capacity ==
-            GNL_UNBOUNDED) /* consumed slots go back when the next block is consumed */
+        uint64_t most = usual_bytes + (mode == STOP ? BLOCK_BYTES : 0);
+        if (operation->capacity == GNL_UNBOUNDED) /* consumed slots go back when the next block is consumed */
             most += SLOTS_BYTES;
-        if (bytes > most && !plan.operation->removes)
+        if (bytes > most && !operation->removes)
             found(LEAK, "the mailbox has %llu bytes of memory, %llu if nobody is killed",
-                  (unsigned long long)bytes, (unsigned long long)plan.bytes);
+                  (unsigned long long)bytes, (unsigned long long)usual_bytes);
     }
     scene_clear(&cast);
+}
+
+static struct title title(size_t number)
+{
+    const struct operation *operation = &operations[number];
+
+    return (struct title){ operation->name, operation->what, operation->coarser };
+}
+
+int main(int argc, char **argv)
+{
+    const struct torture mailboxes = {
+        .program = "torture",
+        .operations = operations_count,
+        .title = title,
+        .prepare = scene_prepare,
+        .scout = scout,
+        .run = run,
+    };
+
+    return driver_main(&mailboxes, argc, argv);
 }
