@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/errors.h"
 
 #define BUFFER_BYTES (sizeof(struct gnli_frame) + GNLI_FRAME_DATA)
@@ -271,19 +272,48 @@ static ssize_t receive(struct gnli_wire *wire, const struct receipt *receipt)
     return result;
 }
 
+static ssize_t try(struct gnli_wire *wire, const struct receipt *receipt, bool waits)
+{
+    pthread_mutex_lock(&wire->receiving);
+    ssize_t result = receive(wire, receipt);
+    if (result == -EAGAIN && !waits)
+        gnli_credit_tell(wire, true);
+    pthread_mutex_unlock(&wire->receiving);
+    return result;
+}
+
+/* Tries for as long as going to sleep and being woken would take, if that was enough lately. */
+static ssize_t try_for_a_while(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    int32_t budget_ns = gnli_spin_budget_ns(&wire->spin);
+    int64_t end_ns = gnli_now_ns() + budget_ns;
+    ssize_t result = try(wire, receipt, true);
+
+    while (result == -EAGAIN && budget_ns > 0 && gnli_now_ns() < end_ns) {
+        gnli_pause();
+        result = try(wire, receipt, true);
+    }
+    return result;
+}
+
 static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *receipt, int64_t timeout)
 {
-    int64_t deadline = gnli_wire_deadline(timeout);
+    int64_t deadline = gnli_wire_deadline(timeout), asleep_ns = 0;
 
     for (;;) {
         gnli_wire_hurry(wire);
-        pthread_mutex_lock(&wire->receiving);
-        ssize_t result = receive(wire, receipt);
-        if (result == -EAGAIN && deadline == 0)
-            gnli_credit_tell(wire, true);
-        pthread_mutex_unlock(&wire->receiving);
+        ssize_t result = try(wire, receipt, deadline != 0);
+        bool waits = result == -EAGAIN && deadline != 0;
+        if (waits && asleep_ns == 0)
+            result = try_for_a_while(wire, receipt);
+        if (waits && result != -EAGAIN)
+            gnli_spin_waited(&wire->spin, 0);
+        else if (result != -EAGAIN && asleep_ns != 0)
+            gnli_spin_waited(&wire->spin, gnli_now_ns() - asleep_ns);
         if (result != -EAGAIN)
             return gnli_wire_verdict(wire, result);
+        if (asleep_ns == 0 && deadline != 0)
+            asleep_ns = gnli_now_ns();
         int waited = gnli_wire_wait(wire, GNLI_INPUT, deadline);
         if (waited < 0)
             return waited;

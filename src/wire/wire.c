@@ -354,6 +354,7 @@ int gnli_wire_new(struct gnli_wire **made, const struct gnli_transport *transpor
     pthread_mutex_init(&wire->crediting, NULL);
     pthread_mutex_init(&wire->receiving, NULL);
     pthread_mutex_init(&wire->placing, NULL);
+    gnli_spin_init(&wire->spin);
     wire->bell = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     int result = wire->bell < 0 ? -errno : gnli_wire_own(wire->bell);
     if (result < 0) {

@@ -29,6 +29,7 @@
 #include <sys/uio.h>
 
 #include "port/port.h"
+#include "wait/futex.h"
 
 #define GNLI_FRAME_DATA 65536 /* bytes of a message in one frame: all frames but its last have so many */
 
@@ -115,7 +116,8 @@ struct gnli_wire {
     struct gnli_copy *returned; /* given back, the first to come first */
     bool rung;
     int receive_error; /* from now on */
-    uint64_t told;     /* received messages that the other knows of */
+    struct gnli_spin spin;
+    uint64_t told; /* received messages that the other knows of */
     _Atomic uint64_t received, redelivered;
 
     pthread_mutex_t placing;
