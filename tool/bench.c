@@ -73,7 +73,8 @@ int run_bench(int argc, char **argv)
         if (strcmp(kinds[i].name, name) == 0)
             measure = kinds[i].measure;
     if (!measure)
-        return usage_error("bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe, spawn", name);
+        return usage_error(
+            "bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe, spawn", name);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");
     /* Before the measuring: it would be a pity about the figures. */

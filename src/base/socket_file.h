@@ -16,8 +16,8 @@ void gnli_socket_path_of(struct sockaddr_un *path, int file);
 
 /*
  * Has the socket listen, with a backlog of GNLI_BACKLOG, under the name, in place of what has it. The file
- * appears when all is ready, with its mode, whatever the umask. Called by one process at a time for a name: who
- * has proved that it is its own. 0, or a negative errno value.
+ * appears when all is ready, with its mode, whatever the umask. Called by one process at a time for a name:
+ * who has proved that it is its own. 0, or a negative errno value.
  */
 int gnli_socket_publish(int listener, int directory, const char *name, mode_t mode);
 
