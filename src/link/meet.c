@@ -346,18 +346,18 @@ static bool is_ending(pid_t pid)
 }
 
 /*
- * A process that ends loses its name a moment before its connections. Until those go too it is doubtful
+ * Who gives its name back has hung up before: so first who has the name, then whether the caller is there. A
+ * process that ends loses its name a moment before its connections. Until those go too it is doubtful
  * whether it had the name that it says.
  */
 static bool believable(struct gnl_identity *me, struct gnli_caller *caller, const char *name)
 {
-    bool hung = gnli_hung_up(caller->socket);
     pid_t holder = gnli_claim_holder(&me->claim, name);
     struct ucred other;
 
     if (holder == caller->peer.pid || (holder == -1 && caller->peer.pid == 0))
         return true;
-    if (!hung) {
+    if (!gnli_hung_up(caller->socket)) {
         caller->doubtful = is_ending(caller->peer.pid);
         return false;
     }

@@ -5,6 +5,7 @@
  *
  *   A: relaxed: descriptors: `input` is written under `receiving`, `output` under `sending`.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -217,8 +218,8 @@ static int open_fifo(gnl_port **port, const struct gnli_address *address, const 
 {
     char subject[GNL_ADDRESS_MAX + 1];
     struct gnl_options bytes = *options;
-    struct gnli_wire *wire;
-    struct stat status;
+    struct gnli_wire *wire = NULL;
+    struct stat status = { 0 };
 
     snprintf(subject, sizeof subject, "fifo '%.110s'", address->path);
     bytes.stream = 1;
@@ -237,6 +238,7 @@ static int open_fifo(gnl_port **port, const struct gnli_address *address, const 
         close(file);
         return result;
     }
+    assert(wire);
     result = attach(wire, file, &status);
     if (result < 0) {
         gnli_fail_plain(result, subject);
@@ -264,7 +266,7 @@ static int remove_fifo(const struct gnli_address *address)
 static ssize_t inspect_fifo(const struct gnli_address *address, struct gnl_port_info *info,
                             struct gnl_participant *participants, size_t count)
 {
-    struct stat status;
+    struct stat status = { 0 };
 
     (void)participants, (void)count; /* who has it open the kernel does not tell */
     int file = find(address, &status);

@@ -26,6 +26,7 @@
 #include "life/process.h"
 #include "memory/file.h"
 #include "pipe/pipe.h"
+#include "wait/poll.h"
 
 #define NEW_MAX 64 /* who is mute longest has to go when there are more */
 
@@ -263,11 +264,9 @@ static int accept_port(gnl_listener *base, gnl_port **port, int64_t timeout)
             return -ECANCELED;
         if (result != -EAGAIN || deadline == 0)
             return result;
-        int64_t left = deadline - gnli_now_ns();
-        if (left <= 0)
+        if (gnli_now_ns() >= deadline)
             return -ETIMEDOUT;
-        poll(&(struct pollfd){ .fd = listener->set, .events = POLLIN }, 1,
-             left / 1000000 < 60000 ? (int)(left / 1000000) + 1 : 60000);
+        gnli_poll(&(struct pollfd){ .fd = listener->set, .events = POLLIN }, 1, deadline);
     }
 }
 

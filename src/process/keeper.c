@@ -22,6 +22,7 @@
 #include "process/cull.h"
 #include "process/process.h"
 #include "process/raw.h"
+#include "wait/poll.h"
 
 #define ENDING_NS  1000000000 /* it ends by itself, and is not waited for longer than that */
 #define KILL_LOOKS 1000       /* of 10 ms: how long it tries to kill what does not end */

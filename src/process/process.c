@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "life/process.h"
+#include "wait/poll.h"
 
 #define KEEPER_NS 1000000000 /* a keeper answers at once; one that is stopped is asked again */
 #define TRACED_NS 10000000   /* between two looks at one that has ended, and that a debugger holds */

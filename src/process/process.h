@@ -6,7 +6,6 @@
 #ifndef GNLI_PROCESS_PROCESS_H
 #define GNLI_PROCESS_PROCESS_H
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,9 +43,6 @@ int gnli_process_check(const struct gnl_process *process);
 
 /* For waitsets: joins with the process's descriptor; the handle tells its memberships when it is freed. */
 int gnli_process_join(struct gnl_process *process, gnli_join *join, void *context);
-
-/* poll until the deadline, whatever signals come: 0 something is ready, -ETIMEDOUT, or what poll says. */
-int gnli_poll(struct pollfd *events, unsigned count, int64_t deadline_ns);
 
 /* Waits until the process has ended: 0, -ETIMEDOUT. */
 int gnli_await_end(int pidfd, int64_t deadline_ns);

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "process/process.h"
 #include "process/tree.h"
+#include "wait/poll.h"
 
 #define KILL_NS   10000000000 /* until all that was killed must have ended */
 #define NAP_NS    10000000    /* where a member's end cannot be waited for */

@@ -16,6 +16,7 @@
 #include "life/process.h"
 #include "process/process.h"
 #include "process/tree.h"
+#include "wait/poll.h"
 
 #define REAPED_AT_ONCE 64 /* looks at abandoned ones a call */
 
@@ -34,25 +35,6 @@ int gnli_pidfd_signal(int pidfd, int signo, int value)
     info.si_uid = getuid();
     info.si_value.sival_int = value;
     return syscall(SYS_pidfd_send_signal, pidfd, signo, &info, 0) == 0 ? 0 : -errno;
-}
-
-int gnli_poll(struct pollfd *events, unsigned count, int64_t deadline_ns)
-{
-    for (;;) {
-        struct timespec left = { 0 };
-        if (deadline_ns != GNLI_NEVER) {
-            int64_t ns = deadline_ns - gnli_now_ns();
-            ns = ns > 0 ? ns : 0;
-            left = (struct timespec){ ns / 1000000000, ns % 1000000000 };
-        }
-        int ready = ppoll(events, count, deadline_ns == GNLI_NEVER ? NULL : &left, NULL);
-        if (ready > 0)
-            return 0;
-        if (ready == 0)
-            return -ETIMEDOUT;
-        if (errno != EINTR)
-            return -errno;
-    }
 }
 
 int gnli_await_end(int pidfd, int64_t deadline_ns)

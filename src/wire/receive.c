@@ -65,6 +65,7 @@ static ssize_t deliver_copy(struct gnli_wire *wire, struct gnli_copy *copy, cons
         return too_small(wire, size, receipt->size);
     if (size > receipt->size)
         size = receipt->size;
+    assert(receipt->data);
     memcpy(receipt->data, copy->data + copy->at, size);
     copy->at += size;
     return (ssize_t)size;
@@ -153,6 +154,7 @@ static ssize_t deliver_frame(struct gnli_wire *wire, const struct gnli_frame *fr
     if (!receipt->message) {
         if (frame->size > receipt->size)
             return too_small(wire, frame->size, receipt->size);
+        assert(receipt->data);
         memcpy(receipt->data, data, frame->size);
     } else {
         struct gnli_copy *copy = gnli_copy_new(frame->size);
@@ -209,7 +211,7 @@ static ssize_t deliver_partial(struct gnli_wire *wire, const struct receipt *rec
 static ssize_t next_message(struct gnli_wire *wire, const struct receipt *receipt)
 {
     for (;;) {
-        struct gnli_frame frame;
+        struct gnli_frame frame = { 0 };
         struct gnli_copy *partial = wire->partial;
         if (partial && partial->at == partial->size)
             return deliver_partial(wire, receipt);

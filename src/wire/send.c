@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,7 @@ void gnli_wire_hurry(struct gnli_wire *wire)
 /* The sender leaves before all is written: the port keeps a copy. `sending` is held. */
 static int leave_rest(struct gnli_wire *wire)
 {
+    assert(wire->rest_size > 0);
     char *memory = malloc(wire->rest_size);
 
     if (!memory) {

@@ -2,7 +2,6 @@
 #include "wire/wire.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include "base/errors.h"
 #include "life/process.h"
 #include "memory/file.h"
+#include "wait/poll.h"
 
 /* ---- waiting ---- */
 
@@ -32,14 +32,12 @@ static bool has_rest(struct gnli_wire *wire)
     return rest;
 }
 
-/* Milliseconds to sleep, rounded up: who wakes too early only sleeps again. */
-static int sleep_ms(int64_t deadline, int most)
+/* The deadline, but not later than so many milliseconds from now. */
+static int64_t within_ms(int64_t deadline, int most)
 {
-    int64_t left = deadline - gnli_now_ns();
+    int64_t soon = gnli_now_ns() + INT64_C(1000000) * most;
 
-    if (left <= 0)
-        return 0;
-    return left / 1000000 < most ? (int)(left / 1000000) + 1 : most;
+    return soon < deadline ? soon : deadline;
 }
 
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
@@ -66,7 +64,7 @@ int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
     else if (wire->transport->reopen)
         entries[0].fd = -1; /* whether somebody writes is nothing to who sends */
     int most = writes && output < 0 ? REOPEN_MS : what & GNLI_INPUT ? 60000 : LOOK_MS;
-    poll(entries, count, sleep_ms(deadline, most));
+    gnli_poll(entries, count, within_ms(deadline, most));
     return 0;
 }
 
@@ -262,7 +260,7 @@ static void write_rest(struct gnli_wire *wire)
                 .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
                 .events = POLLOUT,
             };
-            poll(&entry, 1, sleep_ms(deadline, LOOK_MS));
+            gnli_poll(&entry, 1, within_ms(deadline, LOOK_MS));
         }
     }
 }
