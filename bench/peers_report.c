@@ -113,13 +113,28 @@ static void table_row(const struct peers_report *report, const struct peers_work
     putchar('\n');
 }
 
-/* The fastest of ours, or of the others; NULL: none was measured. */
-static const struct summary *best(const struct summary *ranked, unsigned count, bool ours)
+/* Their times, one over the other's, round by round. */
+static double ratio_of(const struct peers_report *report, const struct summary *one,
+                       const struct summary *other)
 {
+    double ratios[BENCH_ROUNDS_MAX];
+
+    for (unsigned i = 0; i < report->rounds; i++)
+        ratios[i] = one->outcome->ns[i] / other->outcome->ns[i];
+    return figures_median(ratios, report->rounds);
+}
+
+/* The fastest of ours, or of the others, in most rounds; NULL: none was measured. */
+static const struct summary *best(const struct peers_report *report, const struct summary *ranked,
+                                  unsigned count, bool ours)
+{
+    const struct summary *found = NULL;
+
     for (unsigned i = 0; i < count; i++)
-        if (ranked[i].contender->ours == ours && ranked[i].ns > 0)
-            return &ranked[i];
-    return NULL;
+        if (ranked[i].contender->ours == ours && ranked[i].ns > 0 &&
+            (!found || ratio_of(report, &ranked[i], found) < 1))
+            found = &ranked[i];
+    return found;
 }
 
 /* Whoever leads in a work, in a line. */
@@ -127,15 +142,17 @@ static void table_leader(const struct peers_report *report, unsigned work)
 {
     struct summary ranked[CONTENDERS_MAX];
     unsigned count = rank(report, work, ranked);
-    const struct summary *ours = best(ranked, count, true), *other = best(ranked, count, false);
+    const struct summary *ours = best(report, ranked, count, true),
+                         *other = best(report, ranked, count, false);
 
     if (!ours || !other)
         return;
+    double ratio = ratio_of(report, other, ours);
     printf("  %-34s ", report->works[work].title);
-    if (other->ns >= ours->ns)
-        printf("%s leads %s, %.2fx\n", ours->contender->title, other->contender->title, other->ns / ours->ns);
+    if (ratio >= 1)
+        printf("%s leads %s, %.2fx\n", ours->contender->title, other->contender->title, ratio);
     else
-        printf("%s LEADS %s, %.2fx\n", other->contender->title, ours->contender->title, ours->ns / other->ns);
+        printf("%s LEADS %s, %.2fx\n", other->contender->title, ours->contender->title, 1 / ratio);
 }
 
 void peers_table(const struct peers_report *report)
