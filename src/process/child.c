@@ -135,12 +135,14 @@ GNLI_BARE static long take_places(struct gnli_plan *plan)
 
     for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
         plan->descriptor = plan->moves[i].from;
-        if (plan->moves[i].from != plan->moves[i].to)
+        if (plan->moves[i].from != plan->moves[i].to && plan->moves[i].from != GNLI_IN_PLACE)
             result = move_aside(&plan->moves[i], top);
     }
     for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
         const struct gnli_move *move = &plan->moves[i];
         plan->descriptor = move->from;
+        if (move->from == GNLI_IN_PLACE)
+            continue;
         if (move->from == move->to)
             result = GNLI_RAW(SYS_fcntl, move->to, F_SETFD, 0);
         else

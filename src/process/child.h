@@ -13,6 +13,7 @@
 
 #define GNLI_CHILD_STACK 16384
 #define GNLI_FROM_NULL   (-1) /* /dev/null */
+#define GNLI_IN_PLACE    (-2) /* it is there, and open across exec */
 
 /* One descriptor of the child. */
 struct gnli_move {

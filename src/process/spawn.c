@@ -69,10 +69,11 @@ static struct gnli_move standard_move(const struct gnl_stdio *stream, int to)
 {
     if (stream->kind == GNL_FD)
         return (struct gnli_move){ stream->fd, to };
+    int flags = stream->kind == GNL_NULL ? -1 : fcntl(to, F_GETFD);
     /* A program that finds one closed takes the next file that it opens for it. */
-    if (stream->kind == GNL_NULL || fcntl(to, F_GETFD) < 0)
+    if (flags < 0)
         return (struct gnli_move){ GNLI_FROM_NULL, to };
-    return (struct gnli_move){ to, to };
+    return (struct gnli_move){ flags & FD_CLOEXEC ? to : GNLI_IN_PLACE, to };
 }
 
 static int plan_moves(struct gnli_plan *plan, const struct gnl_spawn_options *options)
