@@ -22,9 +22,11 @@ void limit_event_open(void);
 
 /*
  * A message of task->size bytes to and fro over a raw UNIX socket, of the type that named pipes use, with
- * blocking calls and nothing else; one way. And a stream of them from one process to another.
+ * blocking calls and nothing else; one way. To a receiver that sleeps, from before send to after recv. And a
+ * stream of them from one process to another.
  */
 extern const struct crew_part limit_socket[2];
+extern const struct crew_part limit_socket_sleeping[2];
 extern const struct crew_part limit_socket_stream[2];
 
 /* The cheapest system call. */

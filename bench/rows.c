@@ -58,7 +58,8 @@ static void add_limit(struct table *table, const char *name, const char *title, 
                           (struct crew_task){ .size = size, .capacity = capacity, .moves = size > 0 });
 
     play(row, parts, count);
-    row->tail = parts == limit_wake || parts == limit_event;
+    row->tail = parts == limit_wake || parts == limit_event || parts == limit_socket_sleeping;
+    row->task.moves &= !row->tail;
 }
 
 static void add_latency(struct table *table, const char *name, const char *title,
@@ -155,15 +156,17 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
     return table.count;
 }
 
-/* A named pipe, and a raw socket right before it. */
+#define PIPE_AIM 1.15
+
+/* A named pipe, and a raw socket right before it. Where the receiver sleeps, both are in poll or recv. */
 static void add_pipe_latency(struct table *table, const char *socket, const char *name, const char *title,
-                             size_t size, double aim)
+                             size_t size, bool asleep)
 {
     char what[ROW_TITLE_MAX];
 
     snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
-    add_limit(table, socket, what, limit_socket, 2, size, 0);
-    add_latency(table, name, title, latency_spinning, socket, aim);
+    add_limit(table, socket, what, asleep ? limit_socket_sleeping : limit_socket, 2, size, 0);
+    add_latency(table, name, title, asleep ? latency_sleeping : latency_spinning, socket, PIPE_AIM);
     struct row *row = &table->rows[table->count - 1];
     row->task.pipe = true;
     row->task.size = size;
@@ -187,8 +190,10 @@ unsigned rows_make_pipe(struct row rows[ROWS_MAX])
 {
     struct table table = { .rows = rows };
 
-    add_pipe_latency(&table, "socket_64", "pipe_64", "64 B, there and back", 64, 1.15);
-    add_pipe_latency(&table, "socket_4k", "pipe_4k", "4 KiB, there and back", 4096, 1.15);
+    add_pipe_latency(&table, "socket_64", "pipe_64", "64 B, there and back", 64, false);
+    add_pipe_latency(&table, "socket_4k", "pipe_4k", "4 KiB, there and back", 4096, false);
+    add_pipe_latency(&table, "socket_64_asleep", "pipe_64_asleep", "64 B, receiver asleep", 64, true);
+    add_pipe_latency(&table, "socket_4k_asleep", "pipe_4k_asleep", "4 KiB, receiver asleep", 4096, true);
     add_pipe_stream(&table, "socket_stream_64", "pipe_stream_64", "64 B, one way", 64);
     add_pipe_stream(&table, "socket_stream_64k", "pipe_stream_64k", "64 KiB, one way", 65536);
     return table.count;

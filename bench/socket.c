@@ -105,6 +105,32 @@ static int64_t back(struct crew_member *member)
     return TRIPS;
 }
 
+/* ---- the receiver asleep ---- */
+
+static int64_t wake(struct crew_member *member)
+{
+    if (!crew_await_sleep(member))
+        return member->seat->failure[0] != '\0' ? -EIO : 0;
+    int64_t now = crew_now_ns();
+    memcpy(member->buffer, &now, sizeof now);
+    return pass(member, true);
+}
+
+static int64_t be_woken(struct crew_member *member)
+{
+    int64_t sent;
+
+    int result = pass(member, false);
+    if (result != 1)
+        return result;
+    int64_t now = crew_now_ns();
+    memcpy(&sent, member->buffer, sizeof sent);
+    crew_sample(member, (double)(now - sent));
+    return 1;
+}
+
+/* ---- one way ---- */
+
 static int64_t give(struct crew_member *member)
 {
     return pass(member, true);
@@ -118,6 +144,11 @@ static int64_t get(struct crew_member *member)
 const struct crew_part limit_socket[2] = {
     { .begin = begin, .step = there, .end = end, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
     { .begin = begin, .step = back, .end = end, .place = 1 },
+};
+
+const struct crew_part limit_socket_sleeping[2] = {
+    { .begin = begin, .step = wake, .end = end, .place = 0 },
+    { .begin = begin, .step = be_woken, .end = end, .place = 1, .sampling = SAMPLE_OWN, .counts = true },
 };
 
 const struct crew_part limit_socket_stream[2] = {

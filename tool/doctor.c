@@ -3,8 +3,9 @@
  * ginnel doctor: what is stale, damaged, dead or dangerous in the runtime directories, and what to do about
  * it. With --clean it does what needs no judgement: it lets the library sweep participants that the kernel
  * says are dead, and removes files of the library's own making that the kernel says nobody has open:
- * damaged mailboxes, and what a killed maker left. It never removes what somebody uses, another user's file,
- * or a file that no library made; of the kernel's own objects it only notes which are left behind.
+ * damaged mailboxes, what a killed maker left, and empty cgroups of killed keepers. It never removes what
+ * somebody uses, another user's file, or a file that no library made; of the kernel's own objects it only
+ * notes which are left behind.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include <ginnel/ginnel.h>
 
 #include "arguments.h"
+#include "cgroups.h"
 #include "commands.h"
 #include "lease.h"
 #include "look.h"
@@ -461,5 +463,6 @@ int run_doctor(int argc, char **argv)
     check_place(&report, MACHINE_WIDE, true);
     check_limits(&report);
     system_report(&report);
+    cgroups_report(&report, clean);
     return finish_output(report_end(&report));
 }

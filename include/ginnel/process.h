@@ -55,7 +55,11 @@ struct gnl_spawn_options {
     size_t descriptor_count;
     char *const *environment; /* "NAME=VALUE", ended by NULL; NULL: this process's */
     const char *directory;    /* NULL: this process's */
-    /* Its own process group, and all that descends from it can be ended together: gnl_process_terminate. */
+    /*
+     * Its own process group, and all that descends from it can be ended together: gnl_process_terminate.
+     * Where this process may make a cgroup (version 2) below its own, the tree runs in one for as long as it
+     * can be ended, and who becomes another user is ended, too.
+     */
     int tree;
     /*
      * It and all that descends from it are killed when this process ends, however that comes; not when the

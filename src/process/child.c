@@ -15,13 +15,16 @@
 #define SIGNALS  64
 #define ALL_FROM (~0U)
 
+#define START_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD)
+
 /* As the kernel has it; the order of the last three is nobody's business here. */
 struct kernel_action {
     unsigned long handler, others[3];
 };
 
-GNLI_BARE __attribute__((noinline)) pid_t gnli_clone(unsigned long flags, void *top, int *pidfd,
-                                                     void (*run)(void *context), void *context)
+/* The system call, and in the child run(context), which does not come back. */
+GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, const unsigned long arguments[3],
+                                                               void (*run)(void *context), void *context)
 {
 #if defined __x86_64__
     long result;
@@ -39,15 +42,15 @@ GNLI_BARE __attribute__((noinline)) pid_t gnli_clone(unsigned long flags, void *
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "a"(SYS_clone), "D"(flags), "S"(top), "d"(pidfd), "r"(none),
+                     : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(none),
                        "r"(tls), [run] "r"(run), [context] "r"(context), [leave] "i"(SYS_exit)
                      : "rcx", "r11", "memory", "cc");
     return (pid_t)result;
 #elif defined __aarch64__
-    register long x8 __asm__("x8") = SYS_clone;
-    register unsigned long x0 __asm__("x0") = flags;
-    register void *x1 __asm__("x1") = top;
-    register int *x2 __asm__("x2") = pidfd;
+    register long x8 __asm__("x8") = number;
+    register unsigned long x0 __asm__("x0") = arguments[0];
+    register unsigned long x1 __asm__("x1") = arguments[1];
+    register unsigned long x2 __asm__("x2") = arguments[2];
     register long x3 __asm__("x3") = 0;
     register long x4 __asm__("x4") = 0;
 
@@ -68,6 +71,26 @@ GNLI_BARE __attribute__((noinline)) pid_t gnli_clone(unsigned long flags, void *
 #else
 #error "how a process is made on this kind of processor is to be written here"
 #endif
+}
+
+#define TOP_BYTES 16 /* of the stack, for clone3: it only adds them to where the stack begins */
+
+/* clone3 only where a cgroup is given: sandboxes of before 2021 know clone alone. */
+GNLI_BARE pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, int cgroup, void (*run)(void *context),
+                           void *context)
+{
+    if (cgroup < 0)
+        return clone_and_run(SYS_clone, (unsigned long[]){ flags, (uintptr_t)top, (uintptr_t)pidfd }, run,
+                             context);
+    struct clone_args arguments = {
+        .flags = flags | CLONE_INTO_CGROUP,
+        .pidfd = (uintptr_t)pidfd,
+        .stack = (uintptr_t)top - TOP_BYTES,
+        .stack_size = TOP_BYTES,
+        .cgroup = (unsigned)cgroup,
+    };
+    return clone_and_run(SYS_clone3, (unsigned long[]){ (uintptr_t)&arguments, sizeof arguments, 0 }, run,
+                         context);
 }
 
 GNLI_BARE static long give_up(struct gnli_plan *plan, enum gnli_step step, long error)
@@ -112,12 +135,14 @@ GNLI_BARE static long take_places(struct gnli_plan *plan)
 
     for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
         plan->descriptor = plan->moves[i].from;
-        if (plan->moves[i].from != plan->moves[i].to)
+        if (plan->moves[i].from != plan->moves[i].to && plan->moves[i].from != GNLI_IN_PLACE)
             result = move_aside(&plan->moves[i], top);
     }
     for (size_t i = 0; i < plan->move_count && result >= 0; i++) {
         const struct gnli_move *move = &plan->moves[i];
         plan->descriptor = move->from;
+        if (move->from == GNLI_IN_PLACE)
+            continue;
         if (move->from == move->to)
             result = GNLI_RAW(SYS_fcntl, move->to, F_SETFD, 0);
         else
@@ -202,7 +227,11 @@ GNLI_BARE pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd
     char *top = (char *)(((uintptr_t)stack + GNLI_CHILD_STACK) & ~(uintptr_t)15);
 
     plan->error = 0;
-    pid_t pid = gnli_clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD, top, pidfd, run_child, plan);
+    pid_t pid = gnli_clone(START_FLAGS, top, pidfd, plan->cgroup, run_child, plan);
+    if (pid < 0 && plan->cgroup >= 0) { /* the kernel, a sandbox or the cgroup's kind is against it */
+        plan->cgroup = -1;
+        pid = gnli_clone(START_FLAGS, top, pidfd, plan->cgroup, run_child, plan);
+    }
     if (pid < 0) {
         give_up(plan, GNLI_STEP_CLONE, pid);
         return pid;

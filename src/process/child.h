@@ -13,6 +13,7 @@
 
 #define GNLI_CHILD_STACK 16384
 #define GNLI_FROM_NULL   (-1) /* /dev/null */
+#define GNLI_IN_PLACE    (-2) /* it is there, and open across exec */
 
 /* One descriptor of the child. */
 struct gnli_move {
@@ -39,6 +40,7 @@ struct gnli_plan {
     size_t move_count;
     bool own_group;
     pid_t dies_with; /* 0, or the parent, which has one thread */
+    int cgroup;      /* that it begins in, by its directory; -1: the parent's. Set to that if it may not be */
     /* The answer: 0, or the errno value of what failed, and of which descriptor. */
     enum gnli_step step;
     int error;
@@ -55,7 +57,11 @@ pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd);
 /* Nothing of the program's is done for that signal any more. Bare code. */
 void gnli_signal_default(int signo);
 
-/* What clone is for processes in the same memory: run(context) on the stack that ends at `top`. */
-pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, void (*run)(void *context), void *context);
+/*
+ * What clone is for processes in the same memory: run(context) on the stack that ends at `top`; in a cgroup
+ * if that is not -1.
+ */
+pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, int cgroup, void (*run)(void *context),
+                 void *context);
 
 #endif

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <signal.h>
-#include <stdint.h>
 
 #include "process/raw.h"
 
@@ -19,37 +18,6 @@ struct list {
     pid_t *found;
     int count;
 };
-
-/* As <dirent.h>'s, which is libc's. */
-struct entry {
-    uint64_t inode;
-    int64_t next;
-    unsigned short length;
-    unsigned char type;
-    char name[];
-};
-
-GNLI_BARE static char *put_text(char *at, const char *text)
-{
-    while (*text)
-        *at++ = *text++;
-    *at = '\0';
-    return at;
-}
-
-GNLI_BARE static char *put_number(char *at, pid_t number)
-{
-    char digits[12];
-    int count = 0;
-
-    do
-        digits[count++] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    while (count > 0)
-        *at++ = digits[--count];
-    *at = '\0';
-    return at;
-}
 
 /* Adds the numbers that stand in a file, one after another. */
 GNLI_BARE static void add_from(struct list *list, const char *path)
@@ -80,7 +48,7 @@ GNLI_BARE static void add_from(struct list *list, const char *path)
 GNLI_BARE static void add_children(struct list *list, pid_t parent)
 {
     char path[64], entries[1024] __attribute__((aligned(8)));
-    char *end = put_text(put_number(put_text(path, "/proc/"), parent), "/task/");
+    char *end = gnli_put_text(gnli_put_number(gnli_put_text(path, "/proc/"), parent), "/task/");
     long length;
 
     long tasks = GNLI_RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -89,11 +57,11 @@ GNLI_BARE static void add_children(struct list *list, pid_t parent)
     while ((length = GNLI_RAW(SYS_getdents64, tasks, entries, sizeof entries)) > 0) {
         GNLI_WRITTEN(entries);
         for (long at = 0; at < length;) {
-            const struct entry *entry = (const struct entry *)(const void *)(entries + at);
+            const struct gnli_entry *entry = (const struct gnli_entry *)(const void *)(entries + at);
             at += entry->length;
             if (entry->name[0] == '.')
                 continue;
-            put_text(put_text(end, entry->name), "/children");
+            gnli_put_text(gnli_put_text(end, entry->name), "/children");
             add_from(list, path);
         }
     }

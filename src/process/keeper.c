@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
+#include "process/cgroup.h"
 #include "process/cull.h"
 #include "process/process.h"
 #include "process/raw.h"
@@ -32,6 +33,7 @@
 /* What it needs, taken from struct gnli_keeper before the program goes on. */
 struct duty {
     int socket, parent, children; /* descriptors; -1 closed. `children` tells that one has ended */
+    int cgroup;                   /* of the tree, or -1 */
     pid_t child;
     bool child_ended, die_with_parent, own_group;
     pid_t *found;
@@ -109,6 +111,8 @@ GNLI_BARE static void kill_all(struct duty *duty)
         struct timespec moment = { 0, 10000000 };
         if (!duty->child_ended) /* also without /proc */
             GNLI_RAW(SYS_kill, duty->own_group ? -duty->child : duty->child, SIGKILL);
+        if (duty->cgroup >= 0) /* also who is somebody else by now */
+            gnli_cgroup_kill(duty->cgroup);
         gnli_cull(duty->found);
         GNLI_RAW(SYS_ppoll, &ended, 1, &moment, NULL, GNLI_SIGNALS_BYTES);
         GNLI_RAW(SYS_read, duty->children, drained, sizeof drained);
@@ -153,9 +157,9 @@ GNLI_BARE static void keep(struct duty *duty)
     }
 }
 
-#define KEPT 4
+#define KEPT 5
 
-/* Nothing of the program's is kept open. */
+/* Nothing of the program's is kept open. -1 is none. */
 GNLI_BARE static void close_all_but(const int kept[KEPT])
 {
     long first = 0;
@@ -165,6 +169,8 @@ GNLI_BARE static void close_all_but(const int kept[KEPT])
         for (int i = 0; i < KEPT; i++)
             if (kept[i] >= first && (lowest < 0 || kept[i] < lowest))
                 lowest = kept[i];
+        if (lowest < 0)
+            break;
         if (first < lowest)
             GNLI_RAW(SYS_close_range, first, lowest - 1, 0);
         first = lowest + 1;
@@ -187,36 +193,57 @@ GNLI_BARE static int prepare(void)
                      : result);
 }
 
+/* The child, in a cgroup of its tree's own where there may be one. Its number, or a negative value. */
+GNLI_BARE static pid_t start_child(struct duty *duty, struct gnli_keeper *keeper, int *pidfd)
+{
+    struct gnli_plan *plan = keeper->plan;
+
+    GNLI_RAW(SYS_close, keeper->socket); /* the program's; descriptors may be few */
+    duty->children = prepare();
+    if (duty->children < 0) {
+        plan->step = GNLI_STEP_CLONE;
+        plan->error = -duty->children;
+        return -1;
+    }
+    plan->dies_with = duty->die_with_parent ? (pid_t)GNLI_RAW(SYS_getpid, 0) : 0;
+    if (keeper->own_cgroup >= 0) {
+        duty->cgroup = gnli_cgroup_make(keeper->own_cgroup, keeper->cgroup_name);
+        GNLI_RAW(SYS_close, keeper->own_cgroup);
+    }
+    plan->cgroup = duty->cgroup;
+    pid_t pid = gnli_child_start(plan, keeper->child_stack, pidfd);
+    if (duty->cgroup >= 0 && (pid < 0 || plan->cgroup < 0)) {
+        gnli_cgroup_remove(duty->cgroup, keeper->cgroup_name);
+        duty->cgroup = -1;
+    }
+    return pid;
+}
+
 GNLI_BARE static void run_keeper(void *context)
 {
     struct gnli_keeper *keeper = context;
-    struct gnli_plan *plan = keeper->plan;
     struct duty duty = { .socket = keeper->its_socket,
                          .parent = keeper->parent,
+                         .cgroup = -1,
                          .die_with_parent = keeper->die_with_parent,
-                         .own_group = plan->own_group,
+                         .own_group = keeper->plan->own_group,
                          .found = keeper->found };
-    struct gnli_started started = { -1 };
+    struct gnli_started started;
     int pidfd = -1;
 
-    duty.children = prepare();
-    if (duty.children < 0) {
-        plan->step = GNLI_STEP_CLONE;
-        plan->error = -duty.children;
-    } else {
-        plan->dies_with = duty.die_with_parent ? (pid_t)GNLI_RAW(SYS_getpid, 0) : 0;
-        started.pid = duty.child = gnli_child_start(plan, keeper->child_stack, &pidfd);
-    }
+    started.pid = duty.child = start_child(&duty, keeper, &pidfd);
     if (started.pid < 0) {
         say(duty.socket, &started, sizeof started, -1);
         return;
     }
     GNLI_RAW(SYS_chdir, "/"); /* not in the way of who unmounts */
-    const int kept[KEPT] = { duty.socket, duty.parent, duty.children, pidfd };
+    const int kept[KEPT] = { duty.socket, duty.parent, duty.children, duty.cgroup, pidfd };
     close_all_but(kept);
     say(duty.socket, &started, sizeof started, pidfd); /* from here on the plan is gone */
     GNLI_RAW(SYS_close, pidfd);
     keep(&duty);
+    if (duty.cgroup >= 0)
+        gnli_cgroup_remove(duty.cgroup, keeper->cgroup_name);
 }
 
 /* ---- the program's side ---- */
@@ -272,7 +299,7 @@ static int start(struct gnli_keeper *keeper)
         keeper->socket = ends[0];
         keeper->its_socket = ends[1];
         keeper->pid = gnli_clone(CLONE_VM | CLONE_PIDFD, keeper->stack + sizeof keeper->stack, &keeper->pidfd,
-                                 run_keeper, keeper);
+                                 -1, run_keeper, keeper);
         if (keeper->pid < 0) {
             result = gnli_fail_errno(-keeper->pid, "cannot make a keeper");
             close(keeper->socket);
@@ -281,6 +308,16 @@ static int start(struct gnli_keeper *keeper)
     }
     close(keeper->parent);
     return result;
+}
+
+/* This program's own descriptor, if the keeper has made a cgroup: what it is for, the keeper can do alone. */
+static void open_cgroup(struct gnli_keeper *keeper)
+{
+    if (keeper->own_cgroup < 0)
+        return;
+    if (keeper->cgroup_name[0] != '\0')
+        keeper->cgroup = openat(keeper->own_cgroup, keeper->cgroup_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close(keeper->own_cgroup);
 }
 
 pid_t gnli_keeper_start(struct gnli_keeper **keeper, struct gnli_plan *plan, bool die_with_parent, int *pidfd)
@@ -293,12 +330,15 @@ pid_t gnli_keeper_start(struct gnli_keeper **keeper, struct gnli_plan *plan, boo
         return gnli_fail_errno(errno, "no memory for a keeper");
     made->plan = plan;
     made->die_with_parent = die_with_parent;
+    made->cgroup = -1;
+    made->own_cgroup = plan->own_group ? gnli_cgroup_own() : -1;
     int result = start(made);
+    pid_t pid = result < 0 ? result : receive_started(made, pidfd);
+    open_cgroup(made);
     if (result < 0) {
         gnli_keeper_free(made);
         return result;
     }
-    pid_t pid = receive_started(made, pidfd);
     if (pid < 0) {
         made->ending = *pidfd < 0;
         gnli_keeper_release(made);
@@ -327,6 +367,8 @@ void gnli_keeper_release(struct gnli_keeper *keeper)
     shutdown(keeper->socket, SHUT_RDWR); /* of forked children's copies, too */
     if (keeper->ending || !keeper->die_with_parent)
         gnli_await_end(keeper->pidfd, gnli_deadline_ns(ENDING_NS));
+    if (keeper->cgroup >= 0 && gnli_await_end(keeper->pidfd, 0) == 0) /* it was killed, perhaps */
+        gnli_cgroup_remove(keeper->cgroup, keeper->cgroup_name);
     gnli_keeper_close(keeper);
     gnli_abandon(keeper->pid, keeper);
 }
@@ -335,6 +377,8 @@ void gnli_keeper_close(struct gnli_keeper *keeper)
 {
     close(keeper->socket);
     close(keeper->pidfd);
+    if (keeper->cgroup >= 0)
+        close(keeper->cgroup);
 }
 
 void gnli_keeper_free(struct gnli_keeper *keeper)

@@ -15,6 +15,8 @@
  *   the program ends, or closes its end of the socket: with `die_with_parent` it waits for the former, and
  *   kills all that descends from it first.
  *
+ * A tree has a cgroup, too, where that may be made (cgroup.h); die_with_parent alone has none.
+ *
  * If the keeper itself is killed, the kernel kills the child (die_with_parent), and its orphans go to init.
  */
 #ifndef GNLI_PROCESS_KEEPER_H
@@ -26,6 +28,7 @@
 
 #include <ginnel/process.h>
 
+#include "process/cgroup.h"
 #include "process/child.h"
 #include "process/cull.h"
 
@@ -36,12 +39,14 @@ struct gnli_keeper {
     pid_t pid;
     int pidfd;
     int socket;  /* this program's end */
+    int cgroup;  /* this program's descriptor of the tree's; -1: it has none */
     bool ending; /* it has said that nobody is left */
     /* For the keeper, which reads them before it answers. */
     struct gnli_plan *plan;
-    int its_socket, parent;
+    int its_socket, parent, own_cgroup;
     bool die_with_parent;
-    pid_t found[GNLI_CULL_MAX]; /* touched only when it kills */
+    char cgroup_name[GNLI_CGROUP_NAME]; /* written by the keeper before it answers */
+    pid_t found[GNLI_CULL_MAX];         /* touched only when it kills */
     char stack[GNLI_KEEPER_STACK] __attribute__((aligned(16)));
     char child_stack[GNLI_CHILD_STACK] __attribute__((aligned(16)));
 };

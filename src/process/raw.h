@@ -9,6 +9,7 @@
 #ifndef GNLI_PROCESS_RAW_H
 #define GNLI_PROCESS_RAW_H
 
+#include <stdint.h>
 #include <sys/syscall.h>
 
 #if defined __clang__
@@ -55,5 +56,39 @@ GNLI_BARE static inline long gnli_raw(long number, long a, long b, long c, long 
 #define GNLI_RAW_PICK(number, a, b, c, d, e, f, ...) \
     gnli_raw(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define GNLI_RAW(number, ...) GNLI_RAW_PICK(number, __VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+
+/* What getdents64 writes: as <dirent.h>'s, which is libc's. */
+struct gnli_entry {
+    uint64_t inode;
+    int64_t next;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+#define GNLI_ENTRY_DIRECTORY 4
+
+/* Texts put together: each returns where the next one goes on. */
+GNLI_BARE static inline char *gnli_put_text(char *at, const char *text)
+{
+    while (*text)
+        *at++ = *text++;
+    *at = '\0';
+    return at;
+}
+
+GNLI_BARE static inline char *gnli_put_number(char *at, int number)
+{
+    char digits[12];
+    int count = 0;
+
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (count > 0)
+        *at++ = digits[--count];
+    *at = '\0';
+    return at;
+}
 
 #endif

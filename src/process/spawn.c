@@ -69,10 +69,11 @@ static struct gnli_move standard_move(const struct gnl_stdio *stream, int to)
 {
     if (stream->kind == GNL_FD)
         return (struct gnli_move){ stream->fd, to };
+    int flags = stream->kind == GNL_NULL ? -1 : fcntl(to, F_GETFD);
     /* A program that finds one closed takes the next file that it opens for it. */
-    if (stream->kind == GNL_NULL || fcntl(to, F_GETFD) < 0)
+    if (flags < 0)
         return (struct gnli_move){ GNLI_FROM_NULL, to };
-    return (struct gnli_move){ to, to };
+    return (struct gnli_move){ flags & FD_CLOEXEC ? to : GNLI_IN_PLACE, to };
 }
 
 static int plan_moves(struct gnli_plan *plan, const struct gnl_spawn_options *options)
@@ -157,6 +158,7 @@ static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
 {
     char stack[GNLI_CHILD_STACK] __attribute__((aligned(16)));
     uint64_t all = ~(uint64_t)0, before = 0;
+    int error = errno; /* the caller's: looking for a cgroup is no failure of this call */
 
     plan->error = 0;
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, GNLI_SIGNALS_BYTES);
@@ -165,6 +167,7 @@ static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
             ? gnli_keeper_start(&process->keeper, plan, options->die_with_parent != 0, &process->pidfd)
             : gnli_child_start(plan, stack, &process->pidfd);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, GNLI_SIGNALS_BYTES);
+    errno = error;
     return pid < 0 && plan->error != 0 ? tell(plan) : pid;
 }
 
@@ -174,7 +177,8 @@ static int plan_and_start(struct gnl_process *process, char *const argv[],
     struct gnli_plan plan = { .argv = argv,
                               .environment = options->environment ? options->environment : environ,
                               .directory = options->directory,
-                              .own_group = options->tree != 0 };
+                              .own_group = options->tree != 0,
+                              .cgroup = -1 };
     const char *slash = strrchr(argv[0], '/');
 
     int result = plan_moves(&plan, options);

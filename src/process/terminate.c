@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
+#include "process/cgroup.h"
 #include "process/process.h"
 #include "process/tree.h"
 #include "wait/poll.h"
@@ -34,8 +35,14 @@ static int begin(struct ending *ending, struct gnl_process *process)
     *ending = (struct ending){ .process = process, .whole = process->tree };
     pthread_mutex_unlock(&process->lock);
     ending->kept = process->keeper && gnli_await_end(process->keeper->pidfd, 0) != 0;
+    ending->tree.cgroup = process->keeper ? process->keeper->cgroup : -1;
     ending->tree.root = ending->kept ? process->keeper->pid : process->pid;
     ending->tree.root_is_member = !ending->kept;
+    if (!ending->kept && gnli_await_end(process->pidfd, 0) == 0) {
+        /* The number is somebody else's, perhaps. */
+        ending->tree.root = -1;
+        ending->tree.root_is_member = false;
+    }
     if (ending->whole)
         return 0;
     struct gnli_member *member = calloc(1, sizeof *member);
@@ -137,24 +144,37 @@ static int ask(struct ending *ending, int64_t deadline_ns)
     return 0;
 }
 
+/* SIGKILL to each, and to all of the cgroup at once; returns how many it was sent to. */
+static size_t kill_each(struct ending *ending)
+{
+    bool all = ending->whole && ending->tree.cgroup >= 0 && gnli_cgroup_kill(ending->tree.cgroup);
+    size_t killed = 0;
+
+    for (size_t i = 0; i < ending->tree.count; i++) {
+        struct gnli_member *member = &ending->tree.members[i];
+        if (!member->alive)
+            continue;
+        bool sent = (all && member->grouped) || signal_member(ending, member, SIGKILL) == 0;
+        member->killed |= sent;
+        killed += sent;
+    }
+    return killed;
+}
+
+static bool is_empty(const struct ending *ending)
+{
+    return !ending->whole || ending->tree.cgroup < 0 || gnli_cgroup_is_empty(ending->tree.cgroup, NAP_NS);
+}
+
 static int kill_all(struct ending *ending)
 {
     int64_t deadline_ns = gnli_deadline_ns(KILL_NS);
 
     for (int i = 0; i < LOOKS_MAX; i++) {
-        size_t killed = 0;
         int result = halt(ending);
         if (result < 0)
             return result;
-        for (size_t j = 0; j < ending->tree.count; j++) {
-            struct gnli_member *member = &ending->tree.members[j];
-            if (!member->alive)
-                continue;
-            result = signal_member(ending, member, SIGKILL);
-            member->killed |= result == 0;
-            killed += result == 0;
-        }
-        if (killed == 0)
+        if (kill_each(ending) == 0 && is_empty(ending))
             break; /* nobody is left, or nobody who may be killed */
         if (await(ending, true, deadline_ns) < 0) {
             ssize_t found = look(ending);
@@ -205,10 +225,14 @@ static ssize_t keep_fates(struct ending *ending)
     return escaped;
 }
 
-/* The tree of a process that was opened is known by that process alone: once it has ended, by nothing. */
+/*
+ * The tree of a process that was opened, or whose keeper was killed and that has no cgroup, is known by that
+ * process alone: once it has ended, by nothing.
+ */
 static bool is_lost(const struct ending *ending)
 {
-    return ending->whole && !ending->kept && gnli_await_end(ending->process->pidfd, 0) == 0;
+    return ending->whole && !ending->kept && ending->tree.cgroup < 0 &&
+           gnli_await_end(ending->process->pidfd, 0) == 0;
 }
 
 static int terminate(struct ending *ending, int64_t grace, struct gnl_exit *exit)

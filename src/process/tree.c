@@ -19,7 +19,7 @@ struct look {
     uint64_t start;
     char state;
     char name[16];
-    bool belongs;
+    bool belongs, grouped;
 };
 
 struct looks {
@@ -159,10 +159,29 @@ static bool belongs(const struct gnli_tree *tree, const struct looks *looks, con
     return tree->root_is_there && (look->group == tree->root || look->session == tree->root);
 }
 
+/* Those in the cgroup belong, whoever their parents are. */
+static void mark_grouped(const struct gnli_tree *tree, struct looks *looks)
+{
+    int descriptor = tree->cgroup >= 0 ? openat(tree->cgroup, "cgroup.procs", O_RDONLY | O_CLOEXEC) : -1;
+    FILE *file = descriptor >= 0 ? fdopen(descriptor, "r") : NULL;
+    int pid;
+
+    if (!file && descriptor >= 0)
+        close(descriptor);
+    while (file && fscanf(file, "%d", &pid) == 1) {
+        struct look *look = find(looks, pid);
+        if (look)
+            look->belongs = look->grouped = true;
+    }
+    if (file)
+        fclose(file);
+}
+
 static void mark(struct gnli_tree *tree, struct looks *looks)
 {
     bool more = true;
 
+    mark_grouped(tree, looks);
     /* Its number stands for its group and session for as long as nobody else can have it. */
     tree->root_is_there =
         tree->root_is_member && tree->count > 0 && is_member(find(looks, tree->root), &tree->members[0]);
@@ -190,6 +209,7 @@ static ssize_t update(struct gnli_tree *tree, const struct looks *looks)
         struct look *look = find(looks, member->fate.pid);
         bool same = is_member(look, member);
         member->alive = same && !has_ended(look);
+        member->grouped = same && look->grouped;
         if (same)
             look->belongs = false; /* not a new one */
     }
@@ -201,6 +221,7 @@ static ssize_t update(struct gnli_tree *tree, const struct looks *looks)
         if (!member)
             return -ENOMEM;
         member->alive = true;
+        member->grouped = look->grouped;
     }
     return (ssize_t)(tree->count - known);
 }

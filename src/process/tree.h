@@ -17,15 +17,17 @@ struct gnli_member {
     struct gnl_fate fate; /* kind 0: not known yet */
     uint64_t start;       /* of the process, in the kernel's ticks since boot */
     bool alive;           /* at the last look */
+    bool grouped;         /* in the tree's cgroup, at the last look */
     bool asked;           /* was sent SIGTERM */
     bool halted;          /* was sent SIGSTOP */
     bool killed;          /* was sent SIGKILL */
 };
 
 struct gnli_tree {
-    pid_t root; /* whose descendants they are */
+    pid_t root; /* whose descendants they are; -1: nobody's, they are known by their cgroup */
     bool root_is_member;
     bool root_is_there;          /* at the last look, as a zombie perhaps */
+    int cgroup;                  /* of the tree, whose members all in it are; -1: it has none */
     struct gnli_member *members; /* the first is the root, if that is one */
     size_t count, room;
 };

@@ -2,6 +2,7 @@
 #include "spawning.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -73,6 +74,38 @@ bool ends_soon(int descriptor)
     while (read_byte(descriptor))
         ;
     return true;
+}
+
+struct gnl_spawn_options holding(int end, struct gnl_spawn_options options)
+{
+    static struct gnl_descriptor held;
+
+    held = (struct gnl_descriptor){ HELD, end };
+    options.descriptors = &held;
+    options.descriptor_count = 1;
+    return options;
+}
+
+gnl_process *start_family(int *from, const char *text, struct gnl_spawn_options options)
+{
+    int to;
+
+    require(gnl_pipe(from, &to) == 0);
+    options = holding(to, options);
+    gnl_process *process = spawn(SHELL(text), &options);
+    close(to);
+    require(read_byte(*from));
+    return process;
+}
+
+pid_t find_keeper(void)
+{
+    char text[64] = "";
+    int file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+
+    require(file >= 0 && read(file, text, sizeof text - 1) > 0);
+    close(file);
+    return atoi(text);
 }
 
 bool runs(pid_t pid)

@@ -42,6 +42,29 @@ int try_spawn(gnl_process **process, const char *const argv[], const struct gnl_
 /* Spawned, or the test fails. */
 gnl_process *spawn(const char *const argv[], const struct gnl_spawn_options *options);
 
+/* ---- families: trees whose every process holds the end of a pipe, which tells when all are gone ---- */
+
+#define HELD 9 /* the end, there */
+
+/*
+ * The beginning of a shell text: starts processes of every kind, children, in sessions of their own, orphans
+ * of those. What comes after it says "x" on HELD.
+ */
+#define FAMILY                            \
+    "sleep 1000 & "                       \
+    "setsid sleep 1000 & "                \
+    "sh -c 'setsid sleep 1000 & exit' ; " \
+    "sh -c 'setsid sh -c \"sh -c \\\"sleep 1000 & sleep 1000\\\" & exit\" &' ; "
+
+/* The same options, and `end` as HELD. Of one at a time. */
+struct gnl_spawn_options holding(int end, struct gnl_spawn_options options);
+
+/* Starts a shell that says "x"; its tree holds the writing end of a pipe, whose reading end is *from. */
+gnl_process *start_family(int *from, const char *text, struct gnl_spawn_options options);
+
+/* The child of this process that is a keeper, the only one. */
+pid_t find_keeper(void);
+
 /* Waits for its end: how. And freed. */
 struct gnl_exit finish(gnl_process *process);
 

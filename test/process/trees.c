@@ -19,38 +19,6 @@
 
 #define PROCESSES 40 /* of the user for whom one forks without end */
 #define ROUNDS    150
-#define HELD      9 /* where the children have the end of the pipe that tells when all are gone */
-
-/* A shell text that starts processes of every kind, each of which holds descriptor HELD, and says "x" when
- * all are there. */
-#define FAMILY                            \
-    "sleep 1000 & "                       \
-    "setsid sleep 1000 & "                \
-    "sh -c 'setsid sleep 1000 & exit' ; " \
-    "sh -c 'setsid sh -c \"sh -c \\\"sleep 1000 & sleep 1000\\\" & exit\" &' ; "
-
-static struct gnl_descriptor held;
-
-static struct gnl_spawn_options holding(int end, struct gnl_spawn_options options)
-{
-    held = (struct gnl_descriptor){ HELD, end };
-    options.descriptors = &held;
-    options.descriptor_count = 1;
-    return options;
-}
-
-/* Starts a shell that says "x"; its tree holds the writing end of a pipe, whose reading end is *from. */
-static gnl_process *start_family(int *from, const char *text, struct gnl_spawn_options options)
-{
-    int to;
-
-    require(gnl_pipe(from, &to) == 0);
-    options = holding(to, options);
-    gnl_process *process = spawn((const char *[]){ "sh", "-c", text, NULL }, &options);
-    close(to);
-    require(read_byte(*from));
-    return process;
-}
 
 /* ---- terminate ---- */
 
@@ -464,17 +432,6 @@ START_TEST(process_dies_with_what_its_parent_executed)
     close(from);
 }
 END_TEST
-
-/* The child of this process that is a keeper. */
-static pid_t find_keeper(void)
-{
-    char text[64] = "";
-    int file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-
-    require(file >= 0 && read(file, text, sizeof text - 1) > 0);
-    close(file);
-    return atoi(text);
-}
 
 START_TEST(killed_keeper_takes_the_child_with_it_where_that_was_asked)
 {

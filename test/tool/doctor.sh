@@ -4,8 +4,9 @@
 # nobody's, and nothing else.
 . "$(dirname "$0")/common.sh"
 
-# doctor WANTED [OPTION]: problems (1) or none (0) of our own; what is machine-wide is everybody's. Its exit status is
-# of both.
+# doctor WANTED [OPTION]: problems (1) or none (0) of our own; what is machine-wide is everybody's, and so are cgroups
+# but for $cgroup. Its exit status is of all.
+cgroup=none
 doctor() {
     wanted=$1
     shift
@@ -15,7 +16,9 @@ doctor() {
     problems=0
     ! grep -q '^problem' "$room/all" || problems=1
     same "exit status" "$got" "$problems"
-    awk '/^ / { if (ours) print; next } { ours = !/^[a-z]* *(mailbox:\/|\/dev\/shm\/ginnel:)/ } ours' "$room/all" >"$room/out"
+    awk -v cgroup="$cgroup" '/^ / { if (ours) print; next }
+        { ours = index($0, cgroup) || !/^[a-z]* *(mailbox:\/|\/dev\/shm\/ginnel:|\/.*\/ginnel-[-0-9]*:)/ } ours' \
+        "$room/all" >"$room/out"
     problems=0
     ! grep -q '^problem' "$room/out" || problems=1
     [ "$problems" = "$wanted" ] || fail "doctor $*: problems: $problems, wanted $wanted: $(cat "$room/out")"
@@ -149,6 +152,35 @@ doctor 0
 
 # Who uses one notices nothing of all that.
 field_is mailbox:used 's["receivers"]' 1 || fail "the receiver is gone"
+
+# A cgroup that a killed keeper left: not while it is locked, not while a process is in it.
+top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+cgroup=$top$(sed -n 's/^0:://p' /proc/self/cgroup)
+cgroup=${cgroup%/}/ginnel-999999999-$$
+if [ -n "$top" ] && mkdir "$cgroup" 2>/dev/null; then
+    exec 6<"$cgroup"
+    flock -s 6
+    doctor 0 --clean
+    silent "$cgroup"
+    exec 6<&-
+    sleep 1000 &
+    pid=$!
+    started="$started $pid"
+    if echo "$pid" >"$cgroup/cgroup.procs"; then
+        doctor 0 --clean
+        found note "$cgroup" "they go on"
+    fi
+    kill -KILL "$pid"
+    ended "$pid"
+    doctor 1
+    found problem "$cgroup" "keeper was killed"
+    doctor 0 --clean
+    found cleaned "$cgroup" removed
+    [ ! -e "$cgroup" ] || fail "it is there still"
+else
+    echo "left out: cgroups: this user may not make one"
+fi
+cgroup=none
 
 # A file system that is full, where a test may mount one.
 in_full_one() {
