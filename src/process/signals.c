@@ -7,6 +7,7 @@
  */
 #include <ginnel/signals.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -167,6 +168,7 @@ static int try_receive(struct signal_port *port, struct gnl_signal *copy, gnl_me
         found->serial = ++port->serial;
         describe(port, found, message);
     } else if (result == 0) {
+        assert(copy && found);
         *copy = found->signal;
         if (found != &here)
             found->serial = 0;
