@@ -144,6 +144,7 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
     table.count -= THROUGHPUT_RATIOS - 1;
     add_direct(&table, "copy_64", "64 B, copied", COPYING, b64, "mailbox_64", 2);
     add_direct(&table, "batch_64", "64 B, batches of 64", BATCHES, b64, "mailbox_64", 0);
+    add_direct(&table, "zero_64", "64 B, in place, written and read", IN_PLACE, b64, "mailbox_64", 0);
     add_direct(&table, "copy_1k", "1 KiB, copied", COPYING, k1, "mailbox_64", 0);
     add_limit(&table, "memcpy_64k", "memcpy, 64 KiB", limit_copy, 1, k64.size, k64.capacity);
     add_direct(&table, "copy_64k", "64 KiB, copied", COPYING, k64, "memcpy_64k", 0.9);

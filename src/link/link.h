@@ -152,7 +152,8 @@ struct gnli_place {
     struct gnli_out *out; /* in whose memory a loan lies; NULL: in the buffer */
     uint64_t offset;      /* there */
     size_t size;
-    char *buffer; /* of GNLI_FRAME_BYTES, made when first needed */
+    char *buffer; /* made when first needed, and kept */
+    size_t room;  /* its bytes: GNLI_FRAME_BYTES at most */
     unsigned deliveries;
     struct gnl_sender sender;
     struct gnli_place *next; /* free, or given back */
@@ -188,7 +189,7 @@ struct gnli_link {
     struct gnli_place *places; /* GNL_HELD_MAX for what is taken, as many for loans; made when first needed */
     struct gnli_place *free_place[2];
     uint64_t serial;
-    _Atomic uint32_t holding;
+    _Atomic uint32_t holding; /* changed under `receiving` */
 
     uint32_t asleep;             /* threads that sleep here; under `sending` */
     uint32_t waiting;            /* that wait to receive; as above */
@@ -432,8 +433,20 @@ enum { GNLI_MESSAGE_PLACE, GNLI_MESSAGE_STAMP, GNLI_MESSAGE_SERIAL };
 /* The place of a message or loan of this port. -EPERM the parent's, -EINVAL it has ended. */
 int gnli_link_place_of(struct gnli_link *link, const gnl_message *message, struct gnli_place **place);
 
-/* A place for a message or a loan: -ENOBUFS, -ENOMEM. It has a buffer if `buffer`. */
-int gnli_place_take(struct gnli_link *link, struct gnli_place **place, bool loan, bool buffer);
+/* A place for a message or a loan of that size: -ENOBUFS, -ENOMEM. It has a buffer for it if `buffer`. */
+int gnli_place_take(struct gnli_link *link, struct gnli_place **place, bool loan, bool buffer, size_t size);
 void gnli_place_free(struct gnli_link *link, struct gnli_place *place);
+
+/* Writes into the message which port and place it is of. */
+static inline void gnli_place_name(struct gnli_link *link, const struct gnli_place *place,
+                                   gnl_message *message)
+{
+    message->port_ = &link->port;
+    message->private_[GNLI_MESSAGE_PLACE] = (uint64_t)(place - link->places);
+    message->private_[GNLI_MESSAGE_STAMP] =
+        atomic_load_explicit(&link->port.stamp, memory_order_relaxed); /* A */
+    message->private_[GNLI_MESSAGE_SERIAL] = place->serial;
+    message->private_[3] = 0;
+}
 
 #endif

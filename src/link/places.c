@@ -11,7 +11,8 @@
 #include "base/errors.h"
 #include "link/link.h"
 
-#define PLACES ((size_t)2 * GNL_HELD_MAX)
+#define PLACES     ((size_t)2 * GNL_HELD_MAX)
+#define ROOM_LEAST ((size_t)64) /* bytes of a buffer */
 
 static int make_places(struct gnli_link *link)
 {
@@ -38,13 +39,37 @@ static int take_place(struct gnli_link *link, struct gnli_place **taken, bool lo
         return gnli_fail(-ENOBUFS, "%s: %d %s: gnl_done some", link->port.subject, GNL_HELD_MAX,
                          loan ? "loans are out already" : "messages are held already");
     link->free_place[loan] = place->next;
-    char *buffer = place->buffer;
-    *place = (struct gnli_place){ .used = true, .loan = loan, .serial = ++link->serial, .buffer = buffer };
+    place->used = true;
+    place->loan = loan;
+    place->serial = ++link->serial;
+    place->in = NULL;
+    place->out = NULL;
+    place->offset = 0;
+    place->next = NULL;
     *taken = place;
     return 0;
 }
 
-int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan, bool buffer)
+/*
+ * What is in its buffer goes. Small messages get small ones: those of a batch then lie close together, not
+ * each in a page of its own.
+ */
+static int make_room(struct gnli_place *place, size_t size)
+{
+    size_t room = GNLI_FRAME_BYTES;
+
+    while (room > ROOM_LEAST && room / 2 >= size)
+        room /= 2;
+    char *buffer = malloc(room);
+    if (!buffer)
+        return -ENOMEM;
+    free(place->buffer);
+    place->buffer = buffer;
+    place->room = room;
+    return 0;
+}
+
+int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan, bool buffer, size_t size)
 {
     struct gnli_place *place = NULL;
 
@@ -54,15 +79,11 @@ int gnli_place_take(struct gnli_link *link, struct gnli_place **taken, bool loan
     if (result < 0)
         return result;
     assert(place);
-    if (buffer && !place->buffer) {
-        place->buffer = malloc(GNLI_FRAME_BYTES);
-        if (!place->buffer) {
-            gnli_place_free(link, place);
-            return gnli_fail_plain(-ENOMEM, link->port.subject);
-        }
+    if (buffer && (!place->buffer || place->room < size) && make_room(place, size) < 0) {
+        gnli_place_free(link, place);
+        return gnli_fail_plain(-ENOMEM, link->port.subject);
     }
-    if (!loan)
-        atomic_fetch_add_explicit(&link->holding, 1, memory_order_relaxed); /* A */
+    place->size = size;
     *taken = place;
     return 0;
 }

@@ -159,6 +159,17 @@ static int find_far(struct gnli_link *link, struct gnli_in *in, uint64_t word, s
     return 0;
 }
 
+/*
+ * One more is held, or one less. No read-modify-write: it would wait for this frame's line, and let the next
+ * frames' be fetched only then.
+ */
+static inline void hold(struct gnli_link *link, int change)
+{
+    uint32_t before = atomic_load_explicit(&link->holding, memory_order_relaxed); /* A */
+
+    atomic_store_explicit(&link->holding, before + (uint32_t)change, memory_order_relaxed); /* A */
+}
+
 /* Into the caller's hands, read in place: what is small is copied, and leaves the queue's memory. */
 static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_place **taken)
 {
@@ -168,19 +179,18 @@ static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
 
     int result = in_place ? find_far(link, in, word, &far) : 0;
     if (result == 0)
-        result = gnli_place_take(link, &place, false, !in_place);
+        result = gnli_place_take(link, &place, false, !in_place, in_place ? far.size : gnli_frame_size(word));
     if (result < 0)
         return result;
     assert(place);
+    hold(link, 1);
     place->sender = in->sender;
     place->deliveries = 1;
     if (in_place) {
         place->in = in;
         in->held++;
         place->offset = far.offset;
-        place->size = far.size;
     } else {
-        place->size = gnli_frame_size(word);
         memcpy(place->buffer, gnli_frames_contents(&in->reader), place->size);
     }
     *taken = place;
@@ -245,20 +255,16 @@ static int take_descriptor(struct gnli_link *link, struct gnli_in *in, uint64_t 
     return scribbled(link);
 }
 
-static void describe(gnl_message *message, struct gnli_link *link, struct gnli_place *place)
+/* Field by field: a compiler would clear all of the message first, which takes longer than the rest. */
+static void describe(gnl_message *message, struct gnli_link *link, const struct gnli_place *place,
+                     const struct gnl_sender *sender)
 {
-    *message = (gnl_message){
-        .data = place->in ? place->in->memory.base + place->offset : place->buffer,
-        .size = place->size,
-        .sender = place->sender,
-        .flags = GNL_SENDER_VOUCHED | (place->deliveries > 1 ? GNL_REDELIVERED : 0),
-        .deliveries = place->deliveries,
-        .port_ = &link->port,
-        .private_ = { [GNLI_MESSAGE_PLACE] = (uint64_t)(place - link->places),
-                      [GNLI_MESSAGE_STAMP] =
-                          atomic_load_explicit(&link->port.stamp, memory_order_relaxed), /* A */
-                      [GNLI_MESSAGE_SERIAL] = place->serial },
-    };
+    message->data = place->in ? place->in->memory.base + place->offset : place->buffer;
+    message->size = place->size;
+    message->sender = *sender;
+    message->flags = GNL_SENDER_VOUCHED | (place->deliveries > 1 ? GNL_REDELIVERED : 0);
+    message->deliveries = place->deliveries;
+    gnli_place_name(link, place, message);
 }
 
 static int use_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, struct gnli_receipt *receipt)
@@ -277,7 +283,7 @@ static int use_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word, 
     if (result < 0)
         return result;
     if (receipt->message)
-        describe(receipt->message, link, place);
+        describe(receipt->message, link, place, &in->sender);
     if (receipt->sender)
         *receipt->sender = in->sender;
     return 0;
@@ -358,7 +364,7 @@ static int from_returned(struct gnli_link *link, struct gnli_receipt *receipt)
         *receipt->sender = place->sender;
     atomic_fetch_add_explicit(&link->redelivered, 1, memory_order_relaxed); /* A */
     if (receipt->message) {
-        describe(receipt->message, link, place);
+        describe(receipt->message, link, place, &place->sender);
         return 0;
     }
     memcpy(receipt->data, place->in ? place->in->memory.base + place->offset : place->buffer, place->size);
@@ -376,7 +382,7 @@ static void end_place(struct gnli_link *link, struct gnli_place *place)
         if (--in->held == 0 && in->dropped)
             gnli_in_free(in);
     }
-    atomic_fetch_sub_explicit(&link->holding, 1, memory_order_relaxed); /* A */
+    hold(link, -1);
     gnli_place_free(link, place);
 }
 
@@ -499,22 +505,46 @@ static int receive(gnl_port *port, struct gnli_receipt *receipt, int64_t timeout
     return result;
 }
 
-/* A message that lies in its frame, where nothing is out of the ordinary: its size; -EAGAIN: it is not so. */
+/* Whose next frame is a message, where nothing is out of the ordinary; NULL: it is not so. */
+static inline struct gnli_in *ordinary(struct gnli_link *link, uint64_t *word)
+{
+    struct gnli_in *in = link->in;
+    bool ready = in && !link->returned && !link->in_untold && in->capacity != GNL_RENDEZVOUS;
+
+    return __builtin_expect(ready, 1) && gnli_frames_peek(&in->reader, word) == 0 &&
+                   __builtin_expect(gnli_frame_kind(*word) == GNLI_FRAME_MESSAGE, 1)
+               ? in
+               : NULL;
+}
+
+/* Its size; -EAGAIN: it is out of the ordinary, or larger than the buffer. */
 static inline ssize_t receive_small(struct gnli_link *link, void *data, size_t room)
 {
     ssize_t result = -EAGAIN;
     uint64_t word;
 
     bool locked = gnli_lock(&link->receiving);
-    struct gnli_in *in = link->in;
-    if (__builtin_expect(in && !link->returned && !link->in_untold && in->capacity != GNL_RENDEZVOUS, 1) &&
-        gnli_frames_peek(&in->reader, &word) == 0) {
-        uint64_t size = gnli_frame_size(word);
-        if (__builtin_expect(gnli_frame_kind(word) == GNLI_FRAME_MESSAGE && size <= room, 1)) {
-            memcpy(data, gnli_frames_contents(&in->reader), size);
-            leave(link, in, word);
-            result = (ssize_t)size;
-        }
+    struct gnli_in *in = ordinary(link, &word);
+    if (in && __builtin_expect(gnli_frame_size(word) <= room, 1)) {
+        result = (ssize_t)gnli_frame_size(word);
+        memcpy(data, gnli_frames_contents(&in->reader), (size_t)result);
+        leave(link, in, word);
+    }
+    gnli_unlock(&link->receiving, locked);
+    return result;
+}
+
+static inline int take_small(struct gnli_link *link, gnl_message *message)
+{
+    struct gnli_place *place = NULL;
+    int result = -EAGAIN;
+    uint64_t word;
+
+    bool locked = gnli_lock(&link->receiving);
+    struct gnli_in *in = ordinary(link, &word);
+    if (in && (result = take_frame(link, in, word, &place)) == 0) {
+        describe(message, link, place, &in->sender);
+        leave(link, in, word);
     }
     gnli_unlock(&link->receiving, locked);
     return result;
@@ -541,15 +571,22 @@ ssize_t gnli_link_recv(gnl_port *port, void *data, size_t size, int64_t timeout)
     return result;
 }
 
+__attribute__((noinline)) static int take_any(gnl_port *port, gnl_message *message, int64_t timeout)
+{
+    struct gnli_receipt receipt = { .message = message }; /* written only once it is taken */
+
+    return receive(port, &receipt, timeout);
+}
+
 int gnli_link_take(gnl_port *port, gnl_message *message, int64_t timeout)
 {
-    gnl_message taken;
-    struct gnli_receipt receipt = { .message = &taken };
+    struct gnli_link *link = gnli_link_of(port);
 
-    int result = receive(port, &receipt, timeout);
-    if (result == 0)
-        *message = taken;
-    return result;
+    if (__builtin_expect(take_small(link, message) < 0, 0))
+        return take_any(port, message, timeout);
+    ring_it(link);
+    gnli_identity_received(link->me, link);
+    return 0;
 }
 
 int gnli_link_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout)

@@ -521,10 +521,9 @@ int gnli_link_loan(gnl_port *port, gnl_message *message, size_t size, int64_t ti
     struct gnli_link *link = gnli_link_of(port);
     struct gnli_place *place;
 
-    int result = gnli_place_take(link, &place, true, size <= GNLI_FRAME_BYTES);
+    int result = gnli_place_take(link, &place, true, size <= GNLI_FRAME_BYTES, size);
     if (result < 0)
         return result;
-    place->size = size;
     result = lend(link->me, link, place);
     if (result == -ENOTCONN) {
         result = gnli_link_met(link->me, link, timeout);
@@ -537,15 +536,24 @@ int gnli_link_loan(gnl_port *port, gnl_message *message, size_t size, int64_t ti
         gnli_place_free(link, place);
         return result;
     }
-    *message = (gnl_message){
-        .data = place->out ? place->out->memory.base + place->offset : place->buffer,
-        .size = size,
-        .port_ = port,
-        .private_ = { [GNLI_MESSAGE_PLACE] = (uint64_t)(place - link->places),
-                      [GNLI_MESSAGE_STAMP] = atomic_load_explicit(&port->stamp, memory_order_relaxed), /* A */
-                      [GNLI_MESSAGE_SERIAL] = place->serial },
-    };
+    message->data = place->out ? place->out->memory.base + place->offset : place->buffer;
+    message->size = size;
+    message->sender = (struct gnl_sender){ .pid = 0 };
+    message->flags = message->deliveries = 0;
+    gnli_place_name(link, place, message);
     return 0;
+}
+
+static int post(struct gnli_link *link, struct gnli_place *place, size_t size, int64_t timeout)
+{
+    if (!place->out && size > 0 && send_small(link, place->buffer, size) == 0) {
+        gnli_link_sent(link);
+        return 0;
+    }
+    struct dispatch dispatch = {
+        .data = place->buffer ? place->buffer : "", .size = size, .loan = place, .given = -1
+    };
+    return dispatch_it(link, &dispatch, timeout);
 }
 
 int gnli_link_post(gnl_port *port, gnl_message *message, int64_t timeout)
@@ -561,10 +569,7 @@ int gnli_link_post(gnl_port *port, gnl_message *message, int64_t timeout)
     if (message->size > place->size)
         return gnli_fail(-EMSGSIZE, "%s: the loan is of %zu bytes, not of %zu", port->subject, place->size,
                          message->size);
-    struct dispatch dispatch = {
-        .data = place->buffer ? place->buffer : "", .size = message->size, .loan = place, .given = -1
-    };
-    result = dispatch_it(link, &dispatch, timeout);
+    result = post(link, place, message->size, timeout);
     if (result == 0) {
         gnli_place_free(link, place);
         message->port_ = NULL;

@@ -50,6 +50,27 @@ ended "$pid"
 same "status of watch when it is removed" "$got" 4
 said "^ginnel segment: it was removed$"
 
+# One who may write to it was killed: the doctor names it, and sweeps what is left of it.
+ginnel segment create dying 4K
+mkfifo "$room/input"
+"$GINNEL" segment write dying <"$room/input" &
+killed=$!
+started="$started $killed"
+exec 3>"$room/input"
+until_true field_is segment:dying 's["users"]' 1
+status 0 ginnel doctor
+kill -KILL "$killed"
+ended "$killed"
+exec 3>&-
+same "who is dead" "$(field segment:dying '[(p["pid"], p["writes"], p["alive"]) for p in s["participants"]]')" "[($killed, True, False)]"
+status 1 ginnel doctor
+grep -q "^problem  *segment:dying: 1 dead and not yet swept: pid $killed$" "$room/out" || fail "the doctor: $(cat "$room/out")"
+status 0 ginnel doctor --clean
+grep -q "^cleaned  *segment:dying: 1 dead: pid $killed: swept" "$room/out" || fail "the doctor: $(cat "$room/out")"
+same "after the mending" "$(field segment:dying 'len(s["participants"])')" 0
+status 0 ginnel doctor
+ginnel rm segment:dying
+
 # Nobody has it: a note. Damaged: the doctor removes it.
 ginnel segment create t 4K
 ginnel doctor >"$room/out"
