@@ -367,6 +367,7 @@ static int from_returned(struct gnli_link *link, struct gnli_receipt *receipt)
         describe(receipt->message, link, place, &place->sender);
         return 0;
     }
+    assert(receipt->data);
     memcpy(receipt->data, place->in ? place->in->memory.base + place->offset : place->buffer, place->size);
     receipt->received = (ssize_t)place->size;
     return 1; /* its place is to be freed */

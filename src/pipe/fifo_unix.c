@@ -137,19 +137,31 @@ static const struct gnli_transport transport = {
 
 /* ---- opening ---- */
 
-static int make(const struct gnli_address *address, const struct gnl_options *options)
+static mode_t mode_of(const struct gnl_options *options)
 {
-    mode_t mode = options->mode ? options->mode : 0600;
+    return options->mode ? options->mode : 0600;
+}
 
-    if (options->create == GNL_OPEN_ONLY)
+/* *made: it was not there before. */
+static int make(const struct gnli_address *address, const struct gnl_options *options, bool *made)
+{
+    *made = options->create != GNL_OPEN_ONLY && mkfifo(address->path, mode_of(options)) == 0;
+    if (*made || options->create == GNL_OPEN_ONLY || (errno == EEXIST && options->create != GNL_CREATE_ONLY))
         return 0;
-    if (mkfifo(address->path, mode) != 0)
-        return errno == EEXIST && options->create != GNL_CREATE_ONLY
-                   ? 0
-                   : gnli_fail_errno(errno, "fifo '%s': cannot make it", address->path);
-    return fchmodat(AT_FDCWD, address->path, mode, 0) == 0
-               ? 0
-               : gnli_fail_errno(errno, "fifo '%s': cannot set its mode", address->path);
+    return gnli_fail_errno(errno, "fifo '%s': cannot make it", address->path);
+}
+
+/* Whatever the umask. Not by its name: another may have put a link to something else there since. */
+static int set_mode(int file, const char *subject, mode_t mode, struct stat *status)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    if (status->st_uid != geteuid())
+        return gnli_fail(-EPERM, "%s: somebody else's has just taken its place", subject);
+    if (chmod(path, mode) != 0 || fstat(file, status) != 0)
+        return gnli_fail_errno(errno, "%s: cannot set its mode", subject);
+    return 0;
 }
 
 /* A descriptor by which it can be opened later; that it is a FIFO is known before anything is opened. */
@@ -220,18 +232,22 @@ static int open_fifo(gnl_port **port, const struct gnli_address *address, const 
     struct gnl_options bytes = *options;
     struct gnli_wire *wire = NULL;
     struct stat status = { 0 };
+    bool made = false;
 
     snprintf(subject, sizeof subject, "fifo '%.110s'", address->path);
     bytes.stream = 1;
     int result = check_options(options, subject);
     if (result == 0)
-        result = make(address, options);
+        result = make(address, options, &made);
     if (result < 0)
         return result;
     int file = find(address, &status);
     if (file < 0)
         return file;
-    result = check_file(&status, options, subject);
+    if (made)
+        result = set_mode(file, subject, mode_of(options), &status);
+    if (result == 0)
+        result = check_file(&status, options, subject);
     if (result == 0)
         result = gnli_wire_new(&wire, &transport, address, &bytes, subject);
     if (result < 0) {

@@ -35,11 +35,6 @@ size_t gnli_wire_limit(struct gnli_wire *wire)
     return theirs == 0 || (mine > 0 && mine < theirs) ? mine : theirs;
 }
 
-static int nonsense(struct gnli_wire *wire)
-{
-    return gnli_fail(-EBADMSG, "%s: the other side breaks the protocol: close the port", wire->port.subject);
-}
-
 /* One record. */
 static int understand(struct gnli_wire *wire, const void *record, ssize_t size)
 {
@@ -55,16 +50,15 @@ static int understand(struct gnli_wire *wire, const void *record, ssize_t size)
     /* It cannot have received what was not sent. */
     if (size != sizeof *count ||
         *count > atomic_load_explicit(&wire->sent, memory_order_relaxed) - granted) /* A */
-        return nonsense(wire);
+        return -EBADMSG;
     atomic_store_explicit(&wire->granted, granted + *count, memory_order_relaxed); /* A */
     return 0;
 }
 
 int gnli_credit_read(struct gnli_wire *wire)
 {
-    int result = 0;
-
     pthread_mutex_lock(&wire->crediting);
+    int result = atomic_load_explicit(&wire->credit_error, memory_order_relaxed); /* A */
     for (unsigned reads = 0; result == 0 && reads < READS_MAX; reads++) {
         _Alignas(8) char record[sizeof(struct gnli_terms) + 1];
         ssize_t size = recv(wire->credit, record, sizeof record, MSG_DONTWAIT);
@@ -74,6 +68,9 @@ int gnli_credit_read(struct gnli_wire *wire)
             break;
         result = size < 0 ? -errno : size == 0 ? -EPIPE : understand(wire, record, size);
     }
+    atomic_store_explicit(&wire->credit_error, result, memory_order_relaxed); /* A */
+    if (result < 0)
+        shutdown(wire->credit, SHUT_RDWR); /* whoever polls for it learns that, now and later */
     pthread_mutex_unlock(&wire->crediting);
     gnli_wire_unsettle(wire);
     return result;

@@ -90,11 +90,13 @@ static unsigned ready_to_send(struct gnli_wire *wire)
     int result = gnli_wire_flush(wire);
     open_output(wire);
     bool full = settle(wire);
-    struct pollfd entry = { .fd = output_of(wire), .events = POLLOUT };
-    poll(&entry, 1, 0);
+    struct pollfd entries[2] = { { .fd = output_of(wire), .events = POLLOUT }, { .fd = wire->credit } };
+    poll(entries, 2, 0);
+    if (entries[1].revents)
+        gnli_credit_read(wire); /* from now on no message can be sent */
     pthread_mutex_unlock(&wire->sending);
-    bool failed = entry.revents & (POLLERR | POLLHUP);
-    bool ready = failed || (result < 0 && result != -EAGAIN) || (!full && entry.revents & POLLOUT);
+    bool failed = (entries[0].revents & (POLLERR | POLLHUP)) || entries[1].revents;
+    bool ready = failed || (result < 0 && result != -EAGAIN) || (!full && entries[0].revents & POLLOUT);
     return (ready ? GNL_WRITABLE : 0) | (failed ? GNL_ENDED : 0);
 }
 
@@ -127,7 +129,10 @@ static unsigned ready_to_receive(struct gnli_wire *wire)
 
     gnli_wire_hurry(wire); /* the set tells of that, too */
     poll(entries, 2, 0);
-    bool ended = entries[0].revents & (POLLERR | POLLHUP | POLLRDHUP);
+    pthread_mutex_lock(&wire->receiving);
+    bool broken = wire->receive_error != 0;
+    pthread_mutex_unlock(&wire->receiving);
+    bool ended = broken || entries[0].revents & (POLLERR | POLLHUP | POLLRDHUP);
     bool ready = ended || (entries[0].revents & POLLIN) || entries[1].revents;
     return (ready ? GNL_READABLE : 0) | (ended ? GNL_ENDED : 0);
 }

@@ -105,15 +105,25 @@ bool gnli_wire_full(struct gnli_wire *wire)
            wire->begun - atomic_load_explicit(&wire->granted, memory_order_relaxed) >= wire->capacity; /* A */
 }
 
+static int cannot_count(struct gnli_wire *wire, int code)
+{
+    if (code == -EBADMSG)
+        gnli_fail(code, "%s: the other side breaks the protocol: close the port", wire->port.subject);
+    return code;
+}
+
 /* May a message of that size begin, as far as capacity and size go? */
 static int admit(struct gnli_wire *wire, size_t size)
 {
     if (wire->bytes)
         return 0;
+    int broken = atomic_load_explicit(&wire->credit_error, memory_order_relaxed); /* A */
+    if (broken < 0)
+        return cannot_count(wire, broken);
     if (gnli_wire_full(wire) || !atomic_load_explicit(&wire->met, memory_order_relaxed)) { /* A */
         int result = gnli_credit_read(wire);
         if (result < 0)
-            return result;
+            return cannot_count(wire, result);
     }
     size_t limit = gnli_wire_limit(wire);
     if (size > limit)
@@ -184,6 +194,6 @@ int gnli_wire_send(gnl_port *port, const void *data, size_t size, int64_t timeou
             return (int)gnli_wire_verdict(wire, result);
         int waited = gnli_wire_wait(wire, result == -EAGAIN ? GNLI_OUTPUT : GNLI_CREDIT, deadline);
         if (waited < 0)
-            return number == 0 ? waited : (int)gnli_wire_verdict(wire, give_up(wire, number));
+            return (int)gnli_wire_verdict(wire, number == 0 ? waited : give_up(wire, number));
     }
 }

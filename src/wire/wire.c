@@ -42,7 +42,7 @@ static int64_t within_ms(int64_t deadline, int most)
 
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
 {
-    struct pollfd entries[4];
+    struct pollfd entries[4] = { 0 };
     nfds_t count = 0;
     int input = atomic_load_explicit(&wire->input, memory_order_relaxed);   /* A */
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
@@ -65,7 +65,8 @@ int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
         entries[0].fd = -1; /* whether somebody writes is nothing to who sends */
     int most = writes && output < 0 ? REOPEN_MS : what & GNLI_INPUT ? 60000 : LOOK_MS;
     gnli_poll(entries, count, within_ms(deadline, most));
-    return 0;
+    /* Told again and again, were it slept on: who has shut its end down receives no more. */
+    return what & GNLI_CREDIT && entries[0].revents & (POLLHUP | POLLERR) ? -EPIPE : 0;
 }
 
 ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)

@@ -103,6 +103,7 @@ struct gnli_wire {
 
     pthread_mutex_t crediting;
     _Atomic uint64_t granted;  /* of my messages the other has received so many */
+    _Atomic int credit_error;  /* of sending, from now on: it says no more, or nonsense */
     _Atomic bool met;          /* its terms are known */
     _Atomic uint32_t peer_max; /* bytes of a message; 0: as I have it */
     _Atomic uint32_t peer_capacity;
@@ -166,7 +167,7 @@ int gnli_wire_fd(gnl_port *port, bool sending);
 unsigned gnli_wire_ready(gnl_port *port, unsigned events);
 void gnli_wire_unsettle(struct gnli_wire *wire); /* there may be room: who polls for it looks */
 
-/* Reads what the other has said on the credit. -EPIPE it is gone, -EBADMSG nonsense. */
+/* Reads what the other has said on the credit. -EPIPE it is gone, -EBADMSG nonsense: for good. */
 int gnli_credit_read(struct gnli_wire *wire);
 /* Tells the other what was received: all of it if `now`, else if that may matter. `receiving` is held. */
 void gnli_credit_tell(struct gnli_wire *wire, bool now);
@@ -175,7 +176,7 @@ size_t gnli_wire_limit(struct gnli_wire *wire);
 
 /*
  * Waits for one of these, or for any other reason to look again, up to the deadline. 0, or -ETIMEDOUT,
- * -ECANCELED; -EAGAIN if the deadline is 0.
+ * -ECANCELED; -EAGAIN if the deadline is 0; -EPIPE no credit will come.
  */
 enum gnli_wire_wait { GNLI_INPUT = 1, GNLI_OUTPUT = 2, GNLI_CREDIT = 4 };
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline);

@@ -62,6 +62,51 @@ START_TEST(message_of_one_gibibyte_arrives)
 }
 END_TEST
 
+static void *send_gibibyte(void *context)
+{
+    char *data = mmap(NULL, GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    gnl_port *port;
+
+    (void)context;
+    must(data != MAP_FAILED);
+    for (size_t i = 0; i < GIB; i += 4096)
+        data[i] = (char)(i >> 12);
+    assert_ok(gnl_open(&port, "pipe:large", NULL)); /* message_max is the listener's */
+    must(gnl_send(port, data, GIB + 1, GNL_FOREVER) == -EMSGSIZE);
+    must(gnl_send(port, data, GIB, GNL_FOREVER) == 0);
+    must(gnl_send(port, data, 0, GNL_FOREVER) == 0);
+    assert_ok(gnl_close(port));
+    munmap(data, GIB);
+    return NULL;
+}
+
+START_TEST(message_of_one_gibibyte_goes_through_a_named_pipe)
+{
+    gnl_listener *listener;
+    gnl_message message;
+    pthread_t thread;
+    gnl_port *port;
+
+    if (too_little_memory(2 * GIB))
+        return;
+    assert_ok(gnl_listen(&listener, "pipe:large", &(struct gnl_options){ .message_max = GIB }));
+    ck_assert_int_eq(pthread_create(&thread, NULL, send_gibibyte, NULL), 0);
+    assert_ok(gnl_accept(listener, &port, PATIENCE));
+    assert_ok(gnl_take(port, &message, GNL_FOREVER));
+    ck_assert_uint_eq(message.size, GIB);
+    for (size_t i = 0; i < GIB; i += 4096)
+        must(((char *)message.data)[i] == (char)(i >> 12));
+    assert_ok(gnl_done(&message));
+    assert_ok(gnl_take(port, &message, PATIENCE)); /* of no bytes, and no end */
+    ck_assert_uint_eq(message.size, 0);
+    assert_ok(gnl_done(&message));
+    ck_assert_int_eq(gnl_take(port, &message, PATIENCE), -EPIPE);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
 START_TEST(ten_million_messages_queue_and_drain_and_their_memory_goes_back)
 {
     enum { COUNT = 10000000 };
@@ -123,6 +168,7 @@ int main(void)
 
     tcase_set_timeout(large, 300);
     tcase_add_test(large, message_of_one_gibibyte_arrives);
+    tcase_add_test(large, message_of_one_gibibyte_goes_through_a_named_pipe);
     tcase_add_test(large, ten_million_messages_queue_and_drain_and_their_memory_goes_back);
     tcase_add_test(large, memory_of_queued_large_messages_goes_back);
     return support_run(suite);

@@ -207,6 +207,46 @@ START_TEST(links_and_other_files_are_refused)
 }
 END_TEST
 
+/* Again and again a link to the file of somebody who trusts nobody is where the FIFO was just made. */
+static int put_links(void *context)
+{
+    char link[440];
+
+    snprintf(link, sizeof link, "%s.link", path);
+    while (symlink(context, link) == 0 || errno == EEXIST)
+        rename(link, path);
+    return 1;
+}
+
+START_TEST(link_that_takes_its_place_leads_nowhere)
+{
+    char target[420];
+    struct stat status;
+    gnl_port *port;
+
+    choose_path();
+    snprintf(target, sizeof target, "%s.secret", path);
+    close(open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    pid_t other = support_fork(put_links, target);
+    for (unsigned i = 0; i < 5000; i++) {
+        unlink(path);
+        int result = gnl_open(&port, address, &(struct gnl_options){ .mode = 0666 });
+        if (result == 0)
+            assert_ok(gnl_close(port));
+        else
+            ck_assert_msg(result == -EPERM || result == -ENOENT, "%d: %s", result, gnl_error_detail());
+    }
+    support_kill(other);
+    ck_assert_int_eq(stat(target, &status), 0);
+    ck_assert_uint_eq(status.st_mode & 0777, 0600);
+    char link[440];
+    snprintf(link, sizeof link, "%s.link", path);
+    unlink(link);
+    unlink(path);
+    unlink(target);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fifos");
@@ -216,6 +256,7 @@ int main(void)
     tcase_add_test(programs, descriptor_tells_of_bytes_and_ends);
     tcase_add_test(programs, cat_gets_what_is_sent);
     tcase_add_test(programs, reader_that_goes_raises_no_signal_and_another_may_come);
+    tcase_add_test(programs, link_that_takes_its_place_leads_nowhere);
     tcase_add_test(programs, links_and_other_files_are_refused);
     return support_run(suite);
 }

@@ -226,6 +226,57 @@ START_TEST(word_of_messages_that_were_not_sent_is_nonsense)
     ck_assert_int_eq(gnl_send(attack.port, "c", 1, GNL_NOWAIT), -EAGAIN);
     ck_assert_int_eq(send(attack.credit, &too_many, _i == 0 ? 4 : 3, MSG_NOSIGNAL), _i == 0 ? 4 : 3);
     ck_assert_int_eq(gnl_send(attack.port, "c", 1, gnl_s(5)), -EBADMSG);
+    ck_assert_int_eq(gnl_send(attack.port, "c", 1, gnl_s(5)), -EBADMSG); /* for good */
+    ck_assert_ptr_nonnull(strstr(gnl_error_detail(), "protocol"));
+    end(&attack);
+}
+END_TEST
+
+/* What a set that waits for that alone tells, twice: it does not forget. */
+static void expect_ended(gnl_port *port, unsigned events)
+{
+    struct gnl_event event;
+    gnl_waitset *set;
+
+    assert_ok(gnl_waitset_new(&set));
+    assert_ok(gnl_waitset_add_port(set, port, events, port));
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(gnl_waitset_wait(set, &event, 1, PATIENCE), 1);
+        ck_assert_uint_eq(event.events, events | GNL_ENDED);
+    }
+    gnl_waitset_free(set);
+}
+
+START_TEST(set_tells_of_nonsense_that_was_received)
+{
+    struct attack attack = begin(NULL);
+    struct pollfd entry = { .fd = gnl_port_fd(attack.port), .events = POLLIN };
+
+    send_frame(attack.socket, 5, 0, 4);
+    expect_result(attack.port, -EBADMSG);
+    expect_ended(attack.port, GNL_READABLE);
+    ck_assert_int_eq(poll(&entry, 1, 0), 1);
+    end(&attack);
+}
+END_TEST
+
+/* 0: nonsense; 1: no word any more; 2: nobody reads the messages. The set has it before or after a send. */
+START_TEST(set_tells_that_no_word_of_receiving_will_come)
+{
+    struct attack attack = begin(&(struct gnl_options){ .capacity = 1 });
+    const uint32_t too_many = 3;
+    int code = _i / 2 == 0 ? -EBADMSG : -EPIPE;
+
+    assert_ok(gnl_send(attack.port, "a", 1, GNL_NOWAIT));
+    if (_i / 2 == 0)
+        ck_assert_int_eq(send(attack.credit, &too_many, 4, MSG_NOSIGNAL), 4);
+    else
+        shutdown(_i / 2 == 1 ? attack.credit : attack.socket, SHUT_RDWR);
+    if (_i % 2 == 0)
+        expect_ended(attack.port, GNL_WRITABLE);
+    ck_assert_int_eq(gnl_send(attack.port, "b", 1, PATIENCE), code);
+    expect_ended(attack.port, GNL_WRITABLE);
+    ck_assert_int_eq(gnl_send(attack.port, "b", 1, PATIENCE), code);
     end(&attack);
 }
 END_TEST
@@ -294,6 +345,8 @@ int main(void)
     tcase_add_test(peers, message_that_never_came_to_its_end_is_none);
     tcase_add_test(peers, slow_sender_costs_no_more_than_the_timeout);
     tcase_add_loop_test(peers, word_of_messages_that_were_not_sent_is_nonsense, 0, 2);
+    tcase_add_test(peers, set_tells_of_nonsense_that_was_received);
+    tcase_add_loop_test(peers, set_tells_that_no_word_of_receiving_will_come, 0, 6);
     tcase_add_loop_test(peers, noise_is_survived, 0, 4);
     tcase_add_test(peers, foreign_listener_makes_nobody_hang);
     return support_run(suite);
