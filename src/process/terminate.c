@@ -20,6 +20,7 @@
 
 #define KILL_NS   10000000000 /* until all that was killed must have ended */
 #define NAP_NS    10000000    /* where a member's end cannot be waited for */
+#define STOP_NS   1000000     /* until a signal to stop may have been obeyed */
 #define LOOKS_MAX 100         /* at a tree that grows */
 
 struct ending {
@@ -100,20 +101,34 @@ static int await(const struct ending *ending, bool killed_only, int64_t deadline
     return gnli_now_ns() < deadline_ns ? 0 : -ETIMEDOUT;
 }
 
-/* Stops all of them, until a look finds nobody new. */
+/*
+ * Stops all of them, until a look finds nobody new, and those that it had stopped before do stand: who was
+ * making a child when the signal came goes on with that first.
+ */
 static int halt(struct ending *ending)
 {
-    ssize_t found = 1;
+    ssize_t found = 0;
+    bool settled = false;
 
-    for (int i = 0; i < LOOKS_MAX && found > 0; i++) {
+    for (int i = 0; i < LOOKS_MAX && !settled; i++) {
         found = look(ending);
-        for (size_t j = 0; found >= 0 && ending->whole && j < ending->tree.count; j++) {
+        if (found < 0)
+            return (int)found;
+        settled = found == 0;
+        for (size_t j = 0; ending->whole && j < ending->tree.count; j++) {
             struct gnli_member *member = &ending->tree.members[j];
-            if (member->alive && !member->halted)
-                member->halted = signal_member(ending, member, SIGSTOP) == 0;
+            if (!member->alive)
+                continue;
+            settled = settled && (!member->halted || member->stopped);
+            if (!member->halted && signal_member(ending, member, SIGSTOP) == 0) {
+                member->halted = true;
+                settled = false;
+            }
         }
+        if (!settled && i > 0)
+            gnli_poll(NULL, 0, gnli_deadline_ns(STOP_NS));
     }
-    return found < 0 ? (int)found : 0;
+    return 0;
 }
 
 /* SIGTERM to each, to new ones too, until none is left or the deadline comes. */

@@ -209,6 +209,7 @@ static ssize_t update(struct gnli_tree *tree, const struct looks *looks)
         struct look *look = find(looks, member->fate.pid);
         bool same = is_member(look, member);
         member->alive = same && !has_ended(look);
+        member->stopped = same && (look->state == 'T' || look->state == 't');
         member->grouped = same && look->grouped;
         if (same)
             look->belongs = false; /* not a new one */

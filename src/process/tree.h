@@ -17,6 +17,7 @@ struct gnli_member {
     struct gnl_fate fate; /* kind 0: not known yet */
     uint64_t start;       /* of the process, in the kernel's ticks since boot */
     bool alive;           /* at the last look */
+    bool stopped;         /* at the last look: it makes no children */
     bool grouped;         /* in the tree's cgroup, at the last look */
     bool asked;           /* was sent SIGTERM */
     bool halted;          /* was sent SIGSTOP */
