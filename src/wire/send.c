@@ -125,14 +125,15 @@ static int admit(struct gnli_wire *wire, size_t size)
         if (result < 0)
             return cannot_count(wire, result);
     }
+    bool met = atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
+    /* What everybody receives goes before the other has accepted; what is larger waits for its word. */
+    if (!met && size > GNL_MESSAGE_MAX_DEFAULT && (wire->message_max == 0 || size <= wire->message_max))
+        return GNLI_NO_CREDIT;
     size_t limit = gnli_wire_limit(wire);
     if (size > limit)
         return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes, where message_max is %zu",
                          wire->port.subject, size, limit);
-    /* What everybody receives goes before the other has accepted; what is larger waits for its word. */
-    bool early =
-        size > GNL_MESSAGE_MAX_DEFAULT && !atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
-    return gnli_wire_full(wire) || early ? GNLI_NO_CREDIT : 0;
+    return gnli_wire_full(wire) ? GNLI_NO_CREDIT : 0;
 }
 
 /* One try. 0: all is written, or the rest is there. `sending` is held. */
