@@ -85,8 +85,9 @@ static void choose_points(struct plan *plan)
         const struct trace_point *point = &trace->points[step];
         bool repeated =
             point->address == trace->points[step - 1].address; /* amid copying or clearing memory */
-        if (trace->steps <= EVERY_INSTRUCTION || point->eventful ||
-            (point->visit > 0 && point->visit <= VISITS) || (step % NOW_AND_THEN == 0 && !repeated))
+        bool early = point->visit > 0 && point->visit <= VISITS && choice.every == 1; /* in the full form */
+        if (trace->steps <= EVERY_INSTRUCTION || point->eventful || early ||
+            (step % NOW_AND_THEN == 0 && !repeated))
             plan->points[plan->count++] = step;
     }
     plan->points[plan->count++] = trace->steps + 1;
