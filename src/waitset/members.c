@@ -17,7 +17,7 @@ static struct gnli_member **chain_of(const struct gnli_members *members, const v
 static int grow(struct gnli_members *members)
 {
     uint32_t room = members->room > 0 ? members->room * 2 : ROOM_FIRST;
-    struct gnli_member **chains = calloc(room, sizeof *chains);
+    struct gnli_member **chains = calloc(room, sizeof(struct gnli_member *));
     struct gnli_member_place *places = chains ? reallocarray(members->places, room, sizeof *places) : NULL;
 
     if (!places) {
