@@ -20,8 +20,8 @@
 
 #define WORKERS_MOST 8
 /*
- * Longer operations, which are mostly loops and the C library's, are disturbed at their events, at the first
- * few visits to each of our own instructions, and now and then.
+ * Longer operations, which are mostly loops and the C library's, are disturbed at their events, now and then,
+ * and in the full form at the first few visits to each of our own instructions.
  */
 #define EVERY_INSTRUCTION 3000
 #define VISITS            3
