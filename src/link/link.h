@@ -4,7 +4,7 @@
  *
  * - claim: names, and who has them; access: who may connect;
  * - side: the memory that each side writes; pieces: that memory dealt out;
- * - meet: two processes meet, halves; send, receive: the verbs' two ways;
+ * - meet: two processes meet, halves; send, receive: the verbs' two ways; returns: chunks that go back;
  * - wait: blocking, waking, meeting; pump: what the kernel tells of the others; poll: pollable descriptors;
  * - places: messages that are held, and loans; link: the table of operations;
  * - links: those that an identity has, and their halves; identity: the public calls.
@@ -122,6 +122,7 @@ void gnli_out_disown(struct gnli_out *out);
  * but later; anything else: close it. Takes over the socket and `life` on success.
  */
 int gnli_in_open(struct gnli_in **in, struct gnl_identity *me, struct gnli_caller *caller);
+void gnli_in_return(struct gnli_in *in, uint64_t offset); /* a chunk; the receiving lock is held: returns.c */
 void gnli_in_free(struct gnli_in *in);
 void gnli_in_hang_up(struct gnli_in *in);
 void gnli_in_disown(struct gnli_in *in);

@@ -4,8 +4,6 @@
  * and bytes are copied before anybody looks at them.
  *
  *   A: relaxed: marks, counts for people to read.
- *   B: we count chunks as returned (release), the other side looks (acquire), and counts them as collected
- *      (release), where we look (acquire): link/send.c, B.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +16,6 @@
 #include "link/link.h"
 #include "link/meet.h"
 
-#define LATERS_MAX  (1 << 20)
 #define VOIDS_MAX   1024 /* withdrawn offers passed in one attempt */
 #define PACKETS_MAX 4096 /* descriptors of withdrawn offers, likewise */
 
@@ -26,49 +23,6 @@ static int scribbled(struct gnli_link *link)
 {
     return gnli_fail(-EBADMSG, "%s: the other side's memory makes no sense: the link has ended",
                      link->port.subject);
-}
-
-/* ---- chunks go back ---- */
-
-/* One more, if there is a place for its number. */
-static bool tell_returned(struct gnli_in *in, uint32_t page)
-{
-    const struct gnli_side *theirs = in->memory.theirs;
-    struct gnli_side *own = in->told;
-
-    if (!own)
-        return false;
-    uint64_t collected = atomic_load_explicit(&theirs->collected, memory_order_acquire); /* B */
-    if (in->returned - collected >= GNLI_SIDE_RETURNS)
-        return false;
-    atomic_store_explicit(&own->returns[in->returned % GNLI_SIDE_RETURNS], page,
-                          memory_order_relaxed); /* A */
-    in->returned++;
-    atomic_store_explicit(&own->returned, in->returned, memory_order_release); /* B */
-    return true;
-}
-
-/* The receiving lock is held. */
-static void return_chunk(struct gnli_in *in, uint64_t offset)
-{
-    if (in->dropped || atomic_load_explicit(&in->hung, memory_order_relaxed)) /* A */
-        return; /* it has nobody to go back to */
-    while (in->laters > 0 && tell_returned(in, in->later[in->laters - 1]))
-        in->laters--;
-    uint32_t page = (uint32_t)(offset / GNLI_PIECE_PAGE);
-    if (in->laters == 0 && tell_returned(in, page))
-        return;
-    if (in->laters == LATERS_MAX)
-        return; /* it does not collect them */
-    if (in->laters == in->later_room) {
-        size_t room = 2 * in->later_room + 64;
-        uint32_t *grown = realloc(in->later, room * sizeof *grown);
-        if (!grown)
-            return; /* lost to the link, and given back with it */
-        in->later = grown;
-        in->later_room = room;
-    }
-    in->later[in->laters++] = page;
 }
 
 /* ---- the end of the other side ---- */
@@ -214,7 +168,7 @@ static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         if (size > receipt->size)
             return too_small(link, size, receipt->size);
         memcpy(receipt->data, in->memory.base + far.offset, size);
-        return_chunk(in, far.offset);
+        gnli_in_return(in, far.offset);
     }
     receipt->received = (ssize_t)size;
     return 0;
@@ -378,7 +332,7 @@ static void end_place(struct gnli_link *link, struct gnli_place *place)
     struct gnli_in *in = place->in;
 
     if (in) {
-        return_chunk(in, place->offset);
+        gnli_in_return(in, place->offset);
         place->in = NULL;
         if (--in->held == 0 && in->dropped)
             gnli_in_free(in);
