@@ -86,8 +86,10 @@ static int hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
     bool waited = caller->name[0] != '\0';
 
     int result = gnli_in_open(&in, me, caller);
-    if (result == -EAGAIN && gnli_hung_up(caller->socket))
-        result = gnli_in_open(&in, me, caller); /* what it said last may just have come */
+    /* Asked once: who has gone by now may have spoken just before; who goes later is heard then. */
+    bool gone = result == -EAGAIN && gnli_hung_up(caller->socket);
+    if (gone)
+        result = gnli_in_open(&in, me, caller);
     else if (caller->doubtful)
         watch_end(me, caller);
     caller->mute = result == -EAGAIN;
@@ -97,7 +99,7 @@ static int hear_caller(struct gnl_identity *me, struct gnli_caller *caller)
         me->callers_waiting++;
         unwatch(me, caller->socket);
     }
-    if (result == -EBUSY || is_short(result) || (caller->mute && !gnli_hung_up(caller->socket)))
+    if (result == -EBUSY || is_short(result) || (caller->mute && !gone))
         return result;
     caller_ends(me, caller, result != 0);
     if (result == 0)
@@ -125,7 +127,10 @@ static void hear_waiting(struct gnl_identity *me)
             break;
 }
 
-/* Who says nothing makes room: the one that came first. */
+/*
+ * Who says nothing makes room: the one that came first. Once it can send no more, what it may have said in
+ * the meantime is there.
+ */
 static void drop_mute(struct gnl_identity *me)
 {
     struct gnli_caller *first = NULL;
@@ -133,7 +138,10 @@ static void drop_mute(struct gnl_identity *me)
     for (struct gnli_caller *caller = me->callers; caller; caller = caller->next)
         if (caller->mute)
             first = caller;
-    if (first && hear_caller(me, first) == -EAGAIN)
+    if (!first)
+        return;
+    shutdown(first->socket, SHUT_RD);
+    if (hear_caller(me, first) == -EAGAIN)
         caller_ends(me, first, true);
 }
 
