@@ -157,9 +157,9 @@ static int compare_pids(const void *a, const void *b)
 }
 
 /*
- * A member's number stands for its group and session while it is there, and at the look after that: the kernel
- * gives it to nobody else as long as any of these is left, and a child that it had made in its last moment is
- * an orphan that is known by nothing else.
+ * A member's number stands for its group and session while it is there, and at the look after that: the
+ * kernel gives it to nobody else as long as any of these is left, and a child that it had made in its last
+ * moment is an orphan that is known by nothing else.
  */
 static int find_leaders(const struct gnli_tree *tree, struct looks *looks)
 {
