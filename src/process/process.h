@@ -38,6 +38,9 @@ struct gnl_process {
 /* A handle, empty but for its stamp and lock; NULL: no memory. */
 struct gnl_process *gnli_process_new(void);
 
+/* Frees one that has come to nothing: no process, no descriptor. */
+void gnli_process_drop(struct gnl_process *process);
+
 /* Begins a public call: 0, or why this process may not make it. */
 int gnli_process_check(const struct gnl_process *process);
 
