@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pipelines: programs joined by ordinary pipes.
+ *
+ *     gnl_pipeline *pipeline;
+ *     struct gnl_exit ends[2];
+ *     gnl_pipeline_parse(&pipeline, "ls | grep foo");
+ *     gnl_pipeline_start(pipeline, NULL);
+ *     gnl_pipeline_wait(pipeline, ends, 2, GNL_FOREVER);
+ *     gnl_pipeline_free(pipeline);
+ *
+ * Every function is safe from several threads once the pipeline has been started, gnl_pipeline_free excepted;
+ * until then one thread makes it. None is safe in a signal handler. Fork: a pipeline stays the parent's: in
+ * the child every call but gnl_pipeline_free is -EPERM. Errors are negative codes (errors.h).
+ */
+#ifndef GINNEL_PIPELINE_H
+#define GINNEL_PIPELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <ginnel/port.h>
+#include <ginnel/process.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+typedef struct gnl_pipeline gnl_pipeline;
+
+/*
+ * A pipeline as a shell's user writes it, read without a shell: words, '…', "…", \, $VAR, ${VAR}, ~, *, ?,
+ * […], |, |&, <, >, >>, 2>, 2>>, 2>&1, and NAME=VALUE before a command. Variables, ~ and patterns are
+ * replaced here, by this process's environment and files. The caller owns *pipeline.
+ *
+ * -EINVAL it is more than that, or cut off: the detail names the place, as a column that counts from 1.
+ */
+int gnl_pipeline_parse(gnl_pipeline **pipeline, const char *text);
+
+/* One without stages, to which gnl_pipeline_add adds them. The caller owns *pipeline. */
+int gnl_pipeline_new(gnl_pipeline **pipeline);
+
+/* A further stage, of exactly these words. They are copied. -EBUSY it has been started. */
+int gnl_pipeline_add(gnl_pipeline *pipeline, char *const argv[]);
+
+/*
+ * Starts all stages, or none: commands, and files to read and to write, are looked for before the first one
+ * starts. The options are gnl_spawn's: standard[0] is the first stage's input, standard[1] the last one's
+ * output, standard[2] the errors of all, where the text says nothing else; `tree` and `die_with_parent` mean
+ * all stages. Each stage has its own ends of pipes and no others.
+ *
+ * -ENOENT, -EACCES, -ENOEXEC of a command or file, with its place in the text; -EINVAL there is no stage;
+ * -EBUSY it has been started; and what gnl_spawn may give: then those that had started have been ended.
+ */
+int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
+
+/* How many stages it has. */
+size_t gnl_pipeline_length(const gnl_pipeline *pipeline);
+
+/* A stage, counted from 0, of a pipeline that runs: for waitsets, signals, waiting. It belongs to the pipeline. */
+gnl_process *gnl_pipeline_stage(const gnl_pipeline *pipeline, size_t stage);
+
+enum gnl_pipe_waits {
+    GNL_PIPE_NOBODY = 0, /* as far as can be seen */
+    GNL_PIPE_READER,     /* for something to read */
+    GNL_PIPE_WRITER,     /* for room to write */
+};
+
+/* A pipe, at one moment. */
+struct gnl_pipe_sample {
+    int64_t queued;   /* bytes */
+    int64_t capacity; /* bytes; 0: both ends are closed */
+    int64_t passed;   /* bytes that were read so far; -1: unknown */
+    int waits;        /* enum gnl_pipe_waits */
+};
+
+/*
+ * Looks at the pipes between the stages, the one after the first stage first, without touching what is in
+ * them. Returns how many there are, of which the first `count` are written. How much has passed is known
+ * where the kernel's account of a stage can only mean that pipe. Each look holds an end of each pipe for the
+ * instant of one call: a stage whose last partner ends in that instant sees it end that much later.
+ */
+int gnl_pipeline_sample(gnl_pipeline *pipeline, struct gnl_pipe_sample *samples, size_t count);
+
+/*
+ * Waits until all stages have ended, and tells how each did, as far as `count` reaches. May be called again.
+ * -EAGAIN, -ETIMEDOUT some run still.
+ */
+int gnl_pipeline_wait(gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count, int64_t timeout);
+
+/* Ends all stages, with their trees, as gnl_process_terminate does, at the same time. */
+int gnl_pipeline_terminate(gnl_pipeline *pipeline, int64_t grace);
+
+/* Frees it; stages that run go on, as after gnl_process_free. NULL is fine. */
+void gnl_pipeline_free(gnl_pipeline *pipeline);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pipeline from inside: what the parser makes, what start makes of it, what sampling looks at.
+ */
+#ifndef GNLI_PIPELINE_PIPELINE_H
+#define GNLI_PIPELINE_PIPELINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ginnel/pipeline.h>
+
+/* `2> file`, `2>&1`: in the order of the text, since each means what is there by then. */
+struct gnli_redirection {
+    int number;  /* 0 to 2 */
+    int flags;   /* of open */
+    char *path;  /* NULL: a copy of `source` */
+    int source;  /* 0 to 2 */
+    size_t column;
+};
+
+struct gnli_stage {
+    char **argv;        /* ended by NULL */
+    char **assignments; /* NAME=VALUE, ended by NULL; NULL: none */
+    struct gnli_redirection *redirections;
+    size_t redirection_count;
+    bool joins_errors;   /* |& after it */
+    size_t column;       /* of its command in the text; 0: there is no text */
+    gnl_process *process; /* once it has been started */
+};
+
+/* Between stage i and stage i + 1. */
+struct gnli_joint {
+    uint64_t inode;   /* of the pipe: who has one of its ends is known by it */
+    int64_t capacity; /* bytes, when it was made */
+};
+
+struct gnl_pipeline {
+    uint64_t stamp; /* of the process whose pipeline it is */
+    struct gnli_stage *stages;
+    size_t length;
+    struct gnli_joint *joints; /* length - 1, once it has been started */
+    bool started;
+    pthread_mutex_t lock;
+};
+
+#endif
