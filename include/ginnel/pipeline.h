@@ -70,19 +70,55 @@ enum gnl_pipe_waits {
 
 /* A pipe, at one moment. */
 struct gnl_pipe_sample {
-    int64_t queued;   /* bytes */
-    int64_t capacity; /* bytes; 0: both ends are closed */
-    int64_t passed;   /* bytes that were read so far; -1: unknown */
-    int waits;        /* enum gnl_pipe_waits */
+    int64_t queued;   /* bytes; once both ends are closed, those that nobody has read; -1: unknown */
+    int64_t capacity; /* bytes; 0: both ends are closed; -1: unknown */
+    /*
+     * Bytes that were read so far; -1: unknown. It is known where the kernel's account of the stage that writes
+     * can only mean this pipe: at no look it had anything else open to write to (standard input aside), nothing
+     * was written to its standard error, it was one process, and it did not move bytes past the account (splice).
+     */
+    int64_t passed;
+    /* No more than that; -1: unknown. It may include what the stage has written elsewhere. */
+    int64_t passed_most;
+    int waits; /* enum gnl_pipe_waits */
 };
 
 /*
  * Looks at the pipes between the stages, the one after the first stage first, without touching what is in
- * them. Returns how many there are, of which the first `count` are written. How much has passed is known
- * where the kernel's account of a stage can only mean that pipe. Each look holds an end of each pipe for the
- * instant of one call: a stage whose last partner ends in that instant sees it end that much later.
+ * them. Returns how many there are, of which the first `count` are written. The numbers of a pipeline that runs are
+ * of slightly different moments; once its stages have ended they are exact. A stage's account is gone when it is
+ * reaped: gnl_pipeline_wait looks once more before, if this was called before that.
+ *
+ * Each look opens the writing end of each pipe for the instant of two system calls: if the last writer ends
+ * in that instant, the reader sees the end that much later. Does not block. -EINVAL it has not been started;
+ * -ENOMEM.
  */
 int gnl_pipeline_sample(gnl_pipeline *pipeline, struct gnl_pipe_sample *samples, size_t count);
+
+enum gnl_stage_state {
+    GNL_STAGE_UNKNOWN = 0, /* it may not be looked at: another user's, or hidden */
+    GNL_STAGE_RUNNING,     /* on a processor, or about to be, or at a disk */
+    GNL_STAGE_READING,  /* waits for something to read, from the stage before it or from its standard input */
+    GNL_STAGE_WRITING,  /* waits for room to write, to the stage after it or to its standard output */
+    GNL_STAGE_SLEEPING, /* waits for something else */
+    GNL_STAGE_STOPPED,  /* by a signal */
+    GNL_STAGE_ENDED,
+};
+
+/* A stage, with the processes that it has started, as far as they are known. */
+struct gnl_stage_sample {
+    int state;          /* enum gnl_stage_state: of all its processes together */
+    unsigned processes; /* that run */
+    uint64_t cpu_ns;    /* processor time so far, in steps of the kernel's tick */
+    /* Of the first stage: where in a file it reads, when it was last seen to, and how large that is. */
+    int64_t input_at, input_size; /* bytes; -1: unknown, or there is none */
+};
+
+/*
+ * The stages, as the last gnl_pipeline_sample saw them; looks if there was none. Returns how many there are, of
+ * which the first `count` are written. Errors as above.
+ */
+int gnl_pipeline_sample_stages(gnl_pipeline *pipeline, struct gnl_stage_sample *samples, size_t count);
 
 /*
  * Waits until all stages have ended, and tells how each did, as far as `count` reaches. May be called again.

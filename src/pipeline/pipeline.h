@@ -14,10 +14,10 @@
 
 /* `2> file`, `2>&1`: in the order of the text, since each means what is there by then. */
 struct gnli_redirection {
-    int number;  /* 0 to 2 */
-    int flags;   /* of open */
-    char *path;  /* NULL: a copy of `source` */
-    int source;  /* 0 to 2 */
+    int number; /* 0 to 2 */
+    int flags;  /* of open */
+    char *path; /* NULL: a copy of `source` */
+    int source; /* 0 to 2 */
     size_t column;
 };
 
@@ -26,8 +26,8 @@ struct gnli_stage {
     char **assignments; /* NAME=VALUE, ended by NULL; NULL: none */
     struct gnli_redirection *redirections;
     size_t redirection_count;
-    bool joins_errors;   /* |& after it */
-    size_t column;       /* of its command in the text; 0: there is no text */
+    bool joins_errors;    /* |& after it */
+    size_t column;        /* of its command in the text; 0: there is no text */
     gnl_process *process; /* once it has been started */
 };
 
@@ -35,6 +35,7 @@ struct gnli_stage {
 struct gnli_joint {
     uint64_t inode;   /* of the pipe: who has one of its ends is known by it */
     int64_t capacity; /* bytes, when it was made */
+    int path;         /* an O_PATH descriptor of it, no end: to look at it; -1: none */
 };
 
 struct gnl_pipeline {
@@ -44,6 +45,15 @@ struct gnl_pipeline {
     struct gnli_joint *joints; /* length - 1, once it has been started */
     bool started;
     pthread_mutex_t lock;
+    struct gnli_watch *watch; /* once it has been looked at; guarded by the lock */
 };
+
+/* ---- sample.c: with the pipeline's lock ---- */
+
+/* Looks, if the pipeline is being looked at: before a stage is reaped, whose account goes with it. */
+void gnli_watch_look(struct gnl_pipeline *pipeline);
+
+/* Does not close the joints' descriptors. */
+void gnli_watch_free(struct gnl_pipeline *pipeline);
 
 #endif
