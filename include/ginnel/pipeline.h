@@ -107,6 +107,7 @@ enum gnl_stage_state {
 
 /* A stage, with the processes that it has started, as far as they are known. */
 struct gnl_stage_sample {
+    char name[16];      /* of its command, as the kernel keeps it: 15 bytes */
     int state;          /* enum gnl_stage_state: of all its processes together */
     unsigned processes; /* that run */
     uint64_t cpu_ns;    /* processor time so far, in steps of the kernel's tick */

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "pipeline/proc.h"
 #include "pipeline/watch.h"
 
 static int open_end(int path, int flags)
@@ -60,18 +61,26 @@ static bool look_by_writing_end(struct gnli_watched_joint *pipe, bool may_be_gon
     return read;
 }
 
-/* The program that wrote has ended. If nobody else writes, a reading end is kept: it is in nobody's way. */
-static void try_to_hold(struct gnli_watched_joint *pipe)
+/* A reading end, if there is nobody who writes: it is in nobody's way then. Or -1. */
+static int open_quiet_end(int path)
 {
-    int end = open_end(pipe->path, O_RDONLY);
+    int end = open_end(path, O_RDONLY);
 
-    if (end >= 0 && (events_of(end, POLLIN) & POLLHUP)) {
-        pipe->held = end;
-        return;
-    }
-    pipe->strangers = true; /* or it cannot be known */
-    if (end >= 0)
+    if (end >= 0 && !(events_of(end, POLLIN) & POLLHUP)) {
         close(end);
+        end = -1;
+    }
+    return end;
+}
+
+void gnli_joint_hold(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer)
+{
+    struct gnli_proc_stat stat;
+
+    if (pipe->path < 0 || pipe->held >= 0 || pipe->closed || pipe->final)
+        return;
+    if (!gnli_proc_stat(&stat, writer->pid, 0) || stat.start != writer->start || stat.state == 'Z')
+        pipe->held = open_quiet_end(pipe->path);
 }
 
 static void close_both(struct gnli_watched_joint *pipe)
@@ -102,8 +111,9 @@ void gnli_joint_look(struct gnli_watched_joint *pipe, const struct gnli_watched_
         read_fill(pipe, pipe->held);
     } else if (!pipe->final) {
         bool read = look_by_writing_end(pipe, writer_ended);
-        if (read && (writer_ended || writer->ended))
-            try_to_hold(pipe);
+        /* There is a reader, and who wrote has ended: somebody else has its end, who is not known. */
+        if (read && writer->ended)
+            pipe->strangers = (pipe->held = open_quiet_end(pipe->path)) < 0;
     }
     if (writer_ended && reader_ended && pipe->path >= 0)
         close_both(pipe);

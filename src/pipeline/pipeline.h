@@ -44,6 +44,7 @@ struct gnl_pipeline {
     size_t length;
     struct gnli_joint *joints; /* length - 1, once it has been started */
     bool started;
+    int64_t started_ns; /* CLOCK_REALTIME_COARSE, before the first stage */
     pthread_mutex_t lock;
     struct gnli_watch *watch; /* once it has been looked at; guarded by the lock */
 };

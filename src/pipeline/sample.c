@@ -24,7 +24,8 @@ static void watch_stage(struct gnl_pipeline *pipeline, struct gnli_watch *watch,
     uint64_t out = i + 1 < pipeline->length ? pipeline->joints[i].inode : 0;
     pid_t keeper = process->keeper ? process->keeper->pid : 0;
 
-    gnli_stage_watch(&watch->stages[i], process->pid, keeper, in, out);
+    gnli_stage_watch(&watch->stages[i], process->pid, keeper, pipeline->started_ns, in, out);
+    memcpy(watch->stages[i].sample.name, process->name, sizeof process->name);
     /* Still the process that was looked at, since nobody has reaped it. */
     if (gnli_pidfd_signal(process->pidfd, 0, 0) == -ESRCH) {
         watch->stages[i].start = 0;
@@ -82,6 +83,8 @@ void gnli_watch_look(struct gnl_pipeline *pipeline)
 
     if (!watch)
         return;
+    for (size_t i = 0; i + 1 < watch->length; i++)
+        gnli_joint_hold(&watch->pipes[i], &watch->stages[i]);
     for (size_t i = 0; i < watch->length; i++)
         gnli_stage_look(&watch->stages[i]);
     for (size_t i = 0; i + 1 < watch->length; i++) {

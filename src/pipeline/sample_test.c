@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/clock.h"
 #include "pipeline/watch.h"
 #include "support.h"
 
@@ -51,6 +52,7 @@ static void start_pair(const char *writer, const char *reader, struct gnl_stdio 
     int from, to;
     char name[48];
     struct stat file;
+    int64_t since_ns = gnli_clock_ns(CLOCK_REALTIME_COARSE);
 
     assert_ok(gnl_pipe(&from, &to));
     if (errors.kind == GNL_INHERIT)
@@ -63,8 +65,8 @@ static void start_pair(const char *writer, const char *reader, struct gnl_stdio 
     ck_assert(fstat(from, &file) == 0);
     close(from);
     close(to);
-    gnli_stage_watch(&pair.stages[0], gnl_process_pid(pair.writer), 0, 0, file.st_ino);
-    gnli_stage_watch(&pair.stages[1], gnl_process_pid(pair.reader), 0, file.st_ino, 0);
+    gnli_stage_watch(&pair.stages[0], gnl_process_pid(pair.writer), 0, since_ns, 0, file.st_ino);
+    gnli_stage_watch(&pair.stages[1], gnl_process_pid(pair.reader), 0, since_ns, file.st_ino, 0);
 }
 
 /* GNL_NULL may be written to as well, and the shell puts its input aside under another number. */
@@ -81,6 +83,7 @@ static void start_plain(const char *writer, const char *reader)
 
 static void look(void)
 {
+    gnli_joint_hold(&pair.pipe, &pair.stages[0]);
     gnli_stage_look(&pair.stages[0]);
     gnli_stage_look(&pair.stages[1]);
     gnli_joint_look(&pair.pipe, &pair.stages[0], &pair.stages[1]);

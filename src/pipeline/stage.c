@@ -3,17 +3,15 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "pipeline/proc.h"
 #include "pipeline/watch.h"
 
-#define FAMILY_PART      400 /* looking for its processes takes no more than this part of the time */
-#define PROCESSES_MAX    64  /* of a stage that are looked at */
-#define THREADS_MAX      64  /* of a process */
-#define START_TICK_SLACK 2   /* the kernel cuts the moment of a start down to a tick */
+#define FAMILY_PART   400 /* looking for its processes takes no more than this part of the time */
+#define PROCESSES_MAX 64  /* of a stage that are looked at */
+#define THREADS_MAX   64  /* of a process */
 
 /* What is seen of its processes at one look, put together. */
 struct view {
@@ -25,11 +23,14 @@ struct view {
     int64_t input_at, input_size;
 };
 
-void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper, uint64_t in, uint64_t out)
+void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper, int64_t since_ns,
+                      uint64_t in, uint64_t out)
 {
     struct gnli_proc_stat stat;
 
-    *stage = (struct gnli_watched_stage){ .pid = pid, .keeper = keeper, .in = in, .out = out };
+    *stage = (struct gnli_watched_stage){
+        .pid = pid, .keeper = keeper, .since_ns = since_ns, .in = in, .out = out
+    };
     stage->sample = (struct gnl_stage_sample){ .state = GNL_STAGE_UNKNOWN, .input_at = -1, .input_size = -1 };
     stage->read = stage->written = -1;
     stage->tree = (struct gnli_tree){ .root = pid, .root_is_member = true, .cgroup = -1 };
@@ -38,9 +39,6 @@ void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper,
         return;
     }
     stage->start = stat.start;
-    int64_t tick_ns = 1000000000 / sysconf(_SC_CLK_TCK);
-    int64_t age_ns = gnli_clock_ns(CLOCK_BOOTTIME) - (int64_t)stat.start * tick_ns;
-    stage->since_ns = gnli_clock_ns(CLOCK_REALTIME) - age_ns - START_TICK_SLACK * tick_ns;
 }
 
 void gnli_stage_unwatch(struct gnli_watched_stage *stage)

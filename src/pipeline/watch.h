@@ -30,7 +30,7 @@ struct gnli_watched_stage {
     uint64_t start;        /* of the program, in ticks; 0: it was never seen */
     uint64_t in, out;      /* the pipes, by their inodes; 0: it is the first, or the last */
     int64_t next_family_ns;
-    int64_t since_ns; /* when it began, of CLOCK_REALTIME; not later */
+    int64_t since_ns; /* CLOCK_REALTIME_COARSE, which files get their times from, before it was started */
     /* at the last look */
     struct gnl_stage_sample sample;
     bool awaits_in, awaits_out;
@@ -55,10 +55,17 @@ struct gnli_watched_joint {
     bool strangers; /* somebody wrote who is not known */
 };
 
-/* Begins: a stage of that number, which must be a child that nobody has reaped. */
-void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper, uint64_t in, uint64_t out);
+/* Begins: a stage of that number, which must be a child that nobody has reaped. since_ns: as it stands there. */
+void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper, int64_t since_ns,
+                      uint64_t in, uint64_t out);
 void gnli_stage_look(struct gnli_watched_stage *stage);
 void gnli_stage_unwatch(struct gnli_watched_stage *stage);
+
+/*
+ * Before all else at a look, since there is not much time: if who wrote has ended, and nobody else writes, a
+ * reading end is kept.
+ */
+void gnli_joint_hold(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer);
 
 /* Looks at the pipe itself, after its stages. */
 void gnli_joint_look(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer,
