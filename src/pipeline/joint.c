@@ -36,15 +36,18 @@ static void read_fill(struct gnli_watched_joint *pipe, int descriptor)
     }
 }
 
-/* Nobody reads any more, so what is in it stays there. */
+/* Nobody reads any more. */
 static void leave(struct gnli_watched_joint *pipe, int descriptor)
 {
     read_fill(pipe, descriptor);
     pipe->final = true;
 }
 
-/* Its writing end, for the instant of the look: who reads is seen by it. False: nobody does. */
-static bool look_by_writing_end(struct gnli_watched_joint *pipe, bool may_be_gone)
+/*
+ * Its writing end, for the instant of the look: who reads is seen by it. False: nobody does. Then what is in it stays
+ * there, if it is still the old pipe: who writes shows that. Of one without ends the kernel has just made a new one.
+ */
+static bool look_by_writing_end(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer)
 {
     int end = open_end(pipe->path, O_WRONLY);
 
@@ -55,22 +58,31 @@ static bool look_by_writing_end(struct gnli_watched_joint *pipe, bool may_be_gon
     bool read = !(events_of(end, POLLOUT) & POLLERR);
     if (read)
         read_fill(pipe, end);
-    else if (!may_be_gone) /* the kernel would make a new one, an empty one */
+    else if (gnli_proc_pipe(writer->pid, STDOUT_FILENO) == writer->out)
         leave(pipe, end);
     close(end);
     return read;
 }
 
-/* A reading end, if there is nobody who writes: it is in nobody's way then. Or -1. */
+/*
+ * A reading end, if there is somebody who reads and nobody who writes: it is in nobody's way then. Or -1. The
+ * writing end comes first: that there is a reader shows that it is still the old pipe, and keeps it so. Of one
+ * without ends the kernel would make a new one.
+ */
 static int open_quiet_end(int path)
 {
-    int end = open_end(path, O_RDONLY);
+    int writing = open_end(path, O_WRONLY);
 
-    if (end >= 0 && !(events_of(end, POLLIN) & POLLHUP)) {
-        close(end);
-        end = -1;
+    if (writing < 0)
+        return -1;
+    bool read = !(events_of(writing, POLLOUT) & POLLERR);
+    int reading = read ? open_end(path, O_RDONLY) : -1;
+    close(writing);
+    if (reading >= 0 && !(events_of(reading, POLLIN) & POLLHUP)) {
+        close(reading);
+        reading = -1;
     }
-    return end;
+    return reading;
 }
 
 void gnli_joint_hold(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer)
@@ -110,7 +122,7 @@ void gnli_joint_look(struct gnli_watched_joint *pipe, const struct gnli_watched_
     } else if (pipe->held >= 0) {
         read_fill(pipe, pipe->held);
     } else if (!pipe->final) {
-        bool read = look_by_writing_end(pipe, writer_ended);
+        bool read = look_by_writing_end(pipe, writer);
         /* There is a reader, and who wrote has ended: somebody else has its end, who is not known. */
         if (read && writer->ended)
             pipe->strangers = (pipe->held = open_quiet_end(pipe->path)) < 0;

@@ -263,6 +263,26 @@ START_TEST(bytes_that_nobody_read_have_not_passed)
 }
 END_TEST
 
+/* The reader goes first, and who writes is still there. */
+START_TEST(bytes_that_are_left_by_a_reader_stay_counted)
+{
+    start_plain(FIFTY "; read x <&9", "read x <&9; exec dd bs=1000 count=10");
+    await_gate(pair.writer);
+    look();
+    ck_assert_int_eq(pair.pipe.queued, 50000);
+    let_go(1);
+    await_end(pair.reader);
+    look();
+    ck_assert_int_eq(pair.pipe.queued, 40000);
+    let_go(0);
+    await_end(pair.writer);
+    look();
+    ck_assert_int_eq(pair.pipe.queued, 40000);
+    ck_assert_int_eq(pair.pipe.capacity, 0);
+    end_pair();
+}
+END_TEST
+
 /* Gates are read by number, so another file that is open to be written to is one of the writer's own. */
 START_TEST(bytes_are_unknown_if_the_stage_might_write_elsewhere)
 {
@@ -393,6 +413,7 @@ int main(void)
     tcase_add_test(tests, stopped_stage_is_said_to_be);
     tcase_add_test(tests, bytes_that_passed_are_counted_after_all_have_ended);
     tcase_add_test(tests, bytes_that_nobody_read_have_not_passed);
+    tcase_add_test(tests, bytes_that_are_left_by_a_reader_stay_counted);
     tcase_add_test(tests, bytes_are_unknown_if_the_stage_might_write_elsewhere);
     tcase_add_test(tests, silent_standard_error_leaves_the_bytes_known);
     tcase_add_test(tests, words_on_standard_error_make_the_bytes_unknown);

@@ -9,9 +9,9 @@
 #include "pipeline/proc.h"
 #include "pipeline/watch.h"
 
-#define FAMILY_PART   400 /* looking for its processes takes no more than this part of the time */
-#define PROCESSES_MAX 64  /* of a stage that are looked at */
-#define THREADS_MAX   64  /* of a process */
+#define FAMILY_PART   1000 /* looking for its processes takes no more than this part of the time */
+#define PROCESSES_MAX 64   /* of a stage that are looked at */
+#define THREADS_MAX   64   /* of a process */
 
 /* What is seen of its processes at one look, put together. */
 struct view {
