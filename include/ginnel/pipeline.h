@@ -59,7 +59,10 @@ int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *o
 /* How many stages it has. */
 size_t gnl_pipeline_length(const gnl_pipeline *pipeline);
 
-/* A stage, counted from 0, of a pipeline that runs: for waitsets, signals, waiting. It belongs to the pipeline. */
+/*
+ * A stage, counted from 0, of a pipeline that runs: for waitsets, signals, waiting. It belongs to the
+ * pipeline.
+ */
 gnl_process *gnl_pipeline_stage(const gnl_pipeline *pipeline, size_t stage);
 
 enum gnl_pipe_waits {
@@ -73,9 +76,10 @@ struct gnl_pipe_sample {
     int64_t queued;   /* bytes; once both ends are closed, those that nobody has read; -1: unknown */
     int64_t capacity; /* bytes; 0: both ends are closed; -1: unknown */
     /*
-     * Bytes that were read so far; -1: unknown. It is known where the kernel's account of the stage that writes
-     * can only mean this pipe: at no look it had anything else open to write to (standard input aside), nothing
-     * was written to its standard error, it was one process, and it did not move bytes past the account (splice).
+     * Bytes that were read so far; -1: unknown. It is known where the kernel's account of the stage that
+     * writes can only mean this pipe: at no look it had anything else open to write to (standard input
+     * aside), nothing was written to its standard error, it was one process, and it did not move bytes past
+     * the account (splice).
      */
     int64_t passed;
     /* No more than that; -1: unknown. It may include what the stage has written elsewhere. */
@@ -85,9 +89,9 @@ struct gnl_pipe_sample {
 
 /*
  * Looks at the pipes between the stages, the one after the first stage first, without touching what is in
- * them. Returns how many there are, of which the first `count` are written. The numbers of a pipeline that runs are
- * of slightly different moments; once its stages have ended they are exact. A stage's account is gone when it is
- * reaped: gnl_pipeline_wait looks once more before, if this was called before that.
+ * them. Returns how many there are, of which the first `count` are written. The numbers of a pipeline that
+ * runs are of slightly different moments; once its stages have ended they are exact. A stage's account is
+ * gone when it is reaped: gnl_pipeline_wait looks once more before, if this was called before that.
  *
  * Each look opens the writing end of each pipe for the instant of two system calls: if the last writer ends
  * in that instant, the reader sees the end that much later. Does not block. -EINVAL it has not been started;
@@ -116,8 +120,8 @@ struct gnl_stage_sample {
 };
 
 /*
- * The stages, as the last gnl_pipeline_sample saw them; looks if there was none. Returns how many there are, of
- * which the first `count` are written. Errors as above.
+ * The stages, as the last gnl_pipeline_sample saw them; looks if there was none. Returns how many there are,
+ * of which the first `count` are written. Errors as above.
  */
 int gnl_pipeline_sample_stages(gnl_pipeline *pipeline, struct gnl_stage_sample *samples, size_t count);
 

@@ -44,8 +44,9 @@ static void leave(struct gnli_watched_joint *pipe, int descriptor)
 }
 
 /*
- * Its writing end, for the instant of the look: who reads is seen by it. False: nobody does. Then what is in it stays
- * there, if it is still the old pipe: who writes shows that. Of one without ends the kernel has just made a new one.
+ * Its writing end, for the instant of the look: who reads is seen by it. False: nobody does. Then what is in
+ * it stays there, if it is still the old pipe: who writes shows that. Of one without ends the kernel has
+ * just made a new one.
  */
 static bool look_by_writing_end(struct gnli_watched_joint *pipe, const struct gnli_watched_stage *writer)
 {
@@ -65,9 +66,9 @@ static bool look_by_writing_end(struct gnli_watched_joint *pipe, const struct gn
 }
 
 /*
- * A reading end, if there is somebody who reads and nobody who writes: it is in nobody's way then. Or -1. The
- * writing end comes first: that there is a reader shows that it is still the old pipe, and keeps it so. Of one
- * without ends the kernel would make a new one.
+ * A reading end, if there is somebody who reads and nobody who writes: it is in nobody's way then. Or -1.
+ * The writing end comes first: that there is a reader shows that it is still the old pipe, and keeps it so.
+ * Of one without ends the kernel would make a new one.
  */
 static int open_quiet_end(int path)
 {

@@ -174,7 +174,10 @@ static int64_t position_of(pid_t pid, int descriptor)
     return read_of(pid, 0, what, text, sizeof text) && find_number(text, "pos:\t", &position) ? position : -1;
 }
 
-/* Nobody has written to it since: it is an empty file, or its time says so. A terminal's or device's says nothing. */
+/*
+ * Nobody has written to it since: it is an empty file, or its time says so. A terminal's or device's says
+ * nothing.
+ */
 static bool unwritten(const struct stat *file, int64_t since_ns)
 {
     int64_t time_ns = (int64_t)file->st_mtim.tv_sec * 1000000000 + file->st_mtim.tv_nsec;

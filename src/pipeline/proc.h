@@ -53,7 +53,10 @@ struct gnli_proc_files {
     bool known;            /* all could be looked at */
     bool writes_elsewhere; /* one may be written to that is not the pipe, nor standard input or error */
     bool errors_unseen;    /* something may have been written to its standard error since `since_ns` */
-    /* Its standard input if that is a file, or else the largest that it reads: a script that it runs is small. */
+    /*
+     * Its standard input if that is a file, or else the largest that it reads: a script that it runs is
+     * small.
+     */
     int64_t input_at, input_size; /* bytes; -1: there is none */
     bool standard_input;
 };

@@ -93,7 +93,9 @@ void gnli_watch_look(struct gnl_pipeline *pipeline)
     }
 }
 
-/* Begins a public call, and a watch if there is none; `look`: looks in any case. With the lock, or an error. */
+/*
+ * Begins a public call, and a watch if there is none; `look`: looks in any case. With the lock, or an error.
+ */
 static int look(struct gnl_pipeline *pipeline, bool always)
 {
     gnli_failure_begin();

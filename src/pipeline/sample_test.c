@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two stages and the pipe between them, looked at: what each waits for, what has passed, when that is unknown,
- * and that looking changes nothing.
+ * Two stages and the pipe between them, looked at: what each waits for, what has passed, when that is
+ * unknown, and that looking changes nothing.
  */
 #include <fcntl.h>
 #include <poll.h>

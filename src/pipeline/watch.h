@@ -3,12 +3,12 @@
  * A pipeline that is looked at while it runs (Linux). What was seen is kept from look to look: accounts of
  * processes are gone with them, and a total is known only if nothing was seen that speaks against it.
  *
- * A pipe is looked at through an O_PATH descriptor, which is neither a reader nor a writer: the kernel counts ends
- * only when they are opened. For the instant of the look its writing end is opened: if the last
- * writer ends in that instant the reader sees the end that much later, and nothing is lost. The reading end would
- * be worse: what is written in that instant after the last reader has ended would be taken for delivered.
- * Once there is no writer any more a reading end changes nothing for anybody: then it is kept, so that
- * what the reader leaves can still be counted when it has ended.
+ * A pipe is looked at through an O_PATH descriptor, which is neither a reader nor a writer: the kernel
+ * counts ends only when they are opened. For the instant of the look its writing end is opened: if the last
+ * writer ends in that instant the reader sees the end that much later, and nothing is lost. The reading end
+ * would be worse: what is written in that instant after the last reader has ended would be taken for
+ * delivered. Once there is no writer any more a reading end changes nothing for anybody: then it is kept, so
+ * that what the reader leaves can still be counted when it has ended.
  */
 #ifndef GNLI_PIPELINE_WATCH_H
 #define GNLI_PIPELINE_WATCH_H
@@ -55,7 +55,10 @@ struct gnli_watched_joint {
     bool strangers; /* somebody wrote who is not known */
 };
 
-/* Begins: a stage of that number, which must be a child that nobody has reaped. since_ns: as it stands there. */
+/*
+ * Begins: a stage of that number, which must be a child that nobody has reaped. since_ns: as it stands
+ * there.
+ */
 void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper, int64_t since_ns,
                       uint64_t in, uint64_t out);
 void gnli_stage_look(struct gnli_watched_stage *stage);
