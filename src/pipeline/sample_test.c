@@ -379,6 +379,33 @@ START_TEST(stages_of_another_user_are_unknown)
 }
 END_TEST
 
+/* The kernel gives the account of who has ended to root alone, unless it was open before. */
+static int count_as_nobody(void *unused)
+{
+    require(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    start_plain("read x <&9; exec " FIFTY, "read x <&9; exec cat");
+    look();
+    let_go(0);
+    await_end(pair.writer);
+    look();
+    let_go(1);
+    await_end(pair.reader);
+    look();
+    require(pair.pipe.passed == 50000 && pair.pipe.queued == 0);
+    end_pair();
+    return 0;
+}
+
+START_TEST(bytes_are_counted_for_an_unprivileged_user_too)
+{
+    if (geteuid() != 0) {
+        printf("skipped: %s: only root can become another user\n", __func__);
+        return;
+    }
+    support_expect_exit(support_fork(count_as_nobody, NULL), 0);
+}
+END_TEST
+
 /* ---- how far its input is ---- */
 
 START_TEST(place_in_the_input_file_is_told)
@@ -454,6 +481,7 @@ int main(void)
     tcase_add_test(tests, words_on_standard_error_make_the_bytes_unknown);
     tcase_add_test(tests, stage_that_was_reaped_before_it_was_looked_at_is_unknown);
     tcase_add_test(tests, stages_of_another_user_are_unknown);
+    tcase_add_test(tests, bytes_are_counted_for_an_unprivileged_user_too);
     tcase_add_test(tests, place_in_the_input_file_is_told);
     tcase_add_test(tests, end_and_broken_pipe_come_through_while_it_is_looked_at_without_pause);
     return support_run(suite);
