@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What users see of a pipeline that runs: all its stages, then all its pipes, at one look. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,7 @@ int gnl_pipeline_sample(gnl_pipeline *pipeline, struct gnl_pipe_sample *samples,
     if (result < 0)
         return result;
     const struct gnli_watch *watch = pipeline->watch;
+    assert(watch);
     size_t pipes = watch->length - 1;
     for (size_t i = 0; i < pipes && i < count; i++) {
         const struct gnli_watched_joint *pipe = &watch->pipes[i];
@@ -144,6 +146,7 @@ int gnl_pipeline_sample_stages(gnl_pipeline *pipeline, struct gnl_stage_sample *
     if (result < 0)
         return result;
     const struct gnli_watch *watch = pipeline->watch;
+    assert(watch);
     size_t stages = watch->length;
     for (size_t i = 0; i < stages && i < count; i++)
         samples[i] = watch->stages[i].sample;
