@@ -42,12 +42,35 @@ same "signal" "$(report 'r["stages"][0]["signal"], r["stages"][0]["exited"], r["
 status 3 ginnel run --json "sh -c 'exit 3'"
 same "one" "$(report 'len(r["stages"]), r["pipes"], r["stages"][0]["exited"]')" "(1, [], 3)"
 
-# Who gives the input, or takes the output, is not a stage.
-mkfifo "$room/in" "$room/out-fifo"
-(exec 3<>"$room/in"; "$GINNEL" run --json 'cat | cat' <"$room/in" 2>"$room/err" >/dev/null 3<&- & echo $! >"$room/pid"
-    # Three looks at least have been made when a tenth has gone by; more do no harm.
-    sleep 0.5; exec 3<&-; wait)
+# Who gives the input is not a stage.
+mkfifo "$room/in"
+exec 3<>"$room/in"
+"$GINNEL" run --json 'cat | cat' <"$room/in" >/dev/null 2>"$room/err" 3<&- &
+pid=$!
+started="$started $pid"
+# Each look is a sleep before it; three are enough, and some more come of starting.
+has_looked() {
+    [ "$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$pid/status")" -ge 16 ]
+}
+until_true has_looked
+exec 3<&-
+ended "$pid"
+same "status" "$got" 0
 same "the input is slow" "$(report 'r["bottleneck"]["at"], r["bottleneck"]["stage"]')" "('input', None)"
+
+# Nor who takes the output.
+mkfifo "$room/taken"
+exec 3<>"$room/taken"
+"$GINNEL" run --json 'cat /dev/zero | head -c 500000' >"$room/taken" 2>"$room/err" 3<&- &
+pid=$!
+started="$started $pid"
+until_true has_looked
+head -c 500000 <"$room/taken" | wc -c >"$room/count"
+exec 3<&-
+ended "$pid"
+same "status" "$got" 0
+same "all came" "$(tr -d ' ' <"$room/count")" 500000
+same "the output is slow" "$(report 'r["bottleneck"]["at"], r["bottleneck"]["stage"]')" "('output', None)"
 
 # For people.
 status 0 ginnel run --report "cat $room/numbers | gzip -9 | wc -c"

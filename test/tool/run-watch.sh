@@ -74,6 +74,16 @@ wait "$watcher" || :
 seen '^status 130' || fail "another end: $(cat -v "$room/screen")"
 grep -q "$escape\[J.*status" "$room/screen" || fail "it is not taken away: $(cat -v "$room/screen")"
 
+# The terminal is closed: nothing is left that runs.
+on_terminal 'cols 80 rows 24' "cat < $room/gate | cat"
+shows '^ 2 cat  *waits to read'
+kill -KILL "$watcher"
+wait "$watcher" || :
+nobody_left() {
+    ! grep -lq "$room/gate" /proc/[0-9]*/cmdline
+}
+until_true nobody_left
+
 # A short one shows nothing, and neither does a pipe.
 on_terminal 'cols 80 rows 24' "true | true"
 wait "$watcher" || :
