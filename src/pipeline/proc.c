@@ -71,12 +71,24 @@ static bool find_number(const char *text, const char *label, int64_t *number)
     return true;
 }
 
-bool gnli_proc_io(struct gnli_proc_io *io, pid_t pid)
+int gnli_proc_io_open(pid_t pid)
+{
+    char path[48];
+
+    snprintf(path, sizeof path, "/proc/%d/io", (int)pid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool gnli_proc_io(struct gnli_proc_io *io, int file)
 {
     char text[512];
+    ssize_t length = file >= 0 ? pread(file, text, sizeof text - 1, 0) : -1;
 
-    return read_of(pid, 0, "io", text, sizeof text) && find_number(text, "rchar: ", &io->read) &&
-           find_number(text, "wchar: ", &io->written) && find_number(text, "\nwrite_bytes: ", &io->to_disk);
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    return find_number(text, "rchar: ", &io->read) && find_number(text, "wchar: ", &io->written) &&
+           find_number(text, "\nwrite_bytes: ", &io->to_disk);
 }
 
 /* ---- what it waits in ---- */

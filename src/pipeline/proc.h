@@ -26,7 +26,12 @@ struct gnli_proc_io {
     int64_t to_disk; /* written to files on disks */
 };
 
-bool gnli_proc_io(struct gnli_proc_io *io, pid_t pid);
+/*
+ * The descriptor by which the account is read, -1 if it may not be. Once the process has ended, a new one is
+ * root's alone; one that is open already goes on telling, until the process has been reaped.
+ */
+int gnli_proc_io_open(pid_t pid);
+bool gnli_proc_io(struct gnli_proc_io *io, int file);
 
 enum gnli_call_kind {
     GNLI_CALL_OTHER = 0,

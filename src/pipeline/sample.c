@@ -41,13 +41,13 @@ static int begin(struct gnl_pipeline *pipeline)
     if (watch) {
         watch->stages = calloc(length, sizeof *watch->stages);
         watch->pipes = calloc(length, sizeof *watch->pipes);
-        watch->length = length;
     }
     pipeline->watch = watch;
     if (!watch || !watch->stages || !watch->pipes) {
         gnli_watch_free(pipeline);
         return gnli_fail(-ENOMEM, "no memory to look at a pipeline of %zu stages", length);
     }
+    watch->length = length;
     for (size_t i = 0; i < length; i++)
         watch_stage(pipeline, watch, i);
     for (size_t i = 0; i + 1 < length; i++)

@@ -4,6 +4,7 @@
  * unknown, and that looking changes nothing.
  */
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 static struct pair {
     gnl_process *writer, *reader;
     int null;
+    uid_t maker;  /* of the pipe */
     int gates[2]; /* the test's ends of what they read as GATE; -1: opened */
     struct gnli_watched_stage stages[2];
     struct gnli_watched_joint pipe;
@@ -54,7 +56,9 @@ static void start_pair(const char *writer, const char *reader, struct gnl_stdio 
     struct stat file;
     int64_t since_ns = gnli_clock_ns(CLOCK_REALTIME_COARSE);
 
+    ck_assert(pair.maker == 0 || seteuid(pair.maker) == 0);
     assert_ok(gnl_pipe(&from, &to));
+    ck_assert(pair.maker == 0 || seteuid(0) == 0);
     if (errors.kind == GNL_INHERIT)
         errors = (struct gnl_stdio){ GNL_FD, to };
     struct gnl_stdio null = { GNL_NULL, 0 };
@@ -344,6 +348,64 @@ START_TEST(stage_that_was_reaped_before_it_was_looked_at_is_unknown)
 }
 END_TEST
 
+/* ---- what may not be seen ---- */
+
+#define NOBODY 65534
+
+/* As if the stages had become somebody else: they are root's, and the pipe is not. */
+static int look_as_nobody(void *unused)
+{
+    require(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    look();
+    require(pair.stages[0].sample.state == GNL_STAGE_UNKNOWN);
+    require(pair.stages[1].sample.state == GNL_STAGE_UNKNOWN);
+    require(pair.pipe.passed == -1 && pair.pipe.passed_most == -1);
+    require(pair.pipe.queued == 5 && pair.pipe.capacity == 65536); /* that is known all the same */
+    return 0;
+}
+
+START_TEST(stages_of_another_user_are_unknown)
+{
+    if (geteuid() != 0) {
+        printf("skipped: %s: only root can become another user\n", __func__);
+        return;
+    }
+    pair.maker = NOBODY;
+    start_plain("printf hello; read x <&9", "read x <&9; exec cat");
+    await_gate(pair.writer);
+    await_gate(pair.reader);
+    support_expect_exit(support_fork(look_as_nobody, NULL), 0);
+    end_pair();
+}
+END_TEST
+
+/* The kernel gives the account of who has ended to root alone, unless it was open before. */
+static int count_as_nobody(void *unused)
+{
+    require(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    start_plain("read x <&9; exec " FIFTY, "read x <&9; exec cat");
+    look();
+    let_go(0);
+    await_end(pair.writer);
+    look();
+    let_go(1);
+    await_end(pair.reader);
+    look();
+    require(pair.pipe.passed == 50000 && pair.pipe.queued == 0);
+    end_pair();
+    return 0;
+}
+
+START_TEST(bytes_are_counted_for_an_unprivileged_user_too)
+{
+    if (geteuid() != 0) {
+        printf("skipped: %s: only root can become another user\n", __func__);
+        return;
+    }
+    support_expect_exit(support_fork(count_as_nobody, NULL), 0);
+}
+END_TEST
+
 /* ---- how far its input is ---- */
 
 START_TEST(place_in_the_input_file_is_told)
@@ -418,6 +480,8 @@ int main(void)
     tcase_add_test(tests, silent_standard_error_leaves_the_bytes_known);
     tcase_add_test(tests, words_on_standard_error_make_the_bytes_unknown);
     tcase_add_test(tests, stage_that_was_reaped_before_it_was_looked_at_is_unknown);
+    tcase_add_test(tests, stages_of_another_user_are_unknown);
+    tcase_add_test(tests, bytes_are_counted_for_an_unprivileged_user_too);
     tcase_add_test(tests, place_in_the_input_file_is_told);
     tcase_add_test(tests, end_and_broken_pipe_come_through_while_it_is_looked_at_without_pause);
     return support_run(suite);

@@ -32,17 +32,25 @@ void gnli_stage_watch(struct gnli_watched_stage *stage, pid_t pid, pid_t keeper,
         .pid = pid, .keeper = keeper, .since_ns = since_ns, .in = in, .out = out
     };
     stage->sample = (struct gnl_stage_sample){ .state = GNL_STAGE_UNKNOWN, .input_at = -1, .input_size = -1 };
-    stage->read = stage->written = -1;
+    stage->read = stage->written = stage->io = stage->keeper_io = -1;
     stage->tree = (struct gnli_tree){ .root = pid, .root_is_member = true, .cgroup = -1 };
     if (!gnli_proc_stat(&stat, pid, 0)) {
         stage->lost = true;
         return;
     }
     stage->start = stat.start;
+    stage->io = gnli_proc_io_open(pid);
+    if (keeper > 0)
+        stage->keeper_io = gnli_proc_io_open(keeper);
 }
 
 void gnli_stage_unwatch(struct gnli_watched_stage *stage)
 {
+    if (stage->io >= 0)
+        close(stage->io);
+    if (stage->keeper_io >= 0)
+        close(stage->keeper_io);
+    stage->io = stage->keeper_io = -1;
     free(stage->tree.members);
     stage->tree.members = NULL;
     stage->tree.count = 0;
@@ -112,11 +120,11 @@ static void look_at_threads(struct gnli_watched_stage *stage, struct view *view,
         closedir(directory);
 }
 
-static void look_at_account(struct view *view, pid_t pid)
+static void look_at_account(struct view *view, int file)
 {
     struct gnli_proc_io io;
 
-    if (!gnli_proc_io(&io, pid)) {
+    if (!gnli_proc_io(&io, file)) {
         view->io_unseen = true;
         return;
     }
@@ -149,7 +157,10 @@ static bool look_at_process(struct gnli_watched_stage *stage, struct view *view,
 
     if (!gnli_proc_stat(&stat, pid, 0) || stat.start != start)
         return false;
-    look_at_account(view, pid);
+    int file = pid == stage->pid ? stage->io : gnli_proc_io_open(pid);
+    look_at_account(view, file);
+    if (file >= 0 && file != stage->io)
+        close(file);
     view->cpu_ns += stat.cpu_ns;
     if (stat.state == 'Z' || stat.state == 'X')
         return true;
@@ -226,7 +237,7 @@ void gnli_stage_look(struct gnli_watched_stage *stage)
     bool program_runs = view.processes > 0;
     look_at_others(stage, &view);
     if (stage->keeper > 0) { /* what it has reaped is in its account */
-        look_at_account(&view, stage->keeper);
+        look_at_account(&view, stage->keeper_io);
         there = true;
     }
     if (there)

@@ -26,6 +26,7 @@
 struct gnli_watched_stage {
     pid_t pid;             /* of its program */
     pid_t keeper;          /* 0: it has none */
+    int io, keeper_io;     /* their accounts, kept open (proc.h); -1: none */
     struct gnli_tree tree; /* all its processes, the program first */
     uint64_t start;        /* of the program, in ticks; 0: it was never seen */
     uint64_t in, out;      /* the pipes, by their inodes; 0: it is the first, or the last */
