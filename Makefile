@@ -21,8 +21,9 @@ deps:
 demo: all
 	@BUILD=$(BUILD) sh examples/demo/demo $(if $(FILE),'$(FILE)')
 
+# One more at a time than there are cores: most of what a test does is to wait.
 test: all
-	@meson test -C $(BUILD) --print-errorlogs
+	@meson test -C $(BUILD) --print-errorlogs --num-processes $$(($$(nproc) + 1))
 
 # What can be said of the sources without running them.
 check: all

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The same work done in several ways, each in a process of its own, in turn within each round; a ratio to the first
- * way of its group is taken round by round. `ginnel bench spawn` and `pipeline` are tables of these.
+ * The same work done in several ways, each in a process of its own, in turn within each round; a ratio to
+ * the first way of its group is taken round by round. `ginnel bench spawn` and `pipeline` are tables of
+ * these.
  */
 #ifndef BENCH_WAYS_H
 #define BENCH_WAYS_H
@@ -51,8 +52,8 @@ struct way_kind {
 int ways_bench(const struct bench_request *request, const struct way_kind *kind);
 
 /*
- * The median time of so many, in nanoseconds, after a few that do not count, in a process that has touched so many
- * bytes, page by page. Negative: failed. For programs of bench/peers/, too.
+ * The median time of so many, in nanoseconds, after a few that do not count, in a process that has touched
+ * so many bytes, page by page. Negative: failed. For programs of bench/peers/, too.
  */
 double ways_measure(way_once *once, unsigned times, size_t touched);
 

@@ -138,8 +138,8 @@ int gnl_process_wait(gnl_process *process, struct gnl_exit *exit, int64_t timeou
 
 /*
  * From here on gnl_process_terminate means the whole tree of a process that was opened: what descends
- * from it, and who is in a process group or session that it leads. One that was started with `tree` means
- * that already. 0.
+ * from it, and who is in a process group or session that any of these leads. One that was started with `tree`
+ * means that already. 0.
  */
 int gnl_process_set_tree(gnl_process *process);
 

@@ -102,6 +102,14 @@ static int enter(struct gnli_file **file, int descriptor, bool writable, const s
     return 0;
 }
 
+/* Who has dropped privileges since has the descriptor still: that is no reason to lend it once more. */
+static bool may_open(int path_descriptor, bool writable)
+{
+    int mode = writable ? R_OK | W_OK : R_OK;
+
+    return faccessat(path_descriptor, "", mode, AT_EACCESS | AT_EMPTY_PATH) == 0;
+}
+
 static int open_by_path(struct gnli_file **file, int path_descriptor, bool writable, const char *what)
 {
     struct stat status;
@@ -112,12 +120,13 @@ static int open_by_path(struct gnli_file **file, int path_descriptor, bool writa
         return gnli_fail(-EBADMSG, "%s: its file is a symbolic link: not followed", what);
     if (!S_ISREG(status.st_mode))
         return gnli_fail(-EBADMSG, "%s: its file is not a regular file", what);
-    struct gnli_file *known = find_known(&status, writable);
+    bool may = may_open(path_descriptor, writable);
+    struct gnli_file *known = may ? find_known(&status, writable) : NULL;
     if (known) {
         *file = known;
         return 0;
     }
-    int descriptor = reopen(path_descriptor, writable);
+    int descriptor = may ? reopen(path_descriptor, writable) : -1;
     if (descriptor < 0 && errno == EACCES)
         return gnli_fail(-EACCES, "%s: owned by uid %u, mode %04o: you may not open it", what,
                          (unsigned)status.st_uid, (unsigned)status.st_mode & 07777);

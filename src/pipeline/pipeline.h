@@ -12,21 +12,23 @@
 
 #include <ginnel/pipeline.h>
 
+#include "pipeline/word.h"
+
 /* `2> file`, `2>&1`: in the order of the text, since each means what is there by then. */
 struct gnli_redirection {
-    int number; /* 0 to 2 */
-    int flags;  /* of open */
-    char *path; /* NULL: a copy of `source` */
-    int source; /* 0 to 2 */
-    size_t column;
+    int number;    /* 0 to 2 */
+    int flags;     /* of open */
+    char *path;    /* NULL: a copy of `source` */
+    int source;    /* 0 to 2 */
+    int opened;    /* while it starts; -1 */
+    size_t column; /* of the path, or of the copy, in the text */
 };
 
 struct gnli_stage {
-    char **argv;        /* ended by NULL */
-    char **assignments; /* NAME=VALUE, ended by NULL; NULL: none */
+    struct gnli_list words;       /* the command and its arguments */
+    struct gnli_list assignments; /* NAME=VALUE */
     struct gnli_redirection *redirections;
     size_t redirection_count;
-    bool joins_errors;    /* |& after it */
     size_t column;        /* of its command in the text; 0: there is no text */
     gnl_process *process; /* once it has been started */
 };
@@ -48,6 +50,17 @@ struct gnl_pipeline {
     pthread_mutex_t lock;
     struct gnli_watch *watch; /* once it has been looked at; guarded by the lock */
 };
+
+/* Begins a public call: 0, or why this process may not make it. */
+int gnli_pipeline_check(const struct gnl_pipeline *pipeline);
+
+/* A further stage, empty; NULL: no memory. */
+struct gnli_stage *gnli_pipeline_extend(struct gnl_pipeline *pipeline);
+
+/* ---- parse.c ---- */
+
+/* Adds the text's stages. 0, -EINVAL with a sentence, -ENOMEM. */
+int gnli_pipeline_read(struct gnl_pipeline *pipeline, const char *text);
 
 /* ---- sample.c: with the pipeline's lock ---- */
 

@@ -70,7 +70,8 @@ static int private_machine_wide(void *context)
     (void)context;
     enter_new_shm();
     require(gnl_open(&port, MACHINE, NULL) == 0);
-    require(gnl_close(port) == 0); /* else the child inherits it open */
+    require(as_stranger(refused_by_mode) == 0); /* though it inherits the port, and its file open */
+    require(gnl_close(port) == 0);
     require(as_stranger(refused_by_mode) == 0);
     return gnl_remove(MACHINE);
 }
@@ -339,6 +340,19 @@ static int read_segment(void *context)
     return gnl_segment_detach(segment);
 }
 
+/* It has its parent's descriptors, which may write, and not its rights. */
+static int read_inherited_segment(void *context)
+{
+    gnl_segment *segment;
+
+    (void)context;
+    require(gnl_segment_attach(&segment, "/s", GNL_READ | GNL_WRITE) == -EACCES);
+    require(gnl_segment_attach(&segment, "/s", GNL_READ) == 0);
+    require(strcmp(gnl_segment_data(segment), "hello") == 0);
+    require(mprotect(gnl_segment_data(segment), 1000, PROT_READ | PROT_WRITE) != 0);
+    return gnl_segment_detach(segment);
+}
+
 static int refused_segment(void *context)
 {
     gnl_segment *segment;
@@ -358,7 +372,8 @@ static int segment_for_readers(void *context)
     umask(077);
     require(gnl_segment_create(&segment, "/s", 1000, &(struct gnl_segment_options){ .mode = 0644 }) == 0);
     strcpy(gnl_segment_data(segment), "hello");
-    require(gnl_segment_detach(segment) == 0); /* else the child inherits it open */
+    require(as_stranger(read_inherited_segment) == 0);
+    require(gnl_segment_detach(segment) == 0);
     require(as_stranger(read_segment) == 0);
     require(gnl_segment_attach(&segment, "/s", GNL_READ) == 0);
     require(gnl_segment_set_mode(segment, 0600) == 0);

@@ -115,7 +115,7 @@ START_TEST(tree_of_an_opened_process_ends)
     int from;
 
     gnl_process *family =
-        start_family(&from, "sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & echo x >&9; wait",
+        start_family(&from, "sleep 1000 & setsid sh -c '(sleep 1000 &); echo x >&9; sleep 1000' & wait",
                      (struct gnl_spawn_options){ 0 });
     assert_ok(gnl_process_open(&opened, gnl_process_pid(family)));
     assert_ok(gnl_process_set_tree(opened));

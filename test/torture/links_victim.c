@@ -70,14 +70,24 @@ static void ready_to_take(void)
         found(WRONG, "the victim could not end beforehand: %s", gnl_error_detail());
 }
 
-static void ready_lent(void)
+static void lend(size_t size)
 {
     link_up();
-    if (gnl_loan(port, &message, LARGE, PATIENCE_NS) != 0)
+    if (gnl_loan(port, &message, size, PATIENCE_NS) != 0)
         found(WRONG, "the victim could not borrow beforehand: %s", gnl_error_detail());
     uint64_t number = atomic_fetch_add(&stage->trying, 1);
     memcpy(message.data, &number, sizeof number);
-    memset((char *)message.data + sizeof number, (int)(number + 1), LARGE - sizeof number);
+    memset((char *)message.data + sizeof number, (int)(number + 1), size - sizeof number);
+}
+
+static void ready_lent_small(void)
+{
+    lend(SMALL);
+}
+
+static void ready_lent_large(void)
+{
+    lend(LARGE);
 }
 
 static void ready_offering(void)
@@ -189,7 +199,8 @@ const struct operation links_operations[] = {
       .what = "gnl_send_to of 9000 bytes",
       .ready = ready_linked,
       .run = run_send_large },
-    { .name = "post", .what = "gnl_post of 9000 bytes", .ready = ready_lent, .run = run_post },
+    { .name = "post-small", .what = "gnl_post of 64 bytes", .ready = ready_lent_small, .run = run_post },
+    { .name = "post-large", .what = "gnl_post of 9000 bytes", .ready = ready_lent_large, .run = run_post },
     { .name = "accept",
       .what = "the first gnl_recv, that accepts the other half",
       .ready = ready_linked,
@@ -205,6 +216,16 @@ const struct operation links_operations[] = {
       .ready = ready_received,
       .run = run_recv,
       .waiting = LARGE },
+    { .name = "take-small",
+      .what = "gnl_take of 64 bytes",
+      .ready = ready_to_take,
+      .run = run_take,
+      .waiting = SMALL },
+    { .name = "done-small",
+      .what = "gnl_done of 64 bytes",
+      .ready = ready_taken,
+      .run = run_done,
+      .waiting = SMALL },
     { .name = "take-large",
       .what = "gnl_take of 9000 bytes",
       .ready = ready_to_take,
