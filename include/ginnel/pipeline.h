@@ -51,9 +51,9 @@ int gnl_pipeline_add(gnl_pipeline *pipeline, char *const argv[]);
  * output, standard[2] the errors of all, where the text says nothing else; `tree` and `die_with_parent` mean
  * all stages. Each stage has its own ends of pipes and no others.
  *
- * -ENOENT, -EACCES, -ENOEXEC of a command, -EBADF of a file that cannot be opened, with its place in the text;
- * -EINVAL there is no stage, or a file is a FIFO; -EBUSY it has been started; and what gnl_spawn may give:
- * then those that had started have been ended.
+ * -ENOENT, -EACCES, -ENOEXEC of a command, -EBADF of a file that cannot be opened, with its place in the
+ * text; -EINVAL there is no stage, or a file is a FIFO; -EBUSY it has been started; and what gnl_spawn may
+ * give: then those that had started have been ended.
  */
 int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
 
