@@ -89,7 +89,8 @@ struct gnli_stage *gnli_pipeline_extend(struct gnl_pipeline *pipeline)
 
 static void free_stage(struct gnli_stage *stage)
 {
-    gnl_process_free(stage->process);
+    if (stage->process)
+        gnl_process_free(stage->process);
     gnli_list_free(&stage->words);
     gnli_list_free(&stage->assignments);
     for (size_t i = 0; i < stage->redirection_count; i++)
@@ -127,7 +128,6 @@ void gnli_pipeline_forget(struct gnl_pipeline *pipeline)
 
 void gnl_pipeline_free(gnl_pipeline *pipeline)
 {
-    gnli_failure_begin();
     if (!pipeline)
         return;
     gnli_watch_free(pipeline);
