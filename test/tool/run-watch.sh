@@ -67,7 +67,7 @@ shows '^oops$'
 let_go
 
 # Interrupted from the terminal: taken away, and the signal's end.
-on_terminal 'cols 80 rows 24' "cat < $room/gate | cat"
+on_terminal 'cols 80 rows 24' "cat $room/gate | cat"
 shows '^ 2 cat  *waits to read'
 printf '\003' >&4
 wait "$watcher" || :
@@ -75,7 +75,7 @@ seen '^status 130' || fail "another end: $(cat -v "$room/screen")"
 grep -q "$escape\[J.*status" "$room/screen" || fail "it is not taken away: $(cat -v "$room/screen")"
 
 # The terminal is closed: nothing is left that runs.
-on_terminal 'cols 80 rows 24' "cat < $room/gate | cat"
+on_terminal 'cols 80 rows 24' "cat $room/gate | cat"
 shows '^ 2 cat  *waits to read'
 kill -KILL "$watcher"
 wait "$watcher" || :
