@@ -3,6 +3,8 @@
  * Starting all stages or none. What could fail is looked for before the first one starts, in an order that
  * destroys nothing for a line that cannot run: commands, files to read, pipes, and files to write last.
  */
+#include "pipeline/start.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +18,6 @@
 #include "base/errors.h"
 #include "life/process.h"
 #include "memory/file.h"
-#include "pipeline/start.h"
 #include "process/process.h"
 
 #define PIPE_BYTES (1 << 20)  /* where the kernel allows it: fewer switches between the two sides */
