@@ -192,8 +192,8 @@ static int open_file(const struct starting *starting, struct gnli_redirection *f
     struct statfs system;
     char where[32];
 
-    file->opened =
-        openat(starting->directory, file->path, file->flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    file->opened = openat(starting->directory, file->path,
+                          (file->flags & ~O_TRUNC) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
     bool fifo = file->opened < 0 && errno == ENXIO &&
                 fstatat(starting->directory, file->path, &status, 0) == 0 && S_ISFIFO(status.st_mode);
     if (file->opened < 0 && !fifo)
@@ -222,6 +222,23 @@ static int open_files(const struct starting *starting, bool to_read)
             int result = open_file(starting, file);
             if (result < 0)
                 return result;
+        }
+    return 0;
+}
+
+/* Now that all of them are open: one that cannot be leaves the others as they are. */
+static int empty_files(const struct gnl_pipeline *pipeline)
+{
+    struct stat status;
+
+    for (size_t i = 0; i < pipeline->length; i++)
+        for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++) {
+            const struct gnli_redirection *file = &pipeline->stages[i].redirections[j];
+            if (!file->path || !(file->flags & O_TRUNC) || fstat(file->opened, &status) != 0 ||
+                !S_ISREG(status.st_mode))
+                continue;
+            if (ftruncate(file->opened, 0) != 0)
+                return cannot_open(file, errno);
         }
     return 0;
 }
@@ -337,7 +354,9 @@ static int prepare(struct starting *starting)
         result = open_files(starting, true);
     if (result == 0)
         result = make_joints(starting);
-    return result < 0 ? result : open_files(starting, false);
+    if (result == 0)
+        result = open_files(starting, false);
+    return result < 0 ? result : empty_files(pipeline);
 }
 
 static void shut(int *descriptor)

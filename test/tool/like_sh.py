@@ -14,13 +14,12 @@ PLAIN = ["a", "b.txt", "x-y", "k=v", "1", "a{b,c}", "end!", "%", "a~b", "#no"[1:
 QUOTED = ["'single $X *'", '"double $X"', '"a\\"q\\\\b\\$X"', "\\*", "\\ ", "'it'\\''s'", '""', "''", '"*.txt"', '"a\nb"',
           '"$E"', '"${X}y"', "'|'", '">"', "\\$X", '"\\n"', "a\\\nb"]
 REPLACED = ["$X", "${X}", "$E", "a$X", "$X'z'", "$STAR", '"$STAR"', "$T", "${UNSET}b", "$", "a$", "$X$X", "~", "~/f", "a~"]
-PATTERNS = ["*", "*.txt", "?.txt", "[ab].txt", "[!a].txt", "none*", '"*".txt', "\\*.txt", "sub/*", "*/*", "[", "[a", "a[", "*$E",
+PATTERNS = ["*", "*.txt", "?.txt", "[ab].txt", "[!a].txt", "none*", '"*".txt', "\\*.txt", "sub/*", "s*/*", "[", "[a", "a[", "*$E",
             "$STAR*", "sub/.*x"]
 FILTERS = ["cat", "sort", "sort -r", "tr a-z A-Z", "head -n 2", "wc -l", "sed s/a/b/g", "grep a", "grep -v a", "cat - a.txt",
-           "tail -n 1", "env cat", "grep nowhere", "false", "true", "sh -c 'cat; exit 4'", "sh -c 'cat >&2'", "tee copy",
-           "cut -c 1-3", "od -c", "sh -c 'head -n 1; exit 0'"]
+           "tail -n 1", "env cat", "grep nowhere", "false", "true", "sh -c 'cat; exit 4'", "sh -c 'cat >&2'", "cut -c 1-3", "od -c", "sh -c 'head -n 1; exit 0'"]
 SOURCES = ["cat a.txt", "cat b.txt sub/s.x", "seq 1 9", "ls nowhere", "sh -c 'echo o; echo e >&2; exit 3'", "printf ''",
-           "seq 1 100000", "sh -c 'kill -PIPE $$'", "sh -c 'kill -TERM $$'", "ls", "true", "false", "cat -n a.txt"]
+           "seq 1 100000", "sh -c 'kill -PIPE $$'", "sh -c 'kill -TERM $$'", "ls sub", "true", "false", "cat -n a.txt"]
 
 
 def word(random):
@@ -32,23 +31,26 @@ def words(random):
     return "printf '[%s]' " + " ".join(word(random) for _ in range(random.randint(1, 4)))
 
 
-def redirections(random, first, last):
+# What is made lies where no pattern looks, and each stage has names of its own: they run at the same time.
+def redirections(random, number, last):
     made = []
-    if first and random.random() < 0.1:
+    if number == 0 and random.random() < 0.1:
         made.append(random.choice(["<a.txt", "< b.txt", "0<a.txt"]))
     if random.random() < 0.15:
-        made.append(random.choice(["2>err", "2>>err", "2> 'e r'", "2>/dev/null"]))
+        made.append(random.choice([f"2>made/err{number}", f"2>>made/err{number}", f"2> 'made/e r{number}'", "2>/dev/null"]))
     if last and random.random() < 0.3:
-        made.append(random.choice([">out", ">> a.txt", "1>out", ">$E$STAR", '>"$X"', "> /dev/full", ">/dev/null"]))
+        made.append(random.choice([">made/out", ">> made/log", "1>made/out", ">made/$E$STAR", '>made/"$X"', "> /dev/full",
+                                   ">/dev/null"]))
     if random.random() < 0.2:
         made.append(random.choice(["2>&1", ">&2", "1>&2"]))
     random.shuffle(made)
     return made
 
 
-def stage(random, first, last):
-    parts = [random.choice([words(random), random.choice(SOURCES)]) if first else random.choice(FILTERS)]
-    for redirection in redirections(random, first, last):
+def stage(random, number, last):
+    filters = FILTERS + ["tee made/copy"] if last else FILTERS
+    parts = [random.choice([words(random), random.choice(SOURCES)]) if number == 0 else random.choice(filters)]
+    for redirection in redirections(random, number, last):
         parts.insert(random.choice([0, len(parts)]), redirection)
     if random.random() < 0.12:
         parts = ["V=" + word(random)] + random.choice([["sh -c 'printf \"<%s>\" \"$V\"'"], parts])
@@ -57,7 +59,7 @@ def stage(random, first, last):
 
 def line(random):
     length = random.choice([1, 1, 2, 2, 3, 4])
-    stages = [stage(random, i == 0, i == length - 1) for i in range(length)]
+    stages = [stage(random, i, i == length - 1) for i in range(length)]
     made = stages[0]
     for each in stages[1:]:
         made += random.choice([" | ", "|", " |& ", " | "]) + each
@@ -67,6 +69,7 @@ def line(random):
 def result_of(command, room):
     shutil.rmtree(room, ignore_errors=True)
     os.makedirs(room + "/sub")
+    os.makedirs(room + "/made")
     for name, text in (("a.txt", "banana\napple\n"), ("b.txt", "cherry\n"), ("sub/s.x", "sub\n"), (".hidden", "h\n")):
         with open(room + "/" + name, "w", encoding="utf-8") as file:
             file.write(text)
