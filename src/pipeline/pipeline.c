@@ -206,7 +206,7 @@ int gnl_pipeline_terminate(gnl_pipeline *pipeline, int64_t grace)
 
     if (result < 0)
         return result;
-    struct gnl_process **processes = calloc(pipeline->length, sizeof *processes);
+    struct gnl_process **processes = calloc(pipeline->length, sizeof(void *));
     if (!processes)
         return gnli_fail_plain(-ENOMEM, SUBJECT);
     for (size_t i = 0; i < pipeline->length; i++) {

@@ -5,6 +5,7 @@
  */
 #include "pipeline/start.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -273,6 +274,7 @@ static int make_joints(struct starting *starting)
     struct gnl_pipeline *pipeline = starting->pipeline;
     size_t length = pipeline->length;
 
+    assert(length > 0);
     pipeline->joints = calloc(length, sizeof *pipeline->joints);
     starting->pipes = calloc(length, sizeof *starting->pipes);
     if (!pipeline->joints || !starting->pipes)
@@ -311,6 +313,7 @@ static int start_stage(const struct starting *starting, size_t i)
     struct gnl_spawn_options options = starting->options;
     char where[32], before[256];
 
+    assert(starting->pipes);
     options.standard[0] = i > 0 ? given(starting->pipes[i - 1][0]) : options.standard[0];
     options.standard[1] = i + 1 < pipeline->length ? given(starting->pipes[i][1]) : options.standard[1];
     for (size_t j = 0; j < stage->redirection_count; j++) {
