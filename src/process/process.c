@@ -33,6 +33,12 @@ struct gnl_process *gnli_process_new(void)
     return process;
 }
 
+void gnli_process_drop(struct gnl_process *process)
+{
+    pthread_mutex_destroy(&process->lock);
+    free(process);
+}
+
 int gnli_process_check(const struct gnl_process *process)
 {
     gnli_failure_begin();
@@ -55,7 +61,7 @@ int gnl_process_open(gnl_process **process, pid_t pid)
     snprintf(opened->subject, sizeof opened->subject, "process %d", pid);
     int result = opened->pidfd = gnli_pidfd_open(pid);
     if (result < 0) {
-        free(opened);
+        gnli_process_drop(opened);
         if (result == -ESRCH)
             return gnli_fail(-ESRCH, "there is no process %d", pid);
         if (result == -EINVAL || result == -ENOENT)

@@ -43,6 +43,8 @@ struct gnl_process *gnli_process_new(void);
 /* gnl_spawn, along that PATH; NULL: this process's. */
 int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
                const struct gnl_spawn_options *options);
+/* Frees one that has come to nothing: no process, no descriptor. */
+void gnli_process_drop(struct gnl_process *process);
 
 /* Begins a public call: 0, or why this process may not make it. */
 int gnli_process_check(const struct gnl_process *process);

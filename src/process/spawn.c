@@ -136,6 +136,10 @@ static int tell(const struct gnli_plan *plan)
     case GNLI_STEP_DESCRIPTOR:
         if (plan->descriptor == GNLI_FROM_NULL)
             return gnli_fail_errno(plan->error, "cannot start '%s': /dev/null", name);
+        if (plan->error == EINVAL) /* of F_DUPFD: RLIMIT_NOFILE */
+            return gnli_fail(-EINVAL,
+                             "cannot start '%s': descriptor %d there is too large a number: see ulimit -n",
+                             name, plan->moves[plan->move_count - 1].to);
         return gnli_fail_errno(plan->error, "cannot start '%s': descriptor %d", name, plan->descriptor);
     case GNLI_STEP_CLOSE:
         return gnli_fail_errno(plan->error, "cannot start '%s': close_range, which Linux 5.9 has", name);
@@ -218,8 +222,7 @@ int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
         return -ENOMEM;
     result = plan_and_start(spawned, argv, path, options ? options : &none);
     if (result < 0) {
-        pthread_mutex_destroy(&spawned->lock);
-        free(spawned);
+        gnli_process_drop(spawned);
         return gnli_fail_plain(result, "a new process");
     }
     *process = spawned;
