@@ -69,7 +69,7 @@ static pid_t start(char *const argv[], int end, int standard, const int ends[2])
 static void by_hand(void)
 {
     static char ls[] = "ls", grep[] = "grep", foo[] = "foo";
-    int ends[2], ls_status, grep_status;
+    int ends[2], ls_status, grep_status = 0;
 
     say("shell", "pipe(): a reading end and a writing end");
     if (pipe(ends) < 0)
