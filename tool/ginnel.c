@@ -15,6 +15,7 @@ static const struct command commands[] = {
     { "recv", "write messages to standard output", run_recv },
     { "work", "run a command for each message", run_work },
     { "serve", "run a command for each who connects", run_serve },
+    { "run", "run programs joined by pipes, and see inside", run_run },
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
