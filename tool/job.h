@@ -9,8 +9,8 @@
 #include <ginnel/process.h>
 
 /*
- * Starts the command, found along PATH, as a tree of its own, which goes on should we be killed (a Ctrl-C meant
- * for us is not also meant for it). Its standard input is a copy of the message, at its beginning;
+ * Starts the command, found along PATH, as a tree of its own: a Ctrl-C meant for us is not also meant for it.
+ * It goes on should we be killed. Its standard input is a copy of the message, at its beginning;
  * its environment has GINNEL_SENDER_PID and GINNEL_DELIVERIES besides ours. 0, or a code of the library's: it
  * could not be started.
  */

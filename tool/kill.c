@@ -125,6 +125,10 @@ static enum exit_status add_identity(struct targets *targets, const char *identi
     if (length < 0 || length > GNL_ADDRESS_MAX)
         return usage_error("kill", "'%.40s...' is no name", identity);
     ssize_t result = gnl_inspect(address, &info, &one, 1);
+    if (result == -ENOENT) {
+        complain("no process has the identity '%s'; if it is a command's name, say --exact", identity);
+        return EXIT_FAILED;
+    }
     if (result < 0)
         return failed((int)result);
     if (result == 0 || !one.alive || !one.same_pid_namespace) {

@@ -185,49 +185,6 @@ END_TEST
 
 /* ---- one that forks without end ---- */
 
-static int fork_without_end(char **arguments)
-{
-    bool sessions = arguments[0] && strcmp(arguments[0], "sessions") == 0;
-
-    signal(SIGTERM, SIG_IGN);
-    for (time_t start = time(NULL); time(NULL) - start < PATIENCE_S;) /* should all else fail */
-        if (fork() == 0 && sessions)
-            setsid();
-    return 0;
-}
-
-/* Forks until the kernel refuses, and confirms that it does. */
-static bool is_limited(void)
-{
-    pid_t children[4 * PROCESSES];
-    int count = 0;
-
-    while (count < 4 * PROCESSES && (children[count] = fork()) >= 0) {
-        if (children[count] == 0) {
-            pause();
-            _exit(0);
-        }
-        count++;
-    }
-    bool refused = count < 4 * PROCESSES;
-    for (int i = 0; i < count; i++) {
-        kill(children[i], SIGKILL);
-        waitpid(children[i], NULL, 0);
-    }
-    return refused;
-}
-
-static bool cannot_fork(void *context)
-{
-    (void)context;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(0);
-    if (child > 0)
-        waitpid(child, NULL, 0);
-    return child < 0;
-}
-
 static int end_bomb(void *context)
 {
     struct rlimit limit = { PROCESSES, PROCESSES };
@@ -236,7 +193,7 @@ static int end_bomb(void *context)
 
     require(setgroups(0, NULL) == 0 && become_nobody());
     require(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    if (!is_limited())
+    if (!is_limited(4 * PROCESSES))
         return 77;
     gnl_process *bomb = spawn(PART("bomb", how), &(struct gnl_spawn_options){ .tree = 1 });
     require(support_until(cannot_fork, NULL));
@@ -244,7 +201,7 @@ static int end_bomb(void *context)
     require(end.kind == GNL_SIGNALLED && end.signo == SIGKILL);
     require(gnl_process_fates(bomb, NULL, 0) >= PROCESSES / 2);
     require(gnl_process_free(bomb) == 0);
-    require(is_limited());
+    require(is_limited(4 * PROCESSES));
     require(!cannot_fork(NULL));
     return 0;
 }
@@ -282,7 +239,7 @@ static int light_bomb(void *context)
 
     require(setgroups(0, NULL) == 0 && become_nobody());
     require(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    if (!is_limited())
+    if (!is_limited(4 * PROCESSES))
         return 77;
     struct gnl_spawn_options options = holding(end, (struct gnl_spawn_options){ .die_with_parent = 1 });
     spawn(PART("bomb", "sessions"), &options);
@@ -471,7 +428,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    static const struct part parts[] = { { "bomb", fork_without_end }, { NULL, NULL } };
+    static const struct part parts[] = { { "bomb", play_bomb }, { NULL, NULL } };
 
     play_part(parts, argc, argv);
     Suite *suite = suite_create("trees");
