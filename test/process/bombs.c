@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Grandchildren that fork without end, inside a cgroup whose controller limits how many processes there are. As
- * root, where such a cgroup can be made (version 1 or 2); skipped elsewhere. test/process/trees.c has the same
- * with the limit of a user's processes.
+ * Grandchildren that fork without end, inside a cgroup whose controller limits how many processes there
+ * are. As root, where such a cgroup can be made (version 1 or 2); skipped elsewhere. test/process/trees.c has
+ * the same with the limit of a user's processes.
  */
 #include "spawning.h"
 

@@ -67,7 +67,7 @@ pid_t find_keeper(void);
 
 /* ---- processes that fork without end, below a limit ---- */
 
-/* A part: heeds no SIGTERM; "sessions": and each is in a session of its own. Should all else fail, it ends. */
+/* A part; heeds no SIGTERM. "sessions": each is in a session of its own. Should all else fail, it ends. */
 int play_bomb(char **arguments);
 
 /* Forks until the kernel refuses: true, and all have ended; or until there are so many: false. */
