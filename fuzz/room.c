@@ -90,6 +90,30 @@ uint64_t input_number(struct input *input, unsigned bytes)
     return number;
 }
 
+uint64_t input_some_number(struct input *input, const struct input_end ends[INPUT_ENDS])
+{
+    uint64_t kind = input_number(input, 1);
+
+    if (kind < 192)
+        return kind % 64;
+    switch (kind % 8) {
+    case 0:
+        return UINT64_MAX;
+    case 1:
+        return (uint64_t)1 << (input_number(input, 1) % 64);
+    case 2:
+    case 3:
+    case 4:
+        return ends[kind % 8 - 2].at + ends[kind % 8 - 2].step * (input_number(input, 1) % 4);
+    case 5:
+        return input_number(input, 2);
+    case 6:
+        return input_number(input, 4);
+    default:
+        return input_number(input, 8);
+    }
+}
+
 static int64_t now(clockid_t clock)
 {
     struct timespec time;
