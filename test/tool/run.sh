@@ -50,8 +50,9 @@ for line in 'ls /proc/self/fd' 'true | ls /proc/self/fd' 'ls /proc/self/fd | cat
 done
 
 # Whoever holds the pipe, wherever it went, ends with the time.
-status 124 ginnel run --timeout 300ms 'sh -c "setsid sleep 1234 & exit 0" | cat'
-if cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q 'sleep 1234'; then fail "an orphan has survived"; fi
+long=1$$ # a time that nobody else sleeps
+status 124 ginnel run --timeout 300ms "sh -c \"setsid sleep $long & exit 0\" | cat"
+if cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "[s]leep $long"; then fail "an orphan has survived"; fi
 
 # Told to end, it ends all stages and dies of the signal.
 start_into out run 'sh -c "echo \$\$; exec sleep 1235" | cat'
