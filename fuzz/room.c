@@ -132,10 +132,10 @@ void call_begins(const char *what, int64_t timeout)
 
 void call_ended(int64_t result)
 {
-    static const int errors[] = { EAGAIN,   ETIMEDOUT, ECANCELED, EIDRM,       EPIPE,
-                                  EMSGSIZE, ENOSPC,    ENOBUFS,   EINVAL,      ENOENT,
-                                  EEXIST,   EACCES,    EPERM,     EBADMSG,     EPROTONOSUPPORT,
-                                  EUSERS,   EBUSY,     ENOMEM,    ENAMETOOLONG };
+    static const int errors[] = { EAGAIN,       ETIMEDOUT, ECANCELED,       EIDRM,  EPIPE,  EMSGSIZE,
+                                  ENOSPC,       ENOBUFS,   EINVAL,          ENOENT, EEXIST, EACCES,
+                                  EPERM,        EBADMSG,   EPROTONOSUPPORT, EUSERS, EBUSY,  ENOMEM,
+                                  ENAMETOOLONG, ENOTDIR,   ELOOP,           EISDIR };
     int64_t own = now(CLOCK_THREAD_CPUTIME_ID) - call.began_own;
     int64_t took = now(CLOCK_MONOTONIC) - call.began;
     bool listed = result >= 0;
