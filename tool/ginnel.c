@@ -62,8 +62,9 @@ static enum exit_status run(const char *name, int argc, char **argv)
 }
 
 /*
- * A standard stream that is closed would be the number of the next file that is opened: what is said, or what a
- * command writes, would go there. /dev/null instead, in the mode that lets none read or write: EBADF, as before.
+ * The number of a standard stream that is closed would be that of the next file that is opened: what is said,
+ * or what a command writes, would go there. So it is /dev/null, in the mode that is of no use: EBADF, as
+ * before.
  */
 static bool open_standard(void)
 {
