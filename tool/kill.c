@@ -251,7 +251,7 @@ static enum exit_status print_fates(struct json_object *list, const struct targe
         return EXIT_FAILED;
     }
     count = gnl_process_fates(target->process, fates, (size_t)(count > 0 ? count : 0));
-    for (ssize_t i = 0; i < count; i++) {
+    for (ssize_t i = 0; fates && i < count; i++) {
         if (i == 0) /* the library need not know what was opened */
             snprintf(fates[i].name, sizeof fates[i].name, "%s", target->name);
         print_fate(list, &fates[i], root);

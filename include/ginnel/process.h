@@ -150,7 +150,8 @@ int gnl_process_set_tree(gnl_process *process);
  *
  * 0 also if it had ended before. -ETIMEDOUT some did not end even so, because they may not be signalled, or
  * the kernel does not let them; -EPERM the process itself may not be signalled. gnl_process_fates tells of
- * each.
+ * each. -EMFILE, -ENFILE, -ENOMEM a tree cannot be looked for (two descriptors have to be free), -ENOENT
+ * there is no /proc: those that were not asked before go on.
  */
 int gnl_process_terminate(gnl_process *process, int64_t grace, struct gnl_exit *exit);
 

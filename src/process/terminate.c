@@ -282,6 +282,16 @@ static int ask_all(struct ending *endings, size_t count, int64_t grace)
     return result;
 }
 
+/* Those that were stopped and are not to be killed go on. */
+static void resume(struct ending *ending)
+{
+    for (size_t i = 0; i < ending->tree.count; i++) {
+        struct gnli_member *member = &ending->tree.members[i];
+        if (member->alive && member->halted)
+            signal_member(ending, member, SIGCONT);
+    }
+}
+
 static int terminate(struct ending *endings, size_t count, int64_t grace, struct gnl_exit *exit)
 {
     int result = grace != 0 ? ask_all(endings, count, grace) : 0;
@@ -289,11 +299,10 @@ static int terminate(struct ending *endings, size_t count, int64_t grace, struct
     for (size_t i = 0; i < count && result == 0; i++)
         if (endings[i].tree.count > 0 || !is_lost(&endings[i]))
             result = kill_all(&endings[i]);
-    if (result == -ENOMEM)
-        return result;
+    for (size_t i = 0; i < count && result < 0; i++)
+        resume(&endings[i]);
     if (result < 0)
-        return gnli_fail(result, "%s: cannot look for its tree, there is no /proc; nobody was signalled",
-                         endings[0].process->subject);
+        return gnli_fail_errno(-result, "%s: cannot look for its tree in /proc", endings[0].process->subject);
     for (size_t i = 0; i < count; i++) {
         int one = conclude(&endings[i], exit);
         result = result < 0 ? result : one;

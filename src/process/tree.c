@@ -47,18 +47,19 @@ static bool parse(struct look *look, char *text)
     return true;
 }
 
-static bool read_look(struct look *look, int proc, const char *pid)
+/* 1, or 0: there is none of that number; or why nobody can be looked at. */
+static int read_look(struct look *look, int proc, const char *pid)
 {
     char path[64], text[1024];
 
     snprintf(path, sizeof path, "%s/stat", pid);
     int file = openat(proc, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return false;
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
     if (length <= 0)
-        return false;
+        return 0;
     text[length] = '\0';
     return parse(look, text);
 }
@@ -74,7 +75,7 @@ uint64_t gnli_process_start(pid_t pid)
     struct look look;
 
     snprintf(path, sizeof path, "/proc/%d", pid);
-    return read_look(&look, AT_FDCWD, path) ? look.start : 0;
+    return read_look(&look, AT_FDCWD, path) > 0 ? look.start : 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -113,8 +114,11 @@ static int look_at_all(struct looks *looks)
         if (!make_room(&list, looks->count, &looks->room, sizeof *looks->list))
             result = -ENOMEM;
         looks->list = list;
-        if (result == 0 && read_look(&looks->list[looks->count], dirfd(proc), entry->d_name))
-            looks->count++;
+        int found = result == 0 ? read_look(&looks->list[looks->count], dirfd(proc), entry->d_name) : result;
+        if (found < 0)
+            result = found;
+        else
+            looks->count += (size_t)found;
     }
     closedir(proc);
     if (!looks->list)

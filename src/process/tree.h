@@ -34,7 +34,7 @@ struct gnli_tree {
 
 /*
  * Looks who is there now: adds new members, notes who is alive. Members stay so though their parents end.
- * Returns how many are new; -ENOENT there is no /proc to look at, -ENOMEM.
+ * Returns how many are new; -ENOENT there is no /proc to look at; -EMFILE, -ENFILE, -ENOMEM.
  */
 ssize_t gnli_tree_look(struct gnli_tree *tree);
 

@@ -411,6 +411,57 @@ START_TEST(killed_keeper_takes_the_child_with_it_where_that_was_asked)
 }
 END_TEST
 
+START_TEST(stopped_keeper_does_not_keep_the_tree_from_being_ended)
+{
+    struct gnl_exit end;
+    int from;
+
+    gnl_process *family = start_family(&from, FAMILY "echo x >&9; wait; sleep 1000",
+                                       (struct gnl_spawn_options){ .tree = 1, .die_with_parent = 1 });
+    pid_t keeper = find_keeper();
+    ck_assert_int_eq(kill(keeper, SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(keeper, NULL, WUNTRACED | __WALL), keeper);
+    assert_ok(gnl_process_terminate(family, PATIENCE, &end));
+    ck_assert(end.kind == GNL_SIGNALLED && end.signo == SIGTERM);
+    ck_assert(ends_soon(from));
+    close(from);
+    assert_ok(gnl_process_free(family));
+}
+END_TEST
+
+/* One descriptor to look with is one too few; two are enough. */
+START_TEST(without_descriptors_a_tree_is_left_as_it_is)
+{
+    struct rlimit before, few;
+    int last = -1, opened[64], count = 0, from;
+    gnl_process *opener;
+
+    gnl_process *family = start_family(&from, "sleep 1000 & setsid sleep 1000 & echo x >&9; wait",
+                                       (struct gnl_spawn_options){ .tree = _i });
+    assert_ok(gnl_process_open(&opener, gnl_process_pid(family)));
+    assert_ok(gnl_process_set_tree(opener));
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = (struct rlimit){ 40, before.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (count < 64 && (last = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        opened[count++] = last;
+    for (int free_ones = 0; free_ones < 2; free_ones++) {
+        ck_assert_int_eq(gnl_process_terminate(_i ? family : opener, gnl_ms(1), NULL), -EMFILE);
+        ck_assert(strstr(gnl_error_detail(), "Too many open files"));
+        ck_assert_int_eq(gnl_process_wait(family, NULL, GNL_NOWAIT), -EAGAIN);
+        close(opened[--count]);
+    }
+    assert_ok(gnl_process_terminate(_i ? family : opener, PATIENCE, NULL));
+    while (count > 0)
+        close(opened[--count]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    ck_assert(ends_soon(from));
+    close(from);
+    assert_ok(gnl_process_free(opener));
+    finish(family);
+}
+END_TEST
+
 START_TEST(keeper_keeps_nothing_of_the_programs_open)
 {
     int from, to;
@@ -450,6 +501,8 @@ int main(int argc, char **argv)
     tcase_add_test(parent, process_outlives_the_thread_that_started_it);
     tcase_add_test(parent, process_dies_with_what_its_parent_executed);
     tcase_add_test(parent, killed_keeper_takes_the_child_with_it_where_that_was_asked);
+    tcase_add_test(parent, stopped_keeper_does_not_keep_the_tree_from_being_ended);
+    tcase_add_loop_test(terminate, without_descriptors_a_tree_is_left_as_it_is, 0, 2);
     tcase_add_test(parent, keeper_keeps_nothing_of_the_programs_open);
     return support_run(suite);
 }
