@@ -30,11 +30,12 @@
     }
 
 /* A socket of the test's directory, or of a TCP port that is free. */
-#define SOCKET(a_name, the_address, max, who_sends)                                                 \
-    {                                                                                               \
-        .name = a_name, .address = the_address, .capacity = GNL_UNBOUNDED, .message_max = max,      \
-        .sending = { .message_max = max }, .receiving = { .message_max = max }, .pipe = true,       \
-        .accepted = who_sends, .alone = 100000, .says = the_address[0] == 't' ? "tcp:" : "contract" \
+#define SOCKET(a_name, the_address, is_tcp, max, who_sends)                                    \
+    {                                                                                          \
+        .name = a_name, .address = the_address, .capacity = GNL_UNBOUNDED, .message_max = max, \
+        .sending = { .message_max = max }, .receiving = { .message_max = max }, .pipe = true,  \
+        .accepted = who_sends, .alone = 100000, .socket = true, .tcp = is_tcp,                 \
+        .says = is_tcp ? "tcp:" : "contract"                                                   \
     }
 
 const struct kind kinds[] = {
@@ -82,12 +83,12 @@ const struct kind kinds[] = {
     PIPE("named pipe of capacity 200", 200, 200, MIB, false),
     PIPE("named pipe of short messages", 7, 7, 100, false),
     PIPE("named pipe of long messages", 2, 2, 4 * MIB, true),
-    SOCKET("UNIX socket", "unix:%s/contract", MIB, false),
-    SOCKET("UNIX socket, from who listens", "unix:%s/contract", MIB, true),
-    SOCKET("UNIX socket of short messages", "unix:%s/contract", 100, false),
-    SOCKET("TCP", "tcp:127.0.0.1:0", MIB, false),
-    SOCKET("TCP, from who listens", "tcp:127.0.0.1:0", MIB, true),
-    SOCKET("TCP of long messages", "tcp:localhost:0", 4 * MIB, true),
+    SOCKET("UNIX socket", "unix:%s/contract", false, MIB, false),
+    SOCKET("UNIX socket, from who listens", "unix:%s/contract", false, MIB, true),
+    SOCKET("UNIX socket of short messages", "unix:%s/contract", false, 100, false),
+    SOCKET("TCP", "tcp:127.0.0.1:0", true, MIB, false),
+    SOCKET("TCP, from who listens", "tcp:127.0.0.1:0", true, MIB, true),
+    SOCKET("TCP of long messages", "tcp:localhost:0", true, 4 * MIB, true),
 };
 static const int paired_kinds = 21; /* the last */
 const int kinds_count = sizeof kinds / sizeof kinds[0];
