@@ -56,8 +56,8 @@ extern "C" {
 int gnl_open(gnl_port **port, const char *address, const struct gnl_options *options);
 
 /*
- * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:. Each gnl_open of the address
- * is a conversation, a port here and a port there; the listener's options are those of the ports that it
+ * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:. Each gnl_open of the
+ * address is a conversation, a port here and a port there; the listener's options are those of the ports that it
  * accepts.
  */
 typedef struct gnl_listener gnl_listener;

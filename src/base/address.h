@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses: KIND:NAME, or KIND:/NAME for what is machine-wide; KIND:PATH for what is a file anywhere, or a host
- * and port.
+ * Addresses: KIND:NAME, or KIND:/NAME for what is machine-wide; KIND:PATH for what is a file anywhere, or a
+ * host and port.
  */
 #ifndef GNLI_BASE_ADDRESS_H
 #define GNLI_BASE_ADDRESS_H
@@ -14,7 +14,8 @@ struct gnli_address {
     char kind[16];               /* "mailbox" */
     char name[GNL_NAME_MAX + 1]; /* "jobs" */
     bool machine_wide;
-    char path[GNL_ADDRESS_MAX + 1]; /* "/tmp/log" of fifo:/tmp/log, which has no name; "host:80" of tcp:host:80 */
+    char path[GNL_ADDRESS_MAX +
+              1]; /* "/tmp/log" of fifo:/tmp/log, which has no name; "host:80" of tcp:host:80 */
 };
 
 /* 0, or -EINVAL with a sentence that says what is wrong with the text. */

@@ -63,7 +63,8 @@ int gnli_options_check(const struct gnl_options **options)
 
 int gnli_options_fit(const struct gnl_options *options, const struct gnli_kind *kind)
 {
-    if (kind->kind != GNL_SOCKET && (options->connect_timeout || options->dead_after || options->connections_max))
+    if (kind->kind != GNL_SOCKET &&
+        (options->connect_timeout || options->dead_after || options->connections_max))
         return gnli_fail(-EINVAL, "connect_timeout, dead_after and connections_max are for sockets alone");
     return 0;
 }

@@ -17,9 +17,9 @@
 #include "socket/socket.h"
 #include "wait/poll.h"
 
-#define TRIES_MAX         16
-#define STAGGER_NS        INT64_C(250000000)
-#define CONNECT_PATIENCE  INT64_C(10000000000)
+#define TRIES_MAX        16
+#define STAGGER_NS       INT64_C(250000000)
+#define CONNECT_PATIENCE INT64_C(10000000000)
 
 static int new_socket(int family)
 {
@@ -32,7 +32,7 @@ static int new_socket(int family)
 
 struct tries {
     const struct addrinfo *order[TRIES_MAX];
-    unsigned count, next;            /* of order: the next to be tried */
+    unsigned count, next;             /* of order: the next to be tried */
     struct pollfd entries[TRIES_MAX]; /* those under way */
     unsigned under_way;
     int error; /* of the last that failed */

@@ -191,9 +191,8 @@ static int let_in(struct listener *listener, struct gnli_wire **accepted)
         return 0;
     }
     struct newcomer *entry = entry_for_one_more(listener);
-    *entry = (struct newcomer){ .wire = wire,
-                                .number = ++listener->numbers,
-                                .deadline = gnli_now_ns() + MUTE_NS };
+    *entry =
+        (struct newcomer){ .wire = wire, .number = ++listener->numbers, .deadline = gnli_now_ns() + MUTE_NS };
     listener->count++;
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)(entry - listener->new) };
     int heard = hear(entry);
@@ -394,8 +393,7 @@ static int take_file(struct listener *listener)
     for (unsigned i = 0; i < 1000 && flock(directory, LOCK_EX | LOCK_NB) != 0; i++)
         usleep(1000);
     int result = new_socket(listener, AF_UNIX);
-    result = result < 0 ? in_use(listener, -result)
-                        : publish(listener, directory, slash ? slash + 1 : path);
+    result = result < 0 ? in_use(listener, -result) : publish(listener, directory, slash ? slash + 1 : path);
     close(directory);
     return result;
 }
@@ -411,7 +409,8 @@ static int take_abstract(struct listener *listener)
     result = new_socket(listener, AF_UNIX);
     if (result < 0)
         return in_use(listener, -result);
-    if (bind(listener->socket, (struct sockaddr *)&name, size) != 0 || listen(listener->socket, GNLI_BACKLOG) != 0)
+    if (bind(listener->socket, (struct sockaddr *)&name, size) != 0 ||
+        listen(listener->socket, GNLI_BACKLOG) != 0)
         return in_use(listener, errno);
     return 0;
 }
@@ -424,8 +423,7 @@ static void learn_port(struct listener *listener)
     char host[GNL_ADDRESS_MAX + 1], port[GNL_ADDRESS_MAX + 1], number[NI_MAXSERV];
 
     gnli_address_split(&listener->address, host, port);
-    if (strtol(port, NULL, 10) != 0 ||
-        getsockname(listener->socket, (struct sockaddr *)&name, &size) != 0 ||
+    if (strtol(port, NULL, 10) != 0 || getsockname(listener->socket, (struct sockaddr *)&name, &size) != 0 ||
         getnameinfo((struct sockaddr *)&name, size, NULL, 0, number, sizeof number, NI_NUMERICSERV) != 0)
         return;
     size_t kept = strlen(listener->address.path) - strlen(port);
@@ -475,7 +473,8 @@ static int make_set(struct listener *listener)
         listener->set = -1;
         return result;
     }
-    return epoll_ctl(listener->set, EPOLL_CTL_ADD, listener->socket, &event) == 0 ? 0 : in_use(listener, errno);
+    return epoll_ctl(listener->set, EPOLL_CTL_ADD, listener->socket, &event) == 0 ? 0
+                                                                                  : in_use(listener, errno);
 }
 
 int gnli_socket_listen(gnl_listener **made, const struct gnli_address *address,

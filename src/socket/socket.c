@@ -22,10 +22,11 @@ int gnli_socket_check(const struct gnl_options *options, const char *subject)
         return gnli_fail(-EINVAL, "%s: side, max_deliveries, dead_letters and identity are not for sockets",
                          subject);
     if (options->capacity != 0)
-        return gnli_fail(-EOPNOTSUPP,
-                         "%s: no capacity over a socket: the kernel's buffers are what there is; on one machine "
-                         "a named pipe has one",
-                         subject);
+        return gnli_fail(
+            -EOPNOTSUPP,
+            "%s: no capacity over a socket: the kernel's buffers are what there is; on one machine "
+            "a named pipe has one",
+            subject);
     if ((unsigned)options->create > GNL_OPEN_ONLY || (unsigned)options->direction > GNL_RECV_ONLY)
         return gnli_fail(-EINVAL, "%s: create or direction has no meaning", subject);
     if (options->mode != 0 && ((options->mode & ~(mode_t)0777) || (options->mode & 0600) != 0600))
@@ -46,10 +47,11 @@ static int check(const struct gnli_address *address, const struct gnl_options *o
     bool local = gnli_socket_is_local(address);
 
     if (result == 0 && !local && (options->mode || options->owner_uid))
-        return gnli_fail(-EINVAL, "%s: mode and owner_uid are for files: whoever reaches a TCP port may use it",
-                         subject);
+        return gnli_fail(
+            -EINVAL, "%s: mode and owner_uid are for files: whoever reaches a TCP port may use it", subject);
     if (result == 0 && local && (options->connect_timeout || options->dead_after))
-        return gnli_fail(-EINVAL, "%s: connect_timeout and dead_after are for tcp: here the kernel knows at once",
+        return gnli_fail(-EINVAL,
+                         "%s: connect_timeout and dead_after are for tcp: here the kernel knows at once",
                          subject);
     if (result == 0 && address->path[0] == '@' && options->mode)
         return gnli_fail(-EINVAL, "%s: a mode is a file's, and this name has none", subject);
@@ -96,7 +98,8 @@ static int listen_on_socket(gnl_listener **listener, const struct gnli_address *
 
 static int remove_tcp(const struct gnli_address *address)
 {
-    return gnli_fail(-EOPNOTSUPP, "tcp:%s: there is nothing to remove: it ends with who listens", address->path);
+    return gnli_fail(-EOPNOTSUPP, "tcp:%s: there is nothing to remove: it ends with who listens",
+                     address->path);
 }
 
 static ssize_t inspect(const struct gnli_address *address, struct gnl_port_info *info,

@@ -48,10 +48,10 @@ bool gnli_socket_is_local(const struct gnli_address *address); /* unix: */
 /* The socket's address of unix:. -ENAMETOOLONG. */
 int gnli_socket_local(struct sockaddr_un *name, socklen_t *size, const struct gnli_address *address);
 
-/* What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN no name server answers. */
+/* What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN nobody answers. */
 int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens);
 
-/* Who has a file: -ENOENT nothing is there, -ECONNREFUSED a dead one's, 0 somebody listens, -EEXIST no socket. */
+/* Who has a file: 0 somebody listens, -ENOENT nobody, -ECONNREFUSED a dead one, -EEXIST no socket. */
 int gnli_socket_look(const struct sockaddr_un *name, socklen_t size);
 
 int gnli_socket_remove(const struct gnli_address *address);

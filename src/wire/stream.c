@@ -215,7 +215,8 @@ int gnli_stream_read(struct gnli_wire *wire, const char **data, size_t *size)
             *data = wire->buffer + wire->from + HEAD_BYTES;
             return 0;
         } else {
-            result = *size > BUFFER_BYTES - HEAD_BYTES ? begin_partial(wire, *size) : fill(wire, BUFFER_BYTES);
+            result =
+                *size > BUFFER_BYTES - HEAD_BYTES ? begin_partial(wire, *size) : fill(wire, BUFFER_BYTES);
         }
     }
     return result;

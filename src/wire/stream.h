@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Framing over a byte stream (docs/formats/socket.md): each side says its hello, then a message is a head of four
- * bytes, its size, and its bytes. Whatever is read or written may be cut anywhere.
+ * Framing over a byte stream (docs/formats/socket.md): each side says its hello, then a message is a head of
+ * four bytes, its size, and its bytes. Whatever is read or written may be cut anywhere.
  *
  * What comes goes through a buffer that the port has while something is in it, so that many small messages
  * are one read; a message that the buffer has no room for meets in memory of its own, which costs its sender

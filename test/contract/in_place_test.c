@@ -199,7 +199,8 @@ START_TEST(taken_message_is_first_delivered_once)
     for (size_t i = 0; i < SIZES && sizes[i] <= pair.kind->message_max; i++) {
         gnl_message message = pass(&pair, sizes[i], i);
         ck_assert_uint_eq(message.deliveries, 1);
-        ck_assert_uint_eq(message.flags, kind_is_paired(pair.kind) && !pair.kind->tcp ? GNL_SENDER_VOUCHED : 0);
+        ck_assert_uint_eq(message.flags,
+                          kind_is_paired(pair.kind) && !pair.kind->tcp ? GNL_SENDER_VOUCHED : 0);
         ck_assert_int_eq(message.sender.pid, pair.kind->tcp ? 0 : getpid());
         ck_assert_uint_eq(message.sender.uid, pair.kind->tcp ? 0 : geteuid());
         ck_assert_uint_eq(message.sender.gid, pair.kind->tcp ? 0 : getegid());

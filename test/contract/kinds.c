@@ -239,8 +239,8 @@ void expect_empty(gnl_port *port)
 
 void expect_sentence(const struct kind *kind)
 {
-    ck_assert_msg(strstr(gnl_error_detail(), kind->says ? kind->says : "contract") != NULL, "the sentence does not name it: '%s'",
-                  gnl_error_detail());
+    ck_assert_msg(strstr(gnl_error_detail(), kind->says ? kind->says : "contract") != NULL,
+                  "the sentence does not name it: '%s'", gnl_error_detail());
 }
 
 static void *feed(void *context)

@@ -33,8 +33,8 @@ struct kind {
     bool direct;   /* a link with exactly two ends, of two identities, which nobody removes */
     bool pipe;     /* the same, of one that connects and one that is accepted: */
     bool accepted; /* which sends */
-    bool socket;      /* nobody counts what the other has received */
-    bool tcp;         /* nobody vouches for the sender; the kernel makes room, and tells of no end to who sends */
+    bool socket;   /* nobody counts what the other has received */
+    bool tcp; /* nobody vouches for the sender; the kernel makes room, and tells of no end to who sends */
     const char *says; /* how sentences name it; NULL: "contract" */
     size_t alone; /* bytes that can be sent while nobody receives, of hundred messages at most; 0: no limit */
 };

@@ -38,7 +38,8 @@ static gnl_port *accept_from(gnl_listener *listener)
 static int raw_connect(gnl_listener *listener)
 {
     const char *number = strrchr(gnl_listener_address(listener), ':') + 1;
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(number, NULL, 10)) };
+    struct sockaddr_in name = { .sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)strtol(number, NULL, 10)) };
     int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
