@@ -57,7 +57,8 @@ int gnl_open(gnl_port **port, const char *address, const struct gnl_options *opt
 
 /*
  * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:. Each gnl_open of the
- * address is a conversation, a port here and a port there; the listener's options are those of the ports that it
+ * address is a conversation, a port here and a port there; the listener's options are those of the
+ * ports that it
  * accepts.
  */
 typedef struct gnl_listener gnl_listener;
