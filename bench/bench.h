@@ -8,7 +8,8 @@
  *   limits   the machine's own                            report   the table, JSON
  *   latency, throughput   mailboxes                       figures  numbers, JSON, charts
  *   peers, peers/         beside the peers                private  the runtime directory, interrupts
- *   scale    from one to very many                        spawn    programs that are started
+ *   scale    from one to very many                        ways     the same work in several ways
+ *   spawn    programs that are started                    pipeline programs joined by pipes
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -32,10 +33,11 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of direct links, of named pipes, and of programs that are started. */
+/* The same of direct links, of named pipes, of programs that are started, and of pipelines. */
 int bench_pipe(const struct bench_request *request);
 int bench_direct(const struct bench_request *request);
 int bench_spawn(const struct bench_request *request);
+int bench_pipeline(const struct bench_request *request);
 
 /* The same of Ginnel beside its peers, and as there is more of everything. */
 int bench_peers(const struct bench_request *request);

@@ -62,6 +62,7 @@ struct crew_task {
     uint64_t lap;     /* operations before it is warm: every page was touched */
     bool direct;      /* over the direct link of the first two members, not over mailboxes */
     bool pipe;        /* over a named pipe: the second member listens */
+    bool socket;      /* over a raw UNIX socket */
     bool moves;       /* its contents do: copied, or in place each cache line is written and read */
 };
 

@@ -8,6 +8,8 @@
 
 static int begin_there(struct crew_member *member)
 {
+    if (member->task->socket)
+        return socket_begin(member);
     if (member->task->direct)
         return crew_meet(member);
     if (member->task->pipe)
@@ -19,6 +21,8 @@ static int begin_there(struct crew_member *member)
 
 static int begin_back(struct crew_member *member)
 {
+    if (member->task->socket)
+        return socket_begin(member);
     if (member->task->direct)
         return crew_meet(member);
     if (member->task->pipe)
@@ -31,6 +35,8 @@ static int begin_back(struct crew_member *member)
 /* 1 received, 0 told to stop, or a negative code. */
 static int receive(struct crew_member *member)
 {
+    if (member->task->socket)
+        return socket_pass(member, false);
     for (;;) {
         ssize_t size = gnl_recv(member->in, member->buffer, member->task->size, CALL_TIMEOUT);
         if (size == (ssize_t)member->task->size)
@@ -44,6 +50,8 @@ static int receive(struct crew_member *member)
 
 static int send(struct crew_member *member)
 {
+    if (member->task->socket)
+        return socket_pass(member, true);
     int result = gnl_send(member->out, member->buffer, member->task->size, CALL_TIMEOUT);
 
     if (result < 0 && !crew_stopped(member))

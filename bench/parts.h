@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts that crews are made of (crew.h): limits.c, latency.c and throughput.c have them, rows.c
+ * The parts that crews are made of (crew.h): limits.c, socket.c, latency.c and throughput.c have them, rows.c
  * puts them together.
  */
 #ifndef BENCH_PARTS_H
@@ -20,15 +20,6 @@ extern const struct crew_part limit_wake[2];
 extern const struct crew_part limit_event[2];
 void limit_event_open(void);
 
-/*
- * A message of task->size bytes to and fro over a raw UNIX socket, of the type that named pipes use, with
- * blocking calls and nothing else; one way. To a receiver that sleeps, from before send to after recv. And a
- * stream of them from one process to another.
- */
-extern const struct crew_part limit_socket[2];
-extern const struct crew_part limit_socket_sleeping[2];
-extern const struct crew_part limit_socket_stream[2];
-
 /* The cheapest system call. */
 extern const struct crew_part limit_call[1];
 
@@ -38,7 +29,19 @@ extern const struct crew_part limit_copy[1];
 /* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
 extern const struct crew_part limit_relay[2];
 
-/* ---- latency.c: mailboxes, or a direct link ---- */
+/* ---- socket.c: a raw UNIX socket of the type that named pipes use, blocking calls and nothing else ---- */
+
+/* A stream of messages of task->size bytes from one process to another. */
+extern const struct crew_part limit_socket_stream[2];
+
+/*
+ * For latency.c. Becomes an end of it; returns as crew_connect. Passes a message on: 1, 0 told to stop, or
+ * what crew_fail returns.
+ */
+int socket_begin(struct crew_member *member);
+int socket_pass(struct crew_member *member, bool out);
+
+/* ---- latency.c: mailboxes, a direct link, a named pipe, or a raw socket ---- */
 
 /* A message to and fro over two mailboxes, both sides in blocking calls and never idle; one way. */
 extern const struct crew_part latency_spinning[2];

@@ -58,7 +58,7 @@ static void add_limit(struct table *table, const char *name, const char *title, 
                           (struct crew_task){ .size = size, .capacity = capacity, .moves = size > 0 });
 
     play(row, parts, count);
-    row->tail = parts == limit_wake || parts == limit_event || parts == limit_socket_sleeping;
+    row->tail = parts == limit_wake || parts == limit_event || parts == latency_sleeping;
     row->task.moves &= !row->tail;
 }
 
@@ -166,7 +166,8 @@ static void add_pipe_latency(struct table *table, const char *socket, const char
     char what[ROW_TITLE_MAX];
 
     snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
-    add_limit(table, socket, what, asleep ? limit_socket_sleeping : limit_socket, 2, size, 0);
+    add_limit(table, socket, what, asleep ? latency_sleeping : latency_spinning, 2, size, 0);
+    table->rows[table->count - 1].task.socket = true;
     add_latency(table, name, title, asleep ? latency_sleeping : latency_spinning, socket, PIPE_AIM);
     struct row *row = &table->rows[table->count - 1];
     row->task.pipe = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A raw UNIX socket between two processes: what named pipes are held against.
+ * A raw UNIX socket between two processes: what named pipes are held against. What goes to and fro over it is
+ * latency.c's.
  */
 #include "bench/parts.h"
 
@@ -12,8 +13,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define TRIPS 64 /* a sample */
 
 static int connection = -1; /* each member is a process of its own */
 
@@ -42,7 +41,7 @@ static int connect_in_time(const struct sockaddr_un *name, socklen_t size)
 }
 
 /* In the abstract namespace, by the number of the process that both are children of. */
-static int begin(struct crew_member *member)
+int socket_begin(struct crew_member *member)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
     const struct timeval limit = { .tv_usec = CALL_TIMEOUT / 1000 };
@@ -56,15 +55,7 @@ static int begin(struct crew_member *member)
     return 0;
 }
 
-static int end(struct crew_member *member)
-{
-    (void)member;
-    close(connection);
-    return 0;
-}
-
-/* 1 done, 0 told to stop, or what crew_fail returns. */
-static int pass(struct crew_member *member, bool out)
+int socket_pass(struct crew_member *member, bool out)
 {
     for (;;) {
         ssize_t size = out ? send(connection, member->buffer, member->task->size, MSG_NOSIGNAL)
@@ -78,80 +69,19 @@ static int pass(struct crew_member *member, bool out)
     }
 }
 
-static int64_t there(struct crew_member *member)
-{
-    int64_t start = crew_now_ns();
-
-    for (unsigned i = 0; i < TRIPS; i++) {
-        int result = pass(member, true);
-        if (result == 1)
-            result = pass(member, false);
-        if (result != 1)
-            return result;
-    }
-    crew_sample(member, (double)(crew_now_ns() - start) / TRIPS / 2);
-    return TRIPS;
-}
-
-static int64_t back(struct crew_member *member)
-{
-    for (unsigned i = 0; i < TRIPS; i++) {
-        int result = pass(member, false);
-        if (result == 1)
-            result = pass(member, true);
-        if (result != 1)
-            return result;
-    }
-    return TRIPS;
-}
-
-/* ---- the receiver asleep ---- */
-
-static int64_t wake(struct crew_member *member)
-{
-    if (!crew_await_sleep(member))
-        return member->seat->failure[0] != '\0' ? -EIO : 0;
-    int64_t now = crew_now_ns();
-    memcpy(member->buffer, &now, sizeof now);
-    return pass(member, true);
-}
-
-static int64_t be_woken(struct crew_member *member)
-{
-    int64_t sent;
-
-    int result = pass(member, false);
-    if (result != 1)
-        return result;
-    int64_t now = crew_now_ns();
-    memcpy(&sent, member->buffer, sizeof sent);
-    crew_sample(member, (double)(now - sent));
-    return 1;
-}
-
 /* ---- one way ---- */
 
 static int64_t give(struct crew_member *member)
 {
-    return pass(member, true);
+    return socket_pass(member, true);
 }
 
 static int64_t get(struct crew_member *member)
 {
-    return pass(member, false);
+    return socket_pass(member, false);
 }
 
-const struct crew_part limit_socket[2] = {
-    { .begin = begin, .step = there, .end = end, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
-    { .begin = begin, .step = back, .end = end, .place = 1 },
-};
-
-const struct crew_part limit_socket_sleeping[2] = {
-    { .begin = begin, .step = wake, .end = end, .place = 0 },
-    { .begin = begin, .step = be_woken, .end = end, .place = 1, .sampling = SAMPLE_OWN, .counts = true },
-};
-
 const struct crew_part limit_socket_stream[2] = {
-    { .begin = begin, .step = give, .end = end, .place = 0 },
-    { .begin = begin, .step = get, .end = end, .place = 1, .sampling = SAMPLE_SLICES, .counts = true },
+    { .begin = socket_begin, .step = give, .place = 0 },
+    { .begin = socket_begin, .step = get, .place = 1, .sampling = SAMPLE_SLICES, .counts = true },
 };

@@ -41,29 +41,13 @@ static void put(uint64_t offset, uint64_t value)
 
 /* ---- what a hostile member would write ---- */
 
-/* Small numbers mostly, and those at which something ends. */
 static uint64_t some_number(struct input *input)
 {
-    uint64_t kind = input_number(input, 1);
+    const struct input_end ends[INPUT_ENDS] = { { layout.slots - 2, 1 },
+                                                { 4094, 1 },
+                                                { layout.size - 4096, 2048 } };
 
-    if (kind < 192)
-        return kind % 64;
-    switch (kind % 8) {
-    case 0:
-        return UINT64_MAX;
-    case 1:
-        return (uint64_t)1 << (input_number(input, 1) % 64);
-    case 2:
-        return layout.slots;
-    case 3:
-        return 4094 + input_number(input, 1) % 4;
-    case 4:
-        return input_number(input, 2);
-    case 5:
-        return input_number(input, 4);
-    default:
-        return input_number(input, 8);
-    }
+    return input_some_number(input, ends);
 }
 
 static uint64_t some_value(struct input *input)

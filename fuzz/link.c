@@ -50,26 +50,11 @@ static int64_t capacity;
 
 static uint64_t some_number(struct input *input)
 {
-    uint64_t kind = input_number(input, 1);
+    static const struct input_end ends[INPUT_ENDS] = { { GNLI_FRAME_BYTES - 2, 1 },
+                                                       { GNLI_SIDE_RETURNS - 2, 1 },
+                                                       { MEMORY - 192, 64 } };
 
-    if (kind < 192)
-        return kind % 64;
-    switch (kind % 8) {
-    case 0:
-        return UINT64_MAX;
-    case 1:
-        return (uint64_t)1 << (input_number(input, 1) % 64);
-    case 2:
-        return GNLI_FRAME_BYTES - 2 + input_number(input, 1) % 4;
-    case 3:
-        return GNLI_SIDE_RETURNS - 2 + input_number(input, 1) % 4;
-    case 4:
-        return MEMORY - 64 * (input_number(input, 1) % 4);
-    case 5:
-        return input_number(input, 2);
-    default:
-        return input_number(input, 8);
-    }
+    return input_some_number(input, ends);
 }
 
 static uint64_t block_offset(struct input *input)

@@ -90,6 +90,30 @@ uint64_t input_number(struct input *input, unsigned bytes)
     return number;
 }
 
+uint64_t input_some_number(struct input *input, const struct input_end ends[INPUT_ENDS])
+{
+    uint64_t kind = input_number(input, 1);
+
+    if (kind < 192)
+        return kind % 64;
+    switch (kind % 8) {
+    case 0:
+        return UINT64_MAX;
+    case 1:
+        return (uint64_t)1 << (input_number(input, 1) % 64);
+    case 2:
+    case 3:
+    case 4:
+        return ends[kind % 8 - 2].at + ends[kind % 8 - 2].step * (input_number(input, 1) % 4);
+    case 5:
+        return input_number(input, 2);
+    case 6:
+        return input_number(input, 4);
+    default:
+        return input_number(input, 8);
+    }
+}
+
 static int64_t now(clockid_t clock)
 {
     struct timespec time;
@@ -108,10 +132,10 @@ void call_begins(const char *what, int64_t timeout)
 
 void call_ended(int64_t result)
 {
-    static const int errors[] = { EAGAIN,   ETIMEDOUT, ECANCELED, EIDRM,       EPIPE,
-                                  EMSGSIZE, ENOSPC,    ENOBUFS,   EINVAL,      ENOENT,
-                                  EEXIST,   EACCES,    EPERM,     EBADMSG,     EPROTONOSUPPORT,
-                                  EUSERS,   EBUSY,     ENOMEM,    ENAMETOOLONG };
+    static const int errors[] = { EAGAIN,       ETIMEDOUT, ECANCELED,       EIDRM,  EPIPE,  EMSGSIZE,
+                                  ENOSPC,       ENOBUFS,   EINVAL,          ENOENT, EEXIST, EACCES,
+                                  EPERM,        EBADMSG,   EPROTONOSUPPORT, EUSERS, EBUSY,  ENOMEM,
+                                  ENAMETOOLONG, ENOTDIR,   ELOOP,           EISDIR };
     int64_t own = now(CLOCK_THREAD_CPUTIME_ID) - call.began_own;
     int64_t took = now(CLOCK_MONOTONIC) - call.began;
     bool listed = result >= 0;

@@ -29,6 +29,13 @@ struct input {
 bool input_ended(const struct input *input);
 uint64_t input_number(struct input *input, unsigned bytes);
 
+/* A number as a hostile process would choose: small mostly, or at an end, within 4 steps from `at`. */
+struct input_end {
+    uint64_t at, step;
+};
+#define INPUT_ENDS 3
+uint64_t input_some_number(struct input *input, const struct input_end ends[INPUT_ENDS]);
+
 /* Says what is wrong, and ends the process. */
 __attribute__((format(printf, 1, 2), noreturn)) void wrong(const char *format, ...);
 #define must(condition)                                                 \

@@ -16,6 +16,7 @@ int run_send(int argc, char **argv);
 int run_recv(int argc, char **argv);
 int run_work(int argc, char **argv);
 int run_serve(int argc, char **argv);
+int run_run(int argc, char **argv);
 int run_ls(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_rm(int argc, char **argv);

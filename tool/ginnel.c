@@ -3,8 +3,11 @@
  * The command `ginnel`: the table of subcommands, and what stands before one of them. A new
  * subcommand is a file, a prototype in commands.h and a row here.
  */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "commands.h"
@@ -15,6 +18,7 @@ static const struct command commands[] = {
     { "recv", "write messages to standard output", run_recv },
     { "work", "run a command for each message", run_work },
     { "serve", "run a command for each who connects", run_serve },
+    { "run", "run programs joined by pipes, and see inside", run_run },
     { "ls", "list what there is", run_ls },
     { "stat", "show one in full, and who uses it", run_stat },
     { "rm", "remove", run_rm },
@@ -57,10 +61,26 @@ static enum exit_status run(const char *name, int argc, char **argv)
     return command->run(argc, argv);
 }
 
+/*
+ * The number of a standard stream that is closed would be that of the next file that is opened: what is said,
+ * or what a command writes, would go there. So it is /dev/null, in the mode that is of no use: EBADF, as
+ * before.
+ */
+static bool open_standard(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 &&
+            open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     static char help[] = "--help";
 
+    if (!open_standard())
+        return EXIT_FAILED; /* and nowhere to say so */
     if (argc < 2)
         return usage_error(NULL, "which command?");
     const char *word = argv[1];

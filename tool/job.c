@@ -2,14 +2,15 @@
 #include "job.h"
 
 #include <errno.h>
-#include <spawn.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include <ginnel/timeouts.h>
 
 #define SENDER     "GINNEL_SENDER_PID="
 #define DELIVERIES "GINNEL_DELIVERIES="
@@ -66,33 +67,7 @@ static char **environment_with(char *sender, char *deliveries)
     return list;
 }
 
-static int spawn(pid_t *pid, char *const command[], char *const environment[], int input,
-                 const sigset_t *mask)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0)
-        return -error;
-    error = posix_spawnattr_init(&attributes);
-    if (error != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -error;
-    }
-    error = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    if (error == 0)
-        error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    if (error == 0)
-        error = posix_spawnattr_setsigmask(&attributes, mask);
-    if (error == 0)
-        error = posix_spawnp(pid, command[0], &actions, &attributes, command, environment);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -error;
-}
-
-int job_start(pid_t *pid, char *const command[], const gnl_message *message, const sigset_t *mask)
+int job_start(gnl_process **process, char *const command[], const gnl_message *message)
 {
     char sender[64], deliveries[64];
 
@@ -102,25 +77,26 @@ int job_start(pid_t *pid, char *const command[], const gnl_message *message, con
     snprintf(sender, sizeof sender, SENDER "%d", message->sender.pid);
     snprintf(deliveries, sizeof deliveries, DELIVERIES "%u", message->deliveries);
     char **environment = environment_with(sender, deliveries);
-    int result = environment ? spawn(pid, command, environment, input, mask) : -ENOMEM;
+    int result = -ENOMEM;
+    if (environment)
+        result = gnl_spawn(process, command,
+                           &(struct gnl_spawn_options){
+                               .standard = { { GNL_FD, input } }, .environment = environment, .tree = 1 });
     free(environment);
     close(input);
     return result;
 }
 
-void job_wait(pid_t pid)
+struct gnl_exit job_finish(gnl_process *process, int hurry)
 {
-    siginfo_t ended;
+    struct pollfd entries[2] = { { .fd = gnl_process_fd(process), .events = POLLIN },
+                                 { .fd = hurry, .events = POLLIN } };
+    struct gnl_exit exit = { .kind = GNL_GONE };
 
-    while (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT) != 0 && errno == EINTR)
+    while (poll(entries, 2, -1) < 0 && errno == EINTR)
         ;
-}
-
-int job_reap(pid_t pid)
-{
-    int status = 0;
-
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status;
+    if (entries[0].revents == 0)
+        gnl_process_terminate(process, GNL_FOREVER, &exit);
+    gnl_process_wait(process, &exit, GNL_FOREVER);
+    return exit;
 }

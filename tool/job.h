@@ -5,23 +5,18 @@
 #ifndef TOOL_JOB_H
 #define TOOL_JOB_H
 
-#include <signal.h>
-#include <sys/types.h>
-
 #include <ginnel/message.h>
+#include <ginnel/process.h>
 
 /*
- * Starts the command, found along PATH, in a process group of its own, so that a Ctrl-C meant for
- * us is not also meant for it. Its standard input is a copy of the message, at its beginning; its
- * environment has GINNEL_SENDER_PID and GINNEL_DELIVERIES besides ours; its signal mask is `mask`.
- * 0, or a negative errno value: it could not be started.
+ * Starts the command, found along PATH, as a tree of its own: a Ctrl-C meant for us is not also meant for it.
+ * It goes on should we be killed. Its standard input is a copy of the message, at its beginning;
+ * its environment has GINNEL_SENDER_PID and GINNEL_DELIVERIES besides ours. 0, or a code of the library's: it
+ * could not be started.
  */
-int job_start(pid_t *pid, char *const command[], const gnl_message *message, const sigset_t *mask);
+int job_start(gnl_process **process, char *const command[], const gnl_message *message);
 
-/* Waits until it has ended; its number stays its own until job_reap. */
-void job_wait(pid_t pid);
-
-/* How it ended, as waitpid has it. */
-int job_reap(pid_t pid);
+/* Waits until it has ended: how. Once `hurry` is readable it is asked to, with all that it has started. */
+struct gnl_exit job_finish(gnl_process *process, int hurry);
 
 #endif

@@ -125,6 +125,10 @@ static enum exit_status add_identity(struct targets *targets, const char *identi
     if (length < 0 || length > GNL_ADDRESS_MAX)
         return usage_error("kill", "'%.40s...' is no name", identity);
     ssize_t result = gnl_inspect(address, &info, &one, 1);
+    if (result == -ENOENT) {
+        complain("no process has the identity '%s'; if it is a command's name, say --exact", identity);
+        return EXIT_FAILED;
+    }
     if (result < 0)
         return failed((int)result);
     if (result == 0 || !one.alive || !one.same_pid_namespace) {
@@ -247,7 +251,7 @@ static enum exit_status print_fates(struct json_object *list, const struct targe
         return EXIT_FAILED;
     }
     count = gnl_process_fates(target->process, fates, (size_t)(count > 0 ? count : 0));
-    for (ssize_t i = 0; i < count; i++) {
+    for (ssize_t i = 0; fates && i < count; i++) {
         if (i == 0) /* the library need not know what was opened */
             snprintf(fates[i].name, sizeof fates[i].name, "%s", target->name);
         print_fate(list, &fates[i], root);

@@ -3,31 +3,40 @@
  * ginnel serve: a process for each who connects, whose standard input and output are the connection. Two
  * threads a connection: what comes goes to the process, and what it writes goes back. In message mode that
  * is a message a line.
+ *
+ * Told to stop, it ends what comes: the processes find the end of their input, and what they still write goes
+ * back. Those that have not ended after the grace are ended, with all that descends from them.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <ginnel/ginnel.h>
 
 #include "arguments.h"
+#include "clock.h"
 #include "commands.h"
 #include "framing.h"
 #include "interrupt.h"
 #include "mailbox_options.h"
 
 #define SLICE_NS    ((int64_t)100000000) /* a wait in the library does not end with a signal */
+#define ASKED_NS    gnl_s(1)             /* between SIGTERM and SIGKILL */
+#define SPARE_NS    gnl_s(2)             /* for what was written to go back */
 #define BLOCK_BYTES 65536
 
 static struct gnl_options opening;
+static int64_t grace = 5000000000;
 
 static const struct option options[] = {
+    { "grace", "TIME", &grace, parse_duration, A_DURATION,
+      "told to stop, wait so long for the commands, then end them (5s)" },
     PIPE_OPTIONS(opening),
     { 0 },
 };
@@ -45,41 +54,16 @@ static const struct usage usage = {
 struct connection {
     gnl_port *port;
     int input, output; /* the process's: what is written to it, read from it */
-    pid_t pid;
+    gnl_process *process;
     size_t message_max;
 };
 
+static int stopping; /* readable once this is to end */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t fewer;
+static unsigned connections; /* under the lock */
+
 /* ---- the process ---- */
-
-static int spawn(struct connection *connection, char *const command[], int input, int output)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t all;
-
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0)
-        return -error;
-    error = posix_spawnattr_init(&attributes);
-    if (error != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -error;
-    }
-    interrupt_signals(&all);
-    sigaddset(&all, SIGPIPE);
-    error = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    if (error == 0)
-        error = posix_spawnattr_setsigdefault(&attributes, &all);
-    if (error == 0)
-        error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-    if (error == 0)
-        error = posix_spawnp(&connection->pid, command[0], &actions, &attributes, command, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -error;
-}
 
 static void close_both(const int ends[2])
 {
@@ -91,14 +75,18 @@ static int start(struct connection *connection, char *const command[])
 {
     int to[2], from[2];
 
-    if (pipe2(to, O_CLOEXEC) != 0)
-        return -errno;
-    if (pipe2(from, O_CLOEXEC) != 0) {
-        int error = errno;
+    int result = gnl_pipe(&to[0], &to[1]);
+    if (result < 0)
+        return result;
+    result = gnl_pipe(&from[0], &from[1]);
+    if (result < 0) {
         close_both(to);
-        return -error;
+        return result;
     }
-    int result = spawn(connection, command, to[0], from[1]);
+    result = gnl_spawn(&connection->process, command,
+                       &(struct gnl_spawn_options){ .standard = { { GNL_FD, to[0] }, { GNL_FD, from[1] } },
+                                                    .tree = 1,
+                                                    .die_with_parent = 1 });
     if (result < 0) {
         close_both(to);
         close_both(from);
@@ -106,6 +94,7 @@ static int start(struct connection *connection, char *const command[])
     }
     close(to[0]);
     close(from[1]);
+    fcntl(to[1], F_SETFL, O_NONBLOCK); /* of this end alone */
     connection->input = to[1];
     connection->output = from[0];
     return 0;
@@ -113,36 +102,61 @@ static int start(struct connection *connection, char *const command[])
 
 /* ---- to and fro ---- */
 
-static bool write_all(int descriptor, const char *data, size_t size)
+/* Until the descriptor is ready; -1: none. False: the process has ended, or this is to end. */
+static bool await(const struct connection *connection, int descriptor, short events)
+{
+    struct pollfd entries[3] = { { .fd = descriptor, .events = events },
+                                 { .fd = gnl_process_fd(connection->process), .events = POLLIN },
+                                 { .fd = stopping, .events = POLLIN } };
+
+    while (poll(entries, 3, -1) < 0 && errno == EINTR)
+        ;
+    return entries[1].revents == 0 && entries[2].revents == 0;
+}
+
+/* False: the process reads no more, or this is to end. */
+static bool write_all(const struct connection *connection, const char *data, size_t size)
 {
     while (size > 0) {
-        ssize_t written = write(descriptor, data, size);
-        if (written < 0 && errno == EINTR && interrupt_caught() == 0)
+        ssize_t written = write(connection->input, data, size);
+        if (written < 0 &&
+            (errno == EINTR || (errno == EAGAIN && await(connection, connection->input, POLLOUT))))
             continue;
         if (written < 0)
-            return false; /* it reads no more */
+            return false;
         data += written;
         size -= (size_t)written;
     }
     return true;
 }
 
-/* What comes, until the other has finished or the process reads no more. */
+/* The next message. False: none comes any more, or this is to end. */
+static bool take(const struct connection *connection, gnl_message *message)
+{
+    int result;
+
+    while ((result = gnl_take(connection->port, message, GNL_NOWAIT)) == -EAGAIN)
+        if (!await(connection, gnl_port_fd(connection->port), POLLIN))
+            return false;
+    return result == 0;
+}
+
+/* What comes, until there is no more; then it is this thread that sees to the process's end in time. */
 static void *bring(void *context)
 {
     struct connection *connection = context;
     gnl_message message;
     bool reads = true;
 
-    while (reads) {
-        int result = gnl_take(connection->port, &message, GNL_FOREVER);
-        if (result < 0)
-            break;
-        reads = write_all(connection->input, message.data, message.size) &&
-                (opening.stream || write_all(connection->input, "\n", 1));
+    while (reads && take(connection, &message)) {
+        reads = write_all(connection, message.data, message.size) &&
+                (opening.stream || write_all(connection, "\n", 1));
         gnl_done(&message);
     }
     close(connection->input);
+    await(connection, -1, 0);
+    if (gnl_process_wait(connection->process, NULL, grace) == -ETIMEDOUT)
+        gnl_process_terminate(connection->process, ASKED_NS, NULL);
     return NULL;
 }
 
@@ -164,12 +178,21 @@ static void fetch_lines(struct connection *connection)
     int result;
 
     framing_reader_init(&reader, connection->output, FRAMING_LINES, connection->message_max);
-    while ((result = framing_read(&reader, &data, &size)) > 0)
-        if (gnl_send(connection->port, data, size, GNL_FOREVER) < 0)
+    /* What the process writes after this was told to end goes back, too. */
+    while ((result = framing_read(&reader, &data, &size)) > 0 || result == -EINTR)
+        if (result > 0 && gnl_send(connection->port, data, size, GNL_FOREVER) < 0)
             break;
     if (result == -EMSGSIZE)
         complain("a line is longer than message_max of %zu bytes", connection->message_max);
     framing_reader_fini(&reader);
+}
+
+static void one_less(void)
+{
+    pthread_mutex_lock(&lock);
+    connections--;
+    pthread_cond_signal(&fewer);
+    pthread_mutex_unlock(&lock);
 }
 
 /* A connection, from beginning to end. */
@@ -179,23 +202,25 @@ static void *attend(void *context)
     pthread_t bringer;
 
     int error = pthread_create(&bringer, NULL, bring, connection);
-    if (error == 0 && opening.stream)
+    if (error == 0 && opening.stream) {
         fetch_bytes(connection);
-    else if (error == 0)
+    } else if (error == 0) {
         fetch_lines(connection);
-    else
+    } else {
         complain("cannot start a thread: %s", strerror(error));
+        close(connection->input);
+        gnl_process_terminate(connection->process, ASKED_NS, NULL);
+    }
     /* The process writes no more: the conversation ends with it. */
     close(connection->output);
     gnl_finish(connection->port);
-    while (waitpid(connection->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    gnl_close(connection->port); /* which ends the bringing */
+    gnl_process_wait(connection->process, NULL, GNL_FOREVER);
     if (error == 0)
         pthread_join(bringer, NULL);
-    else
-        close(connection->input);
+    gnl_close(connection->port);
+    gnl_process_free(connection->process);
     free(connection);
+    one_less();
     return NULL;
 }
 
@@ -204,6 +229,7 @@ static bool serve(gnl_port *port, char *const command[])
 {
     struct connection *connection = calloc(1, sizeof *connection);
     struct gnl_port_info info;
+    sigset_t signals, before;
     pthread_t thread;
     int result = -ENOMEM;
 
@@ -216,15 +242,48 @@ static bool serve(gnl_port *port, char *const command[])
         complain("cannot run '%s': %s", command[0], strerror(-result));
         free(connection);
         gnl_close(port);
-        return result != -ENOENT && result != -EACCES;
+        return result != -ENOENT && result != -EACCES && result != -ENOEXEC;
     }
+    pthread_mutex_lock(&lock);
+    connections++;
+    pthread_mutex_unlock(&lock);
+    interrupt_signals(&signals); /* are for the main thread */
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
     int error = pthread_create(&thread, NULL, attend, connection);
-    if (error == 0) {
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
         pthread_detach(thread);
-        return true;
-    }
-    attend(connection); /* then one at a time */
+    else
+        attend(connection); /* then one at a time */
     return true;
+}
+
+/* What the end of it needs. 0, or a negative errno value. */
+static int prepare(void)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&fewer, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    stopping = eventfd(0, EFD_CLOEXEC);
+    return stopping < 0 ? -errno : 0;
+}
+
+/* All conversations end, and their processes. Who does not take what it is sent is not waited for longer. */
+static void end_all(void)
+{
+    int64_t until = now_ns() + grace + ASKED_NS + SPARE_NS;
+    struct timespec deadline = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
+    uint64_t one = 1;
+
+    if (write(stopping, &one, sizeof one) < 0)
+        return; /* then they end with this process */
+    pthread_mutex_lock(&lock);
+    while (connections > 0 && pthread_cond_timedwait(&fewer, &lock, &deadline) == 0)
+        ;
+    pthread_mutex_unlock(&lock);
 }
 
 int run_serve(int argc, char **argv)
@@ -244,7 +303,12 @@ int run_serve(int argc, char **argv)
         return EXIT_USAGE;
     interrupt_catch();
     opening.stream = port_stream;
-    int result = gnl_listen(&listener, arguments.operands[0], &opening);
+    int result = prepare();
+    if (result < 0) {
+        complain("no descriptor left: %s", strerror(-result));
+        return EXIT_FAILED;
+    }
+    result = gnl_listen(&listener, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
     tell_address(listener, arguments.operands[0]);
@@ -259,5 +323,6 @@ int run_serve(int argc, char **argv)
             status = failed(result);
     }
     gnl_listener_close(listener);
+    end_all();
     return interrupt_caught() != 0 ? (int)interrupt_die(interrupt_caught()) : (int)status;
 }

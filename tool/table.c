@@ -82,19 +82,19 @@ static int width_of(const struct table *table, size_t column)
     return (int)width;
 }
 
-static void print_cell(const struct table *table, size_t column, int width, const char *text)
+static void print_cell(const struct table *table, FILE *file, size_t column, int width, const char *text)
 {
     bool last = column == table->columns_count - 1;
 
     if (table->columns[column].number)
-        printf("%*s", width, text);
+        fprintf(file, "%*s", width, text);
     else
-        printf("%-*s", last ? 0 : width, text);
+        fprintf(file, "%-*s", last ? 0 : width, text);
     if (!last)
-        fputs(GAP, stdout);
+        fputs(GAP, file);
 }
 
-void table_print(const struct table *table)
+void table_print_to(const struct table *table, FILE *file)
 {
     int widths[TABLE_COLUMNS_MAX];
 
@@ -102,13 +102,18 @@ void table_print(const struct table *table)
         return;
     for (size_t column = 0; column < table->columns_count; column++) {
         widths[column] = width_of(table, column);
-        print_cell(table, column, widths[column], table->columns[column].title);
+        print_cell(table, file, column, widths[column], table->columns[column].title);
     }
-    putchar('\n');
+    putc('\n', file);
     for (size_t i = 0; i < table->rows_count; i++) {
         const struct table_row *row = &table->rows[i];
         for (size_t column = 0; column < row->count; column++)
-            print_cell(table, column, widths[column], row->cells[column]);
-        printf("%s\n", row->note ? row->note : "");
+            print_cell(table, file, column, widths[column], row->cells[column]);
+        fprintf(file, "%s\n", row->note ? row->note : "");
     }
+}
+
+void table_print(const struct table *table)
+{
+    table_print_to(table, stdout);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #define TABLE_COLUMNS_MAX 12
 
@@ -35,7 +36,8 @@ __attribute__((format(printf, 2, 3))) void table_cell(struct table *table, const
 /* Instead of the row's other cells: a sentence, as long as it likes. */
 void table_note(struct table *table, const char *note);
 
-/* Prints it, with the titles, to standard output; nothing if it has no rows. */
+/* Prints it, with the titles, to standard output, or to a file; nothing if it has no rows. */
 void table_print(const struct table *table);
+void table_print_to(const struct table *table, FILE *file);
 
 #endif

@@ -4,13 +4,15 @@
  * waits for it, and ends the message by what the command says. The main thread waits for them, and
  * one more for signals: the first ends the taking, the second the commands too.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <ginnel/ginnel.h>
 
@@ -66,7 +68,7 @@ struct worker {
     struct source *source;
     char **command;
     sigset_t signals; /* those that stop it */
-    sigset_t mask;    /* what the commands start with */
+    int hurry;        /* readable once the commands shall end, too */
     pthread_mutex_t lock;
     /* under the lock */
     pthread_cond_t stopped;
@@ -76,7 +78,7 @@ struct worker {
     uint64_t left;     /* commands that may still be started */
     unsigned running;  /* commands */
     int64_t active_ns; /* when a command last started or ended */
-    pid_t pids[JOBS_MAX];
+    gnl_process *commands[JOBS_MAX];
 };
 
 struct job {
@@ -100,12 +102,20 @@ static void stop(struct worker *worker, enum exit_status status, int signo)
     pthread_mutex_unlock(&worker->lock);
 }
 
-static void signal_commands(struct worker *worker, int signo)
+static void ask_commands(struct worker *worker)
+{
+    uint64_t one = 1;
+
+    if (write(worker->hurry, &one, sizeof one) < 0)
+        complain("cannot ask the commands to end: %s", strerror(errno));
+}
+
+static void kill_commands(struct worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
     for (unsigned i = 0; i < JOBS_MAX; i++)
-        if (worker->pids[i] > 0)
-            kill(-worker->pids[i], signo);
+        if (worker->commands[i])
+            gnl_process_terminate(worker->commands[i], 0, NULL);
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -120,8 +130,10 @@ static void *watch_signals(void *context)
             return NULL;
         if (times == 1)
             stop(worker, EXIT_OK, signo);
+        else if (times == 2)
+            ask_commands(worker);
         else
-            signal_commands(worker, times == 2 ? SIGTERM : SIGKILL);
+            kill_commands(worker);
     }
 }
 
@@ -148,20 +160,18 @@ static bool reserve(struct worker *worker)
 
 /* ---- a message ---- */
 
-/* False: the worker stops, the message was given back. */
-static bool start(struct job *job, gnl_message *message, pid_t *pid)
+/* NULL: the worker stops, the message was given back. */
+static gnl_process *start(struct job *job, gnl_message *message)
 {
     struct worker *worker = job->worker;
+    gnl_process *command = NULL;
     int result = 0;
 
     pthread_mutex_lock(&worker->lock);
-    bool started = !worker->stopping;
-    if (started) {
-        result = job_start(pid, worker->command, message, &worker->mask);
-        started = result == 0;
-    }
-    if (started) {
-        worker->pids[job->number] = *pid;
+    if (!worker->stopping)
+        result = job_start(&command, worker->command, message);
+    if (command) {
+        worker->commands[job->number] = command;
         worker->running++;
         worker->active_ns = now_ns();
     }
@@ -170,23 +180,23 @@ static bool start(struct job *job, gnl_message *message, pid_t *pid)
         complain("cannot run '%s': %s; message given back", worker->command[0], strerror(-result));
         stop(worker, EXIT_FAILED, 0);
     }
-    if (!started)
+    if (!command)
         gnl_giveback(message);
-    return started;
+    return command;
 }
 
-static int finish(struct job *job, pid_t pid)
+static struct gnl_exit finish(struct job *job, gnl_process *command)
 {
     struct worker *worker = job->worker;
 
-    job_wait(pid);
-    pthread_mutex_lock(&worker->lock); /* so that nobody signals the number once it is reaped */
-    worker->pids[job->number] = 0;
-    int status = job_reap(pid);
+    struct gnl_exit exit = job_finish(command, worker->hurry);
+    pthread_mutex_lock(&worker->lock);
+    worker->commands[job->number] = NULL;
     worker->running--;
     worker->active_ns = now_ns();
     pthread_mutex_unlock(&worker->lock);
-    return status;
+    gnl_process_free(command);
+    return exit;
 }
 
 static int64_t pause_ms(unsigned failures)
@@ -197,14 +207,16 @@ static int64_t pause_ms(unsigned failures)
     return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
 }
 
-static void tell_failure(struct job *job, int status, unsigned deliveries)
+static void tell_failure(struct job *job, const struct gnl_exit *exit, unsigned deliveries)
 {
     char how[64], next[64] = "";
 
-    if (WIFSIGNALED(status))
-        snprintf(how, sizeof how, "ended by signal %d", WTERMSIG(status));
+    if (exit->kind == GNL_EXITED)
+        snprintf(how, sizeof how, "exit status %d", exit->code);
+    else if (exit->kind == GNL_SIGNALLED)
+        snprintf(how, sizeof how, "ended by signal %d", exit->signo);
     else
-        snprintf(how, sizeof how, "exit status %d", WEXITSTATUS(status));
+        snprintf(how, sizeof how, "ended, and nobody knows how");
     if (goes_on(job->worker))
         snprintf(next, sizeof next, ", pausing %" PRId64 " ms", pause_ms(job->failures));
     complain("%s: %s; message given back after delivery %u%s", job->worker->command[0], how, deliveries,
@@ -215,18 +227,18 @@ static void tell_failure(struct job *job, int status, unsigned deliveries)
 static void process(struct job *job, gnl_message *message)
 {
     unsigned deliveries = message->deliveries;
-    pid_t pid;
+    gnl_process *command = start(job, message);
 
-    if (!start(job, message, &pid))
+    if (!command)
         return;
-    int status = finish(job, pid);
-    bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    struct gnl_exit exit = finish(job, command);
+    bool good = exit.kind == GNL_EXITED && exit.code == 0;
     int result = good ? gnl_done(message) : gnl_giveback(message);
     if (result < 0)
         stop(job->worker, failed(result), 0);
     job->failures = good ? 0 : job->failures + 1;
     if (!good)
-        tell_failure(job, status, deliveries);
+        tell_failure(job, &exit, deliveries);
 }
 
 /* ---- a job ---- */
@@ -332,6 +344,12 @@ int run_work(int argc, char **argv)
     int result = source_open(&worker.source, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
+    worker.hurry = eventfd(0, EFD_CLOEXEC);
+    if (worker.hurry < 0) {
+        complain("no descriptor left: %s", strerror(errno));
+        source_close(worker.source);
+        return EXIT_FAILED;
+    }
     worker.command = arguments.command;
     worker.left = count;
     worker.active_ns = now_ns();
@@ -340,6 +358,6 @@ int run_work(int argc, char **argv)
     pthread_cond_init(&worker.stopped, &monotonic);
     pthread_condattr_destroy(&monotonic);
     interrupt_signals(&worker.signals);
-    pthread_sigmask(SIG_BLOCK, &worker.signals, &worker.mask);
+    pthread_sigmask(SIG_BLOCK, &worker.signals, NULL);
     return run(&worker);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libpipeline, starting a program and waiting for it, for `ginnel bench spawn`.
+ * libpipeline, starting programs and waiting for them, for `ginnel bench spawn` and `ginnel bench pipeline`.
  *
- *     peer-pipeline COUNT TOUCHED_BYTES
+ *     peer-pipeline COUNT TOUCHED_BYTES STAGES
  *
  * writes the median time in nanoseconds, a double, to standard output.
  */
@@ -11,11 +11,16 @@
 #include <unistd.h>
 
 #include "bench/spawn.h"
+#include "bench/ways.h"
+
+static int stages;
 
 static bool once(void)
 {
-    pipeline *line = pipeline_new_command_args(SPAWN_PROGRAM, (void *)NULL);
+    pipeline *line = pipeline_new();
 
+    for (int i = 0; i < stages; i++)
+        pipeline_command_args(line, SPAWN_PROGRAM, (void *)NULL);
     pipeline_start(line);
     int status = pipeline_wait(line);
     pipeline_free(line);
@@ -24,8 +29,9 @@ static bool once(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 4)
         return 2;
-    double ns = spawn_measure(once, (unsigned)atoi(argv[1]), (size_t)strtoull(argv[2], NULL, 10));
+    stages = atoi(argv[3]);
+    double ns = ways_measure(once, (unsigned)atoi(argv[1]), (size_t)strtoull(argv[2], NULL, 10));
     return ns < 0 || write(STDOUT_FILENO, &ns, sizeof ns) != sizeof ns;
 }

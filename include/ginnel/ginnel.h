@@ -11,6 +11,7 @@
 #include <ginnel/names.h>
 #include <ginnel/options.h>
 #include <ginnel/pipe.h>
+#include <ginnel/pipeline.h>
 #include <ginnel/port.h>
 #include <ginnel/process.h>
 #include <ginnel/segment.h>

@@ -70,9 +70,9 @@ struct gnl_spawn_options {
 };
 
 /*
- * Starts a program: argv[0], looked for along this process's PATH if it has no slash. The caller owns
- * *process. Returns once the program runs, or with the reason why it can't be run, as an error and not as an
- * exit status.
+ * Starts a program: argv[0], looked for along this process's PATH if it has no slash; a relative one, and
+ * relative parts of PATH, from `directory`. The caller owns *process. Returns once the program runs, or with
+ * the reason why it can't be run, as an error and not as an exit status.
  *
  * The child has no descriptors but the ones named, an empty signal mask and no signal ignored. No memory is
  * copied for it, however large this process is. The calling thread waits until the program is being executed;
@@ -84,8 +84,8 @@ struct gnl_spawn_options {
  *
  * -ENOENT there is no such program, or directory; -EACCES it may not be executed; -ENOEXEC it is neither a
  * program nor begins with #!; -E2BIG arguments and environment are too long; -EBADF a descriptor is not
- * open; -EAGAIN too many processes; -EINVAL options make no sense; -EMFILE, -ENFILE, -ENOMEM, … as the kernel
- * means them. Nothing is left behind.
+ * open; -EAGAIN too many processes; -EINVAL options make no sense, or a descriptor's number there is beyond
+ * RLIMIT_NOFILE; -EMFILE, -ENFILE, -ENOMEM, … as the kernel means them. Nothing is left behind.
  */
 int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options);
 
@@ -138,8 +138,8 @@ int gnl_process_wait(gnl_process *process, struct gnl_exit *exit, int64_t timeou
 
 /*
  * From here on gnl_process_terminate means the whole tree of a process that was opened: what descends
- * from it, and who is in a process group or session that it leads. One that was started with `tree` means
- * that already. 0.
+ * from it, and who is in a process group or session that any of these leads. One that was started with `tree`
+ * means that already. 0.
  */
 int gnl_process_set_tree(gnl_process *process);
 
@@ -150,7 +150,8 @@ int gnl_process_set_tree(gnl_process *process);
  *
  * 0 also if it had ended before. -ETIMEDOUT some did not end even so, because they may not be signalled, or
  * the kernel does not let them; -EPERM the process itself may not be signalled. gnl_process_fates tells of
- * each.
+ * each. -EMFILE, -ENFILE, -ENOMEM a tree cannot be looked for (two descriptors have to be free), -ENOENT
+ * there is no /proc: those that were not asked before go on.
  */
 int gnl_process_terminate(gnl_process *process, int64_t grace, struct gnl_exit *exit);
 

@@ -66,7 +66,8 @@ static void add_out(const struct gnli_link *link, struct gnl_port_info *seen)
         return;
     gnli_frames_look(&out->writer);
     seen->queued += out->capacity == GNL_RENDEZVOUS ? 0 : gnli_frames_queued(&out->writer);
-    seen->received += out->writer.left;
+    /* It has passed what was withdrawn, too, and the word that no more comes. */
+    seen->received += out->writer.left < seen->sent ? out->writer.left : seen->sent;
     seen->bytes += out->pieces.next;
     seen->peer =
         (struct gnl_sender){ .pid = out->listens.pid, .uid = out->listens.uid, .gid = out->listens.gid };

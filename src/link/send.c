@@ -219,11 +219,11 @@ static int write_frame(struct gnli_link *link, struct dispatch *dispatch, enum g
     return 0;
 }
 
-static inline void count(struct gnli_link *link)
+static inline void count(struct gnli_link *link, unsigned messages)
 {
     uint64_t before = atomic_load_explicit(&link->sent, memory_order_relaxed); /* A */
 
-    atomic_store_explicit(&link->sent, before + 1, memory_order_relaxed); /* A */
+    atomic_store_explicit(&link->sent, before + messages, memory_order_relaxed); /* A */
     if (link->out)
         atomic_store_explicit(&link->out->memory.own->written, link->out->writer.written,
                               memory_order_relaxed); /* A */
@@ -238,7 +238,7 @@ static void sent(struct gnli_link *link, struct dispatch *dispatch)
         if (--lent->loans == 0 && lent->dropped)
             gnli_out_free(lent);
     }
-    count(link);
+    count(link, !dispatch->finish);
 }
 
 /* ---- rendezvous ---- */
@@ -448,7 +448,7 @@ static inline int send_small(struct gnli_link *link, const void *data, size_t si
         memcpy(gnli_frames_place(&out->writer, size, &result), data, size);
         gnli_frames_publish(&out->writer, GNLI_FRAME_MESSAGE, size);
         gnli_ring(out);
-        count(link);
+        count(link, 1);
         result = 0;
     }
     gnli_unlock(&link->sending, locked);

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define GNLI_CHILD_STACK 16384
+#define GNLI_CHILD_STACK 4096 /* on that of the caller, which may be a thread with little */
 #define GNLI_FROM_NULL   (-1) /* /dev/null */
 #define GNLI_IN_PLACE    (-2) /* it is there, and open across exec */
 

@@ -353,8 +353,11 @@ int gnli_keeper_ask(struct gnli_keeper *keeper, struct gnl_exit *exit, int64_t d
     struct gnli_ended ended;
     int result = await_word(keeper, deadline_ns);
 
-    if (result < 0)
+    if (result < 0) {
+        gnli_pidfd_signal(keeper->pidfd, SIGCONT,
+                          0); /* somebody has stopped it; the next one who asks hears */
         return result;
+    }
     if (recv(keeper->socket, &ended, sizeof ended, MSG_DONTWAIT) != sizeof ended)
         return -ECHILD;
     *exit = ended.exit;

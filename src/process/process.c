@@ -33,6 +33,12 @@ struct gnl_process *gnli_process_new(void)
     return process;
 }
 
+void gnli_process_drop(struct gnl_process *process)
+{
+    pthread_mutex_destroy(&process->lock);
+    free(process);
+}
+
 int gnli_process_check(const struct gnl_process *process)
 {
     gnli_failure_begin();
@@ -55,7 +61,7 @@ int gnl_process_open(gnl_process **process, pid_t pid)
     snprintf(opened->subject, sizeof opened->subject, "process %d", pid);
     int result = opened->pidfd = gnli_pidfd_open(pid);
     if (result < 0) {
-        free(opened);
+        gnli_process_drop(opened);
         if (result == -ESRCH)
             return gnli_fail(-ESRCH, "there is no process %d", pid);
         if (result == -EINVAL || result == -ENOENT)
@@ -102,12 +108,18 @@ int gnl_process_signal(gnl_process *process, int signo, int value)
     return result < 0 ? gnli_fail_errno(-result, "%s: signal %d", process->subject, signo) : 0;
 }
 
-/* How it ended, which its pidfd says that it has: kept in the handle. The lock is held. */
-static int learn(struct gnl_process *process)
+/*
+ * How it ended, which its pidfd says that it has: kept in the handle. Its keeper is given until the deadline
+ * to say so; after one that has passed, as long as that may take. The lock is held.
+ */
+static int learn(struct gnl_process *process, int64_t deadline_ns)
 {
-    int result = process->keeper
-                     ? gnli_keeper_ask(process->keeper, &process->exit, gnli_deadline_ns(KEEPER_NS))
-                     : gnli_reap(process->pidfd, &process->exit);
+    int64_t now_ns = gnli_now_ns(), until_ns = now_ns + KEEPER_NS;
+
+    if (deadline_ns > now_ns && deadline_ns < until_ns)
+        until_ns = deadline_ns;
+    int result = process->keeper ? gnli_keeper_ask(process->keeper, &process->exit, until_ns)
+                                 : gnli_reap(process->pidfd, &process->exit);
 
     if (result == -ECHILD)
         process->exit = (struct gnl_exit){ .kind = GNL_GONE };
@@ -126,7 +138,7 @@ int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64
             return result;
         pthread_mutex_lock(&process->lock);
         if (!process->ended)
-            result = learn(process);
+            result = learn(process, deadline_ns);
         if (result == 0 && exit)
             *exit = process->exit;
         pthread_mutex_unlock(&process->lock);

@@ -38,8 +38,23 @@ struct gnl_process {
 /* A handle, empty but for its stamp and lock; NULL: no memory. */
 struct gnl_process *gnli_process_new(void);
 
+#define GNLI_PATH_DEFAULT "/bin:/usr/bin" /* where there is no PATH */
+
+/* gnl_spawn, along that PATH; NULL: this process's. */
+int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
+               const struct gnl_spawn_options *options);
+/* Frees one that has come to nothing: no process, no descriptor. */
+void gnli_process_drop(struct gnl_process *process);
+
 /* Begins a public call: 0, or why this process may not make it. */
 int gnli_process_check(const struct gnl_process *process);
+
+/*
+ * gnl_process_terminate, for several at the same time: all are asked before any is waited for. `exit` is of
+ * one alone, or NULL.
+ */
+int gnli_process_terminate(struct gnl_process *const *processes, size_t count, int64_t grace,
+                           struct gnl_exit *exit);
 
 /* For waitsets: joins with the process's descriptor; the handle tells its memberships when it is freed. */
 int gnli_process_join(struct gnl_process *process, gnli_join *join, void *context);

@@ -4,7 +4,8 @@
  * would write errno, which belongs to a thread that is somewhere else by then. Results are as the kernel
  * gives them: negative errno values.
  *
- * Such code is compiled without sanitizers, which keep books for each thread too, and calls nothing of libc.
+ * Such code is compiled without sanitizers, which keep books for each thread too, and without the protection
+ * of stacks, whose secret is in the memory of a thread that may have ended; and it calls nothing of libc.
  */
 #ifndef GNLI_PROCESS_RAW_H
 #define GNLI_PROCESS_RAW_H
@@ -12,10 +13,16 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-#if defined __clang__
-#define GNLI_BARE __attribute__((disable_sanitizer_instrumentation, no_sanitize("all")))
+#if __has_attribute(no_stack_protector)
+#define GNLI_NO_STACK_PROTECTOR no_stack_protector
 #else
-#define GNLI_BARE __attribute__((no_sanitize("address", "thread", "undefined")))
+#define GNLI_NO_STACK_PROTECTOR optimize("no-stack-protector") /* gcc 10 and before */
+#endif
+#if defined __clang__
+#define GNLI_BARE \
+    __attribute__((disable_sanitizer_instrumentation, no_sanitize("all"), GNLI_NO_STACK_PROTECTOR))
+#else
+#define GNLI_BARE __attribute__((no_sanitize("address", "thread", "undefined"), GNLI_NO_STACK_PROTECTOR))
 #endif
 
 GNLI_BARE static inline long gnli_raw(long number, long a, long b, long c, long d, long e, long f)

@@ -16,8 +16,7 @@
 #include "process/process.h"
 #include "process/raw.h"
 
-#define STANDARD     3
-#define PATH_DEFAULT "/bin:/usr/bin" /* where there is no PATH */
+#define STANDARD 3
 
 /* ---- what makes no sense ---- */
 
@@ -96,16 +95,17 @@ static int plan_moves(struct gnli_plan *plan, const struct gnl_spawn_options *op
 
 /* ---- the program ---- */
 
-/* One allocation: the list, then the texts. */
-static int plan_candidates(struct gnli_plan *plan, const char *name)
+/* One allocation: the list, then the texts. `path`: where to look; NULL: along PATH. */
+static int plan_candidates(struct gnli_plan *plan, const char *name, const char *path)
 {
-    const char *path = strchr(name, '/') ? NULL : getenv("PATH");
     size_t count = 1, length = strlen(name);
 
+    if (!path)
+        path = getenv("PATH");
     if (strchr(name, '/'))
         path = "";
     else if (!path)
-        path = PATH_DEFAULT;
+        path = GNLI_PATH_DEFAULT;
     for (const char *at = path; *at; at++)
         count += *at == ':';
     char **list = malloc((count + 1) * sizeof *list + strlen(path) + count * (length + 2));
@@ -136,6 +136,10 @@ static int tell(const struct gnli_plan *plan)
     case GNLI_STEP_DESCRIPTOR:
         if (plan->descriptor == GNLI_FROM_NULL)
             return gnli_fail_errno(plan->error, "cannot start '%s': /dev/null", name);
+        if (plan->error == EINVAL) /* of F_DUPFD: RLIMIT_NOFILE */
+            return gnli_fail(-EINVAL,
+                             "cannot start '%s': descriptor %d there is too large a number: see ulimit -n",
+                             name, plan->moves[plan->move_count - 1].to);
         return gnli_fail_errno(plan->error, "cannot start '%s': descriptor %d", name, plan->descriptor);
     case GNLI_STEP_CLOSE:
         return gnli_fail_errno(plan->error, "cannot start '%s': close_range, which Linux 5.9 has", name);
@@ -171,7 +175,7 @@ static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
     return pid < 0 && plan->error != 0 ? tell(plan) : pid;
 }
 
-static int plan_and_start(struct gnl_process *process, char *const argv[],
+static int plan_and_start(struct gnl_process *process, char *const argv[], const char *path,
                           const struct gnl_spawn_options *options)
 {
     struct gnli_plan plan = { .argv = argv,
@@ -183,7 +187,7 @@ static int plan_and_start(struct gnl_process *process, char *const argv[],
 
     int result = plan_moves(&plan, options);
     if (result == 0)
-        result = plan_candidates(&plan, argv[0]);
+        result = plan_candidates(&plan, argv[0], path);
     if (result == 0)
         result = start(process, &plan, options);
     free(plan.moves);
@@ -200,9 +204,15 @@ static int plan_and_start(struct gnl_process *process, char *const argv[],
 
 int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options)
 {
+    gnli_failure_begin();
+    return gnli_spawn(process, argv, NULL, options);
+}
+
+int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
+               const struct gnl_spawn_options *options)
+{
     static const struct gnl_spawn_options none;
 
-    gnli_failure_begin();
     int result = check(process, argv, options);
     if (result < 0)
         return result;
@@ -210,10 +220,9 @@ int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_
     struct gnl_process *spawned = gnli_process_new();
     if (!spawned)
         return -ENOMEM;
-    result = plan_and_start(spawned, argv, options ? options : &none);
+    result = plan_and_start(spawned, argv, path, options ? options : &none);
     if (result < 0) {
-        pthread_mutex_destroy(&spawned->lock);
-        free(spawned);
+        gnli_process_drop(spawned);
         return gnli_fail_plain(result, "a new process");
     }
     *process = spawned;

@@ -250,24 +250,15 @@ static bool is_lost(const struct ending *ending)
            gnli_await_end(ending->process->pidfd, 0) == 0;
 }
 
-static int terminate(struct ending *ending, int64_t grace, struct gnl_exit *exit)
+/* What has become of one, and of all of its tree. */
+static int conclude(struct ending *ending, struct gnl_exit *exit)
 {
     struct gnl_process *process = ending->process;
-    int result = 0;
 
-    if (grace != 0 && !is_lost(ending))
-        result = ask(ending, gnli_deadline_ns(grace));
-    if (result == 0 && (ending->tree.count > 0 || !is_lost(ending)))
-        result = kill_all(ending);
-    if (result == -ENOMEM)
-        return result;
-    if (result < 0)
-        return gnli_fail(result, "%s: cannot look for its tree, there is no /proc; nobody was signalled",
-                         process->subject);
     ssize_t escaped = keep_fates(ending);
     if (escaped < 0)
         return (int)escaped;
-    result = gnli_process_await(process, exit, escaped == 0 ? gnli_deadline_ns(KILL_NS) : 0);
+    int result = gnli_process_await(process, exit, escaped == 0 ? gnli_deadline_ns(KILL_NS) : 0);
     if (result < 0 && gnli_pidfd_signal(process->pidfd, 0, 0) == -EPERM)
         return gnli_fail(-EPERM, "%s may not be signalled by you", process->subject);
     if (escaped > 0 || result < 0)
@@ -276,18 +267,75 @@ static int terminate(struct ending *ending, int64_t grace, struct gnl_exit *exit
     return 0;
 }
 
-int gnl_process_terminate(gnl_process *process, int64_t grace, struct gnl_exit *exit)
+/* All are asked before any is waited for. */
+static int ask_all(struct ending *endings, size_t count, int64_t grace)
 {
-    struct ending ending;
-    int result = gnli_process_check(process);
+    int64_t deadline_ns = gnli_deadline_ns(grace);
+    int result = 0;
 
+    for (size_t i = 0; count > 1 && i < count && result == 0; i++)
+        if (!is_lost(&endings[i]))
+            result = ask(&endings[i], 0);
+    for (size_t i = 0; i < count && result == 0; i++)
+        if (!is_lost(&endings[i]))
+            result = ask(&endings[i], deadline_ns);
+    return result;
+}
+
+/* Those that were stopped and are not to be killed go on. */
+static void resume(struct ending *ending)
+{
+    for (size_t i = 0; i < ending->tree.count; i++) {
+        struct gnli_member *member = &ending->tree.members[i];
+        if (member->alive && member->halted)
+            signal_member(ending, member, SIGCONT);
+    }
+}
+
+static int terminate(struct ending *endings, size_t count, int64_t grace, struct gnl_exit *exit)
+{
+    int result = grace != 0 ? ask_all(endings, count, grace) : 0;
+
+    for (size_t i = 0; i < count && result == 0; i++)
+        if (endings[i].tree.count > 0 || !is_lost(&endings[i]))
+            result = kill_all(&endings[i]);
+    for (size_t i = 0; i < count && result < 0; i++)
+        resume(&endings[i]);
     if (result < 0)
-        return result;
+        return gnli_fail_errno(-result, "%s: cannot look for its tree in /proc", endings[0].process->subject);
+    for (size_t i = 0; i < count; i++) {
+        int one = conclude(&endings[i], exit);
+        result = result < 0 ? result : one;
+    }
+    return result;
+}
+
+int gnli_process_terminate(struct gnl_process *const *processes, size_t count, int64_t grace,
+                           struct gnl_exit *exit)
+{
+    struct ending *endings;
+    int result = 0;
+
     if (grace < GNL_FOREVER)
         return gnli_fail(-EINVAL, "a grace is nanoseconds or GNL_FOREVER, not %lld", (long long)grace);
-    result = begin(&ending, process);
+    endings = calloc(count, sizeof *endings);
+    if (!endings)
+        return -ENOMEM;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = begin(&endings[i], processes[i]);
     if (result == 0)
-        result = terminate(&ending, grace, exit);
-    free(ending.tree.members);
-    return result < 0 ? gnli_fail_plain(result, process->subject) : 0;
+        result = terminate(endings, count, grace, exit);
+    for (size_t i = 0; i < count; i++)
+        free(endings[i].tree.members);
+    free(endings);
+    return result;
+}
+
+int gnl_process_terminate(gnl_process *process, int64_t grace, struct gnl_exit *exit)
+{
+    int result = gnli_process_check(process);
+
+    if (result == 0)
+        result = gnli_process_terminate(&process, 1, grace, exit);
+    return result < 0 ? gnli_fail_plain(result, process ? process->subject : "a process") : 0;
 }

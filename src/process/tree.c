@@ -25,6 +25,8 @@ struct look {
 struct looks {
     struct look *list; /* by pid */
     size_t count, room;
+    pid_t *leaders; /* members' numbers that nobody else can have got since the last look, ascending */
+    size_t leader_count;
 };
 
 /* Parses "PID (NAME) STATE PPID PGRP SESSION … STARTTIME": the name may have anything in it. */
@@ -45,18 +47,19 @@ static bool parse(struct look *look, char *text)
     return true;
 }
 
-static bool read_look(struct look *look, int proc, const char *pid)
+/* 1, or 0: there is none of that number; or why nobody can be looked at. */
+static int read_look(struct look *look, int proc, const char *pid)
 {
     char path[64], text[1024];
 
     snprintf(path, sizeof path, "%s/stat", pid);
     int file = openat(proc, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return false;
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
     if (length <= 0)
-        return false;
+        return 0;
     text[length] = '\0';
     return parse(look, text);
 }
@@ -72,7 +75,7 @@ uint64_t gnli_process_start(pid_t pid)
     struct look look;
 
     snprintf(path, sizeof path, "/proc/%d", pid);
-    return read_look(&look, AT_FDCWD, path) ? look.start : 0;
+    return read_look(&look, AT_FDCWD, path) > 0 ? look.start : 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -111,8 +114,11 @@ static int look_at_all(struct looks *looks)
         if (!make_room(&list, looks->count, &looks->room, sizeof *looks->list))
             result = -ENOMEM;
         looks->list = list;
-        if (result == 0 && read_look(&looks->list[looks->count], dirfd(proc), entry->d_name))
-            looks->count++;
+        int found = result == 0 ? read_look(&looks->list[looks->count], dirfd(proc), entry->d_name) : result;
+        if (found < 0)
+            result = found;
+        else
+            looks->count += (size_t)found;
     }
     closedir(proc);
     if (!looks->list)
@@ -147,16 +153,48 @@ static struct gnli_member *add(struct gnli_tree *tree, const struct look *look)
     return member;
 }
 
-/* Whose parent belongs does; and in the tree of a process, who is in its group or session. */
+static int compare_pids(const void *a, const void *b)
+{
+    pid_t one = *(const pid_t *)a, other = *(const pid_t *)b;
+
+    return (one > other) - (one < other);
+}
+
+/*
+ * A member's number stands for its group and session while it is there, and at the look after that: the
+ * kernel gives it to nobody else as long as any of these is left, and a child that it had made in its last
+ * moment is an orphan that is known by nothing else.
+ */
+static int find_leaders(const struct gnli_tree *tree, struct looks *looks)
+{
+    looks->leaders = tree->count > 0 ? reallocarray(NULL, tree->count, sizeof *looks->leaders) : NULL;
+    if (tree->count > 0 && !looks->leaders)
+        return -ENOMEM;
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct gnli_member *member = &tree->members[i];
+        if (member->alive || is_member(find(looks, member->fate.pid), member))
+            looks->leaders[looks->leader_count++] = member->fate.pid;
+    }
+    if (looks->leader_count > 0)
+        qsort(looks->leaders, looks->leader_count, sizeof *looks->leaders, compare_pids);
+    return 0;
+}
+
+static bool is_led(const struct looks *looks, pid_t leader)
+{
+    return looks->leader_count > 0 &&
+           bsearch(&leader, looks->leaders, looks->leader_count, sizeof *looks->leaders, compare_pids);
+}
+
+/* Whose parent belongs does; and who is in a group or session that a member leads. */
 static bool belongs(const struct gnli_tree *tree, const struct looks *looks, const struct look *look)
 {
     const struct look *parent = find(looks, look->parent);
 
     if (parent && parent->belongs)
         return true;
-    if (!tree->root_is_member)
-        return look->parent == tree->root;
-    return tree->root_is_there && (look->group == tree->root || look->session == tree->root);
+    return (!tree->root_is_member && look->parent == tree->root) || is_led(looks, look->group) ||
+           is_led(looks, look->session);
 }
 
 /* Those in the cgroup belong, whoever their parents are. */
@@ -177,14 +215,14 @@ static void mark_grouped(const struct gnli_tree *tree, struct looks *looks)
         fclose(file);
 }
 
-static void mark(struct gnli_tree *tree, struct looks *looks)
+static int mark(const struct gnli_tree *tree, struct looks *looks)
 {
     bool more = true;
 
+    int result = find_leaders(tree, looks);
+    if (result < 0)
+        return result;
     mark_grouped(tree, looks);
-    /* Its number stands for its group and session for as long as nobody else can have it. */
-    tree->root_is_there =
-        tree->root_is_member && tree->count > 0 && is_member(find(looks, tree->root), &tree->members[0]);
     for (size_t i = 0; i < tree->count; i++) {
         struct look *look = find(looks, tree->members[i].fate.pid);
         if (is_member(look, &tree->members[i]))
@@ -196,6 +234,7 @@ static void mark(struct gnli_tree *tree, struct looks *looks)
             if (!looks->list[i].belongs && belongs(tree, looks, &looks->list[i]))
                 more = looks->list[i].belongs = true;
     }
+    return 0;
 }
 
 /* Notes which members are alive, and adds the new ones. The caller itself is never one. */
@@ -237,10 +276,11 @@ ssize_t gnli_tree_look(struct gnli_tree *tree)
         if (root && !add(tree, root))
             result = -ENOMEM;
     }
-    if (result == 0) {
-        mark(tree, &looks);
+    if (result == 0)
+        result = mark(tree, &looks);
+    if (result == 0)
         result = update(tree, &looks);
-    }
+    free(looks.leaders);
     free(looks.list);
     return result;
 }

@@ -27,7 +27,6 @@ struct gnli_member {
 struct gnli_tree {
     pid_t root; /* whose descendants they are; -1: nobody's, they are known by their cgroup */
     bool root_is_member;
-    bool root_is_there;          /* at the last look, as a zombie perhaps */
     int cgroup;                  /* of the tree, whose members all in it are; -1: it has none */
     struct gnli_member *members; /* the first is the root, if that is one */
     size_t count, room;
@@ -35,7 +34,7 @@ struct gnli_tree {
 
 /*
  * Looks who is there now: adds new members, notes who is alive. Members stay so though their parents end.
- * Returns how many are new; -ENOENT there is no /proc to look at, -ENOMEM.
+ * Returns how many are new; -ENOENT there is no /proc to look at; -EMFILE, -ENFILE, -ENOMEM.
  */
 ssize_t gnli_tree_look(struct gnli_tree *tree);
 

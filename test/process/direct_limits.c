@@ -66,6 +66,35 @@ START_TEST(each_offer_is_either_taken_or_withdrawn)
 }
 END_TEST
 
+static void expect_passed(gnl_port *port, uint64_t count)
+{
+    struct gnl_port_info info;
+
+    ck_assert_int_eq(gnl_port_info(port, &info), 0);
+    ck_assert_uint_eq(info.sent, count);
+    ck_assert_uint_eq(info.received, count);
+}
+
+START_TEST(what_was_withdrawn_counts_as_neither_sent_nor_received)
+{
+    gnl_port *port;
+
+    gnl_identity *alice = claim("alice"), *bob = claim("bob");
+    ck_assert_int_eq(gnl_identity_capacity(alice, GNL_RENDEZVOUS), 0);
+    ck_assert_int_eq(gnl_link(alice, "bob", &port, PATIENCE), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(gnl_send(port, "12345678", 8, gnl_ms(1)), -ETIMEDOUT);
+    ck_assert_int_eq(hear_error(bob, "alice", gnl_ms(1)), -ETIMEDOUT);
+    expect_passed(port, 0);
+    ck_assert_int_eq(gnl_finish(port), 0);
+    ck_assert_int_eq(hear_error(bob, "alice", PATIENCE), -EPIPE);
+    expect_passed(port, 0);
+    ck_assert_int_eq(gnl_close(port), 0);
+    release(alice);
+    release(bob);
+}
+END_TEST
+
 static int wait_for_an_offer(void *context)
 {
     struct step *step = context;
@@ -234,6 +263,7 @@ int main(void)
     TCase *test_case = support_case(suite, "rendezvous");
 
     tcase_add_test(test_case, each_offer_is_either_taken_or_withdrawn);
+    tcase_add_test(test_case, what_was_withdrawn_counts_as_neither_sent_nor_received);
     tcase_add_test(test_case, offer_without_waiting_succeeds_where_somebody_receives_and_fails_elsewhere);
     test_case = support_case(suite, "resources");
     tcase_add_test(test_case, memory_of_an_unbounded_link_comes_back_when_it_ends);

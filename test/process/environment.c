@@ -8,39 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/time.h>
 
 #define MESSAGES 100000
 
 /* ---- signals ---- */
-
-static atomic_uint alarms;
-
-static void on_alarm(int signo)
-{
-    (void)signo;
-    atomic_fetch_add(&alarms, 1);
-}
-
-static void start_storm(void)
-{
-    struct itimerval timer = { .it_interval.tv_usec = 1000, .it_value.tv_usec = 1000 };
-    struct sigaction action = { .sa_handler = on_alarm }; /* and no SA_RESTART */
-
-    require(sigaction(SIGALRM, &action, NULL) == 0);
-    require(setitimer(ITIMER_REAL, &timer, NULL) == 0);
-}
-
-static void end_storm(void)
-{
-    struct itimerval none = { 0 };
-
-    require(setitimer(ITIMER_REAL, &none, NULL) == 0);
-    require(atomic_load(&alarms) > 0);
-}
 
 static size_t size_in_storm(uint64_t number)
 {

@@ -5,11 +5,13 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define TRAP_BYTES ((size_t)1 << 20)
@@ -215,6 +217,33 @@ void trap_free(struct trap *trap)
 }
 
 /* ---- time ---- */
+
+/* ---- storms ---- */
+
+static atomic_uint alarms;
+
+static void on_alarm(int signo)
+{
+    (void)signo;
+    atomic_fetch_add(&alarms, 1);
+}
+
+void start_storm(void)
+{
+    struct itimerval timer = { .it_interval.tv_usec = 1000, .it_value.tv_usec = 1000 };
+    struct sigaction action = { .sa_handler = on_alarm }; /* and no SA_RESTART */
+
+    require(sigaction(SIGALRM, &action, NULL) == 0);
+    require(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+void end_storm(void)
+{
+    struct itimerval none = { 0 };
+
+    require(setitimer(ITIMER_REAL, &none, NULL) == 0);
+    require(atomic_load(&alarms) > 0);
+}
 
 int64_t now_ms(void)
 {

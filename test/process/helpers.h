@@ -80,6 +80,10 @@ struct trap trap_new(size_t safe);
 void trap_arm(struct trap *trap); /* in the process that is to be caught */
 void trap_free(struct trap *trap);
 
+/* A signal each millisecond, whose handler interrupts system calls; and no more: there have been some. */
+void start_storm(void);
+void end_storm(void);
+
 int64_t now_ms(void);
 void pause_us(unsigned microseconds);
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -191,6 +192,68 @@ START_TEST(exhausted_descriptors_are_an_error_and_leave_nothing)
 }
 END_TEST
 
+START_TEST(number_that_no_descriptor_can_have_is_told_of)
+{
+    struct gnl_descriptor high = { 1 << 30, 0 };
+    gnl_process *process;
+
+    for (int tree = 0; tree < 2; tree++) {
+        ck_assert_int_eq(try_spawn(&process, SHELL(":"),
+                                   &(struct gnl_spawn_options){
+                                       .descriptors = &high, .descriptor_count = 1, .tree = tree }),
+                         -EINVAL);
+        ck_assert(strstr(gnl_error_detail(), "1073741824") && strstr(gnl_error_detail(), "ulimit -n"));
+    }
+    expect_no_children();
+}
+END_TEST
+
+/* ---- who starts it ---- */
+
+#if ADDRESS_SANITIZER
+#define LITTLE ((size_t)1 << 20)
+#else
+#define LITTLE ((size_t)20 << 10)
+#endif
+#define GUARD 65536
+
+static void *spawn_as_told(void *context)
+{
+    return spawn(SHELL("read -r _; exit 5"), context);
+}
+
+/* A thread of the program's whose memory is as little as may be, and gone when the thread has ended. */
+START_TEST(thread_with_a_small_stack_spawns_and_may_end)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *process;
+    int from, to;
+
+    for (int tree = 0; tree < 2; tree++) {
+        assert_ok(gnl_pipe(&from, &to));
+        struct gnl_spawn_options options = { .standard = { { GNL_FD, from } },
+                                             .tree = tree,
+                                             .die_with_parent = tree };
+        char *guard = mmap(NULL, GUARD + LITTLE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        ck_assert(guard != MAP_FAILED);
+        char *stack = guard + GUARD;
+        ck_assert_int_eq(mprotect(stack, LITTLE, PROT_READ | PROT_WRITE), 0);
+        ck_assert_int_eq(pthread_attr_init(&attributes), 0);
+        ck_assert_int_eq(pthread_attr_setstack(&attributes, stack, LITTLE), 0);
+        ck_assert_int_eq(pthread_create(&thread, &attributes, spawn_as_told, &options), 0);
+        ck_assert_int_eq(pthread_join(thread, &process), 0);
+        pthread_attr_destroy(&attributes);
+        munmap(guard, GUARD + LITTLE); /* and what the thread had for its own is in it */
+        close(from);
+        close(to);
+        struct gnl_exit end = finish(process);
+        ck_assert(end.kind == GNL_EXITED && end.code == 5);
+    }
+    expect_no_children();
+}
+END_TEST
+
 /* ---- what else the child has ---- */
 
 START_TEST(child_has_no_signal_blocked_or_ignored)
@@ -334,6 +397,8 @@ int main(int argc, char **argv)
     tcase_add_test(child, descriptors_change_places_in_a_cycle);
     tcase_add_test(child, streams_that_are_closed_here_are_dev_null_there);
     tcase_add_test(child, exhausted_descriptors_are_an_error_and_leave_nothing);
+    tcase_add_test(child, number_that_no_descriptor_can_have_is_told_of);
+    tcase_add_test(child, thread_with_a_small_stack_spawns_and_may_end);
     tcase_add_test(child, child_has_no_signal_blocked_or_ignored);
     tcase_add_test(child, child_has_the_environment_and_directory_that_are_given);
     tcase_add_test(child, program_that_cannot_be_executed_is_an_error);

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 void play_part(const struct part *parts, int argc, char **argv)
 {
@@ -122,4 +124,47 @@ bool runs(pid_t pid)
 void expect_no_children(void)
 {
     require(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+}
+
+int play_bomb(char **arguments)
+{
+    bool sessions = arguments[0] && strcmp(arguments[0], "sessions") == 0;
+
+    signal(SIGTERM, SIG_IGN);
+    for (time_t start = time(NULL); time(NULL) - start < PATIENCE_S;)
+        if (fork() == 0 && sessions)
+            setsid();
+    return 0;
+}
+
+bool is_limited(int most)
+{
+    pid_t *children = calloc((size_t)most, sizeof *children);
+    int count = 0;
+
+    require(children);
+    while (count < most && (children[count] = fork()) >= 0) {
+        if (children[count] == 0) {
+            pause();
+            _exit(0);
+        }
+        count++;
+    }
+    for (int i = 0; i < count; i++) {
+        kill(children[i], SIGKILL);
+        waitpid(children[i], NULL, 0);
+    }
+    free(children);
+    return count < most;
+}
+
+bool cannot_fork(void *context)
+{
+    (void)context;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+    return child < 0;
 }

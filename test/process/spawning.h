@@ -65,6 +65,15 @@ gnl_process *start_family(int *from, const char *text, struct gnl_spawn_options 
 /* The child of this process that is a keeper, the only one. */
 pid_t find_keeper(void);
 
+/* ---- processes that fork without end, below a limit ---- */
+
+/* A part; heeds no SIGTERM. "sessions": each is in a session of its own. Should all else fail, it ends. */
+int play_bomb(char **arguments);
+
+/* Forks until the kernel refuses: true, and all have ended; or until there are so many: false. */
+bool is_limited(int most);
+bool cannot_fork(void *context); /* for support_until */
+
 /* Waits for its end: how. And freed. */
 struct gnl_exit finish(gnl_process *process);
 

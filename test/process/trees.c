@@ -115,7 +115,7 @@ START_TEST(tree_of_an_opened_process_ends)
     int from;
 
     gnl_process *family =
-        start_family(&from, "sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & echo x >&9; wait",
+        start_family(&from, "sleep 1000 & setsid sh -c '(sleep 1000 &); echo x >&9; sleep 1000' & wait",
                      (struct gnl_spawn_options){ 0 });
     assert_ok(gnl_process_open(&opened, gnl_process_pid(family)));
     assert_ok(gnl_process_set_tree(opened));
@@ -185,49 +185,6 @@ END_TEST
 
 /* ---- one that forks without end ---- */
 
-static int fork_without_end(char **arguments)
-{
-    bool sessions = arguments[0] && strcmp(arguments[0], "sessions") == 0;
-
-    signal(SIGTERM, SIG_IGN);
-    for (time_t start = time(NULL); time(NULL) - start < PATIENCE_S;) /* should all else fail */
-        if (fork() == 0 && sessions)
-            setsid();
-    return 0;
-}
-
-/* Forks until the kernel refuses, and confirms that it does. */
-static bool is_limited(void)
-{
-    pid_t children[4 * PROCESSES];
-    int count = 0;
-
-    while (count < 4 * PROCESSES && (children[count] = fork()) >= 0) {
-        if (children[count] == 0) {
-            pause();
-            _exit(0);
-        }
-        count++;
-    }
-    bool refused = count < 4 * PROCESSES;
-    for (int i = 0; i < count; i++) {
-        kill(children[i], SIGKILL);
-        waitpid(children[i], NULL, 0);
-    }
-    return refused;
-}
-
-static bool cannot_fork(void *context)
-{
-    (void)context;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(0);
-    if (child > 0)
-        waitpid(child, NULL, 0);
-    return child < 0;
-}
-
 static int end_bomb(void *context)
 {
     struct rlimit limit = { PROCESSES, PROCESSES };
@@ -236,7 +193,7 @@ static int end_bomb(void *context)
 
     require(setgroups(0, NULL) == 0 && become_nobody());
     require(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    if (!is_limited())
+    if (!is_limited(4 * PROCESSES))
         return 77;
     gnl_process *bomb = spawn(PART("bomb", how), &(struct gnl_spawn_options){ .tree = 1 });
     require(support_until(cannot_fork, NULL));
@@ -244,7 +201,7 @@ static int end_bomb(void *context)
     require(end.kind == GNL_SIGNALLED && end.signo == SIGKILL);
     require(gnl_process_fates(bomb, NULL, 0) >= PROCESSES / 2);
     require(gnl_process_free(bomb) == 0);
-    require(is_limited());
+    require(is_limited(4 * PROCESSES));
     require(!cannot_fork(NULL));
     return 0;
 }
@@ -282,7 +239,7 @@ static int light_bomb(void *context)
 
     require(setgroups(0, NULL) == 0 && become_nobody());
     require(setrlimit(RLIMIT_NPROC, &limit) == 0);
-    if (!is_limited())
+    if (!is_limited(4 * PROCESSES))
         return 77;
     struct gnl_spawn_options options = holding(end, (struct gnl_spawn_options){ .die_with_parent = 1 });
     spawn(PART("bomb", "sessions"), &options);
@@ -454,6 +411,57 @@ START_TEST(killed_keeper_takes_the_child_with_it_where_that_was_asked)
 }
 END_TEST
 
+START_TEST(stopped_keeper_does_not_keep_the_tree_from_being_ended)
+{
+    struct gnl_exit end;
+    int from;
+
+    gnl_process *family = start_family(&from, FAMILY "echo x >&9; wait; sleep 1000",
+                                       (struct gnl_spawn_options){ .tree = 1, .die_with_parent = 1 });
+    pid_t keeper = find_keeper();
+    ck_assert_int_eq(kill(keeper, SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(keeper, NULL, WUNTRACED | __WALL), keeper);
+    assert_ok(gnl_process_terminate(family, PATIENCE, &end));
+    ck_assert(end.kind == GNL_SIGNALLED && end.signo == SIGTERM);
+    ck_assert(ends_soon(from));
+    close(from);
+    assert_ok(gnl_process_free(family));
+}
+END_TEST
+
+/* One descriptor to look with is one too few; two are enough. */
+START_TEST(without_descriptors_a_tree_is_left_as_it_is)
+{
+    struct rlimit before, few;
+    int last = -1, opened[64], count = 0, from;
+    gnl_process *opener;
+
+    gnl_process *family = start_family(&from, "sleep 1000 & setsid sleep 1000 & echo x >&9; wait",
+                                       (struct gnl_spawn_options){ .tree = _i });
+    assert_ok(gnl_process_open(&opener, gnl_process_pid(family)));
+    assert_ok(gnl_process_set_tree(opener));
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = (struct rlimit){ 40, before.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (count < 64 && (last = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        opened[count++] = last;
+    for (int free_ones = 0; free_ones < 2; free_ones++) {
+        ck_assert_int_eq(gnl_process_terminate(_i ? family : opener, gnl_ms(1), NULL), -EMFILE);
+        ck_assert(strstr(gnl_error_detail(), "Too many open files"));
+        ck_assert_int_eq(gnl_process_wait(family, NULL, GNL_NOWAIT), -EAGAIN);
+        close(opened[--count]);
+    }
+    assert_ok(gnl_process_terminate(_i ? family : opener, PATIENCE, NULL));
+    while (count > 0)
+        close(opened[--count]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    ck_assert(ends_soon(from));
+    close(from);
+    assert_ok(gnl_process_free(opener));
+    finish(family);
+}
+END_TEST
+
 START_TEST(keeper_keeps_nothing_of_the_programs_open)
 {
     int from, to;
@@ -471,7 +479,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    static const struct part parts[] = { { "bomb", fork_without_end }, { NULL, NULL } };
+    static const struct part parts[] = { { "bomb", play_bomb }, { NULL, NULL } };
 
     play_part(parts, argc, argv);
     Suite *suite = suite_create("trees");
@@ -493,6 +501,8 @@ int main(int argc, char **argv)
     tcase_add_test(parent, process_outlives_the_thread_that_started_it);
     tcase_add_test(parent, process_dies_with_what_its_parent_executed);
     tcase_add_test(parent, killed_keeper_takes_the_child_with_it_where_that_was_asked);
+    tcase_add_test(parent, stopped_keeper_does_not_keep_the_tree_from_being_ended);
+    tcase_add_loop_test(terminate, without_descriptors_a_tree_is_left_as_it_is, 0, 2);
     tcase_add_test(parent, keeper_keeps_nothing_of_the_programs_open);
     return support_run(suite);
 }

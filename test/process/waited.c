@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #define MANY 1000
@@ -196,18 +195,9 @@ START_TEST(thousand_children_at_once)
 }
 END_TEST
 
-static void ignore(int signo)
-{
-    (void)signo;
-}
-
 START_TEST(storm_of_interrupts_changes_nothing)
 {
-    struct sigaction action = { .sa_handler = ignore };
-    struct itimerval storm = { { 0, 1000 }, { 0, 1000 } }, none = { 0 };
-
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &storm, NULL);
+    start_storm();
     for (int i = 0; i < 60; i++) {
         struct gnl_spawn_options options = { .tree = i % 2, .die_with_parent = i % 3 == 0 };
         struct gnl_exit end = finish(spawn(SHELL("exit 7"), &options));
@@ -218,7 +208,7 @@ START_TEST(storm_of_interrupts_changes_nothing)
         ck_assert(end.kind == GNL_SIGNALLED && end.signo == SIGTERM);
         assert_ok(gnl_process_free(sleeper));
     }
-    setitimer(ITIMER_REAL, &none, NULL);
+    end_storm();
     expect_no_children();
 }
 END_TEST

@@ -11,10 +11,13 @@ started=
 cleanup() {
     trap '' INT TERM HUP # a second signal must not end this
     for pid in $started; do
-        # The commands of a worker are process groups of their own.
-        commands=$(cat "/proc/$pid/task/"*/children 2>/dev/null) || :
-        for command in $commands; do
-            kill -KILL -- "-$command" 2>/dev/null || :
+        # The commands of a worker are process groups of their own, and children of its keepers.
+        keepers=$(cat "/proc/$pid/task/"*/children 2>/dev/null) || :
+        for keeper in $keepers; do
+            commands=$(cat "/proc/$keeper/task/"*/children 2>/dev/null) || :
+            for command in $commands; do
+                kill -KILL -- "-$command" 2>/dev/null || :
+            done
         done
         kill -KILL "$pid" 2>/dev/null || :
     done

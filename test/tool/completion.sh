@@ -19,7 +19,7 @@ completed() {
     PATH="$room/bin:$PATH" bash "$room/complete" "$@"
 }
 same "subcommands" "$(completed 'ginnel s' ginnel s)" "send serve stat segment"
-same "of help" "$(completed 'ginnel help r' ginnel help r)" "recv rm"
+same "of help" "$(completed 'ginnel help r' ginnel help r)" "recv run rm"
 same "options" "$(completed 'ginnel recv --t' ginnel recv --t)" "--timeout"
 same "addresses" "$(completed 'ginnel recv mail' ginnel recv mail)" "mailbox:alpha mailbox:beta"
 same "after the colon" "$(completed 'ginnel recv mailbox:a' ginnel recv mailbox : a)" "alpha"

@@ -66,6 +66,15 @@ status 0 ginnel kill killme
 grep -q "^$pid ginnel: " "$room/out" || fail "not the one that was meant: $(cat "$room/out")"
 wait "$pid" || :
 status 1 ginnel kill killme
+status 1 ginnel kill nobody
+said "^ginnel kill: no process has the identity 'nobody'; if it is a command's name, say --exact$"
+
+# A list that cannot be written is a failure, and what was meant is done all the same.
+odds
+closed() { "$GINNEL" kill "$pid" >&- <&-; }
+status 1 closed
+said "^ginnel kill: standard output: Bad file descriptor$"
+wait "$pid" || :
 
 status 2 ginnel kill
 status 2 ginnel kill --exact --pattern x

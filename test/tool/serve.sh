@@ -122,6 +122,74 @@ for receiver in $receivers; do
 done
 until_true lines 3 "$room/over"
 
+# What a command writes when it has found the end still goes back; serve waits for that.
+# shellcheck disable=SC2016
+start serve pipe:last -- sh -c 'echo here; cat >/dev/null; sleep 0.3; seq 1000'
+server=$pid
+until_true listens last
+start_into "$room/last" recv pipe:last
+receiver=$pid
+until_true lines 1 "$room/last"
+kill -TERM "$server"
+ended "$receiver"
+same "a receiver is told of the end" "$got" 4
+{ echo here && seq 1000; } | cmp - "$room/last" || fail "something is missing of what was written at the end"
+ended "$server"
+same "serve ends" "$got" 143
+
+# Commands that ignore the end of their input, and SIGTERM, end all the same, and what they have started with them; the
+# client that does not take what it is sent is waited for no longer.
+cat >"$room/stubborn" <<'END'
+trap '' TERM
+setsid sh -c 'trap "" TERM; echo $$ >>"$0"; while :; do sleep 1000; done' "$1" &
+echo $$ >>"$1"
+echo here
+while :; do sleep 1000; done
+END
+all_gone() { while read -r each; do ! [ -e "/proc/$each" ] || return 1; done <"$1"; }
+start serve pipe:stubborn --grace 200ms -- sh "$room/stubborn" "$room/stubborn-pids"
+server=$pid
+until_true listens stubborn
+for each in 1 2 3; do
+    start_into "$room/stub$each" recv pipe:stubborn
+done
+until_true lines 6 "$room/stubborn-pids"
+kill -TERM "$server"
+ended "$server"
+same "serve ends" "$got" 143
+until_true all_gone "$room/stubborn-pids"
+
+# Killed, or told twice, it leaves none either.
+for signal in KILL TERM; do
+    rm "$room/stubborn-pids"
+    start serve "pipe:$signal" -- sh "$room/stubborn" "$room/stubborn-pids"
+    server=$pid
+    until_true listens "$signal"
+    start_into "$room/stub" recv "pipe:$signal"
+    until_true lines 2 "$room/stubborn-pids"
+    kill "-$signal" "$server"
+    free() { ! listens "$signal"; }
+    [ "$signal" = KILL ] || until_true free
+    kill "-$signal" "$server" 2>/dev/null || :
+    ended "$server"
+    until_true all_gone "$room/stubborn-pids"
+done
+
+# One that reads nothing, while much is sent, is no reason to wait either.
+start serve pipe:full --grace 0s -- sleep 1000
+server=$pid
+until_true listens full
+yes 'a line' | ginnel send pipe:full 2>/dev/null &
+sender=$!
+started="$started $sender"
+sleeps_in_send() { [ "$(ginnel stat --json pipe:full >/dev/null && sed -n 's/^State:.\(.\).*/\1/p' "/proc/$sender/status")" = S ]; }
+until_true sleeps_in_send
+kill -TERM "$server"
+ended "$server"
+same "serve ends" "$got" 143
+ended "$sender"
+same "the sender is told" "$got" 4
+
 # One that cannot be run: serve says so to the first who comes, and ends.
 "$GINNEL" serve pipe:none -- "$room/no-such-command" 2>"$room/none" &
 server=$!

@@ -31,3 +31,27 @@ same "status of work: SIGINT's" "$got" 130
 grep -q 'sh: ended by signal 15; message given back' "$room/err" || fail "it said: $(cat "$room/err")"
 same "given back" "$(field mailbox:s 's["queued"], s["held"]')" "(1, 0)"
 same "by hand" "$(ginnel recv mailbox:s --info --count 1 | grep -c redelivered=yes)" 1
+
+# Commands that heed nothing: a third signal kills them, and what they have started.
+rm "$room/running"
+cat >"$room/stubborn" <<'END'
+trap '' TERM
+setsid sh -c 'trap "" TERM; echo $$ >>"$0"; while :; do sleep 1000; done' "$1" &
+cat >"$2"
+echo $$ >>"$1"
+while :; do sleep 1000; done
+END
+both() { [ "$(wc -l <"$room/pids")" = 2 ]; }
+all_gone() { while read -r each; do ! [ -e "/proc/$each" ] || return 1; done <"$room/pids"; }
+echo 3 | ginnel send mailbox:s
+start work mailbox:s -- sh "$room/stubborn" "$room/pids" "$room/running" 2>"$room/err"
+until_true both
+told() {
+    kill -INT "$pid" 2>/dev/null || :
+    all_gone
+}
+until_true told
+ended "$pid"
+same "status of work: SIGINT's" "$got" 130
+grep -q 'sh: ended by signal 9; message given back' "$room/err" || fail "it said: $(cat "$room/err")"
+same "given back" "$(field mailbox:s 's["queued"], s["held"]')" "(1, 0)"

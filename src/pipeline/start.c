@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting all stages or none. What could fail is looked for before the first one starts, in an order that
+ * destroys nothing for a line that cannot run: commands, files to read, pipes, and files to write last.
+ */
+#include "pipeline/start.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/errors.h"
+#include "life/process.h"
+#include "memory/file.h"
+#include "process/process.h"
+
+#define PIPE_BYTES (1 << 20)  /* where the kernel allows it: fewer switches between the two sides */
+#define PIPE_FS    0x50495045 /* statfs of a pipe that has no name */
+
+/* What is needed while it starts. */
+struct starting {
+    struct gnl_pipeline *pipeline;
+    struct gnl_spawn_options options;
+    int directory; /* in which names of files and commands begin; AT_FDCWD */
+    int (*pipes)[2];
+};
+
+/* In the sentence: where in the text, if there is one. */
+static const char *place(char text[32], size_t column)
+{
+    text[0] = '\0';
+    if (column > 0)
+        snprintf(text, 32, "column %zu: ", column);
+    return text;
+}
+
+/* ---- environment ---- */
+
+static const char *value_in(char *const *environment, const char *name, size_t length)
+{
+    for (; *environment; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
+    return NULL;
+}
+
+static char *const *base_environment(const struct starting *starting)
+{
+    return starting->options.environment ? starting->options.environment : environ;
+}
+
+/* PATH as the stage has it. */
+static const char *path_of(const struct starting *starting, const struct gnli_stage *stage)
+{
+    const char *path = NULL;
+
+    for (size_t i = 0; i < stage->assignments.count; i++)
+        if (strncmp(stage->assignments.texts[i], "PATH=", 5) == 0)
+            path = stage->assignments.texts[i] + 5;
+    if (!path)
+        path = value_in(base_environment(starting), "PATH", 4);
+    return path ? path : GNLI_PATH_DEFAULT;
+}
+
+static size_t name_length(const char *assignment)
+{
+    return strcspn(assignment, "=") + 1;
+}
+
+static bool is_assigned(const struct gnli_list *assignments, size_t from, const char *entry)
+{
+    for (size_t i = from; i < assignments->count; i++) {
+        size_t length = name_length(assignments->texts[i]);
+        if (strncmp(assignments->texts[i], entry, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The stage's own, whose texts are others'; NULL: no memory. */
+static char **make_environment(const struct starting *starting, const struct gnli_stage *stage)
+{
+    char *const *base = base_environment(starting);
+    size_t count = 0, all = stage->assignments.count + 1;
+
+    for (char *const *entry = base; *entry; entry++)
+        all++;
+    char **made = reallocarray(NULL, all, sizeof *made);
+    if (!made)
+        return NULL;
+    for (; *base; base++)
+        if (!is_assigned(&stage->assignments, 0, *base))
+            made[count++] = *base;
+    for (size_t i = 0; i < stage->assignments.count; i++) /* the last of a name counts */
+        if (!is_assigned(&stage->assignments, i + 1, stage->assignments.texts[i]))
+            made[count++] = stage->assignments.texts[i];
+    made[count] = NULL;
+    return made;
+}
+
+/* ---- commands ---- */
+
+/* 0, or why that is no program: -ENOENT, -EACCES, … */
+static int try_program(const struct starting *starting, const char *path)
+{
+    struct stat status;
+
+    if (fstatat(starting->directory, path, &status, 0) != 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || faccessat(starting->directory, path, X_OK, AT_EACCESS) != 0)
+        return -EACCES;
+    return 0;
+}
+
+static int try_along(const struct starting *starting, const char *name, const char *path)
+{
+    int result = -ENOENT;
+
+    for (;;) {
+        size_t folder = strcspn(path, ":");
+        char *candidate;
+        if (asprintf(&candidate, "%.*s%s%s", (int)folder, path, folder ? "/" : "", name) < 0)
+            return -ENOMEM;
+        int found = try_program(starting, candidate);
+        free(candidate);
+        if (found == 0)
+            return 0;
+        result = found == -EACCES ? -EACCES : result;
+        if (path[folder] == '\0')
+            return result;
+        path += folder + 1;
+    }
+}
+
+static bool is_shells_own(const char *name)
+{
+    static const char *const names[] = { ".",       ":",     "alias", "bg",       "cd",     "command",
+                                         "eval",    "exec",  "exit",  "export",   "fg",     "getopts",
+                                         "hash",    "jobs",  "read",  "readonly", "return", "set",
+                                         "shift",   "times", "trap",  "type",     "ulimit", "umask",
+                                         "unalias", "unset", "wait" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static int find_command(const struct starting *starting, const struct gnli_stage *stage)
+{
+    const char *name = stage->words.texts[0];
+    char where[32];
+
+    place(where, stage->column);
+    int result = name[0] == '\0'     ? -ENOENT
+                 : strchr(name, '/') ? try_program(starting, name)
+                                     : try_along(starting, name, path_of(starting, stage));
+    if (result == 0 || result == -ENOMEM)
+        return result;
+    if (result == -ENOENT && is_shells_own(name))
+        return gnli_fail(-ENOENT, "%s'%s' is a command of the shell's own: sh -c '…' has that", where, name);
+    if (result == -ENOENT && !strchr(name, '/'))
+        return gnli_fail(-ENOENT, "%sthere is no program '%s' along PATH", where, name);
+    return gnli_fail_errno(-result, "%scannot execute '%s'", where, name);
+}
+
+/* ---- files ---- */
+
+/* A code of its own: it is not the command that is missing. */
+static int cannot_open(const struct gnli_redirection *file, int error)
+{
+    char where[32];
+
+    gnli_fail_errno(error, "%scannot open '%s' to %s", place(where, file->column), file->path,
+                    file->flags == O_RDONLY ? "read" : "write");
+    return -EBADF;
+}
+
+/*
+ * Opening a FIFO would wait for whoever opens its other end, and that may be a stage that has not been
+ * started.
+ */
+static int open_file(const struct starting *starting, struct gnli_redirection *file)
+{
+    struct stat status;
+    struct statfs system;
+    char where[32];
+
+    file->opened = openat(starting->directory, file->path,
+                          (file->flags & ~O_TRUNC) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    bool fifo = file->opened < 0 && errno == ENXIO &&
+                fstatat(starting->directory, file->path, &status, 0) == 0 && S_ISFIFO(status.st_mode);
+    if (file->opened < 0 && !fifo)
+        return cannot_open(file, errno);
+    if (!fifo && fstat(file->opened, &status) == 0 && S_ISFIFO(status.st_mode))
+        fifo = fstatfs(file->opened, &system) != 0 || system.f_type != PIPE_FS;
+    if (fifo)
+        return gnli_fail(-EINVAL, "%s'%s' is a FIFO: let a command open it, as %s does",
+                         place(where, file->column), file->path,
+                         file->flags == O_RDONLY ? "cat FIFO |" : "| tee FIFO");
+    file->opened = gnli_above_standard(file->opened);
+    if (file->opened < 0 || fcntl(file->opened, F_SETFL, file->flags & O_APPEND) != 0)
+        return cannot_open(file, errno);
+    return 0;
+}
+
+static int open_files(const struct starting *starting, bool to_read)
+{
+    struct gnl_pipeline *pipeline = starting->pipeline;
+
+    for (size_t i = 0; i < pipeline->length; i++)
+        for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++) {
+            struct gnli_redirection *file = &pipeline->stages[i].redirections[j];
+            if (!file->path || (file->flags == O_RDONLY) != to_read)
+                continue;
+            int result = open_file(starting, file);
+            if (result < 0)
+                return result;
+        }
+    return 0;
+}
+
+/* Now that all of them are open: one that cannot be leaves the others as they are. */
+static int empty_files(const struct gnl_pipeline *pipeline)
+{
+    struct stat status;
+
+    for (size_t i = 0; i < pipeline->length; i++)
+        for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++) {
+            const struct gnli_redirection *file = &pipeline->stages[i].redirections[j];
+            if (!file->path || !(file->flags & O_TRUNC) || fstat(file->opened, &status) != 0 ||
+                !S_ISREG(status.st_mode))
+                continue;
+            if (ftruncate(file->opened, 0) != 0)
+                return cannot_open(file, errno);
+        }
+    return 0;
+}
+
+/* ---- pipes ---- */
+
+static int make_joint(struct starting *starting, size_t i)
+{
+    struct gnli_joint *joint = &starting->pipeline->joints[i];
+    int *ends = starting->pipes[i];
+    struct stat status;
+    char path[32];
+
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        ends[0] = ends[1] = -1;
+        return gnli_fail_errno(errno, "cannot make a pipe");
+    }
+    ends[0] = gnli_above_standard(ends[0]);
+    ends[1] = gnli_above_standard(ends[1]);
+    if (ends[0] < 0 || ends[1] < 0 || fstat(ends[0], &status) != 0)
+        return gnli_fail_errno(errno, "cannot make a pipe");
+    int capacity = fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* no more for this user: as it is */
+    joint->capacity = capacity > 0 ? capacity : fcntl(ends[1], F_GETPIPE_SZ);
+    joint->inode = status.st_ino;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    joint->path = gnli_above_standard(open(path, O_PATH | O_CLOEXEC)); /* without it nobody looks */
+    return 0;
+}
+
+static int make_joints(struct starting *starting)
+{
+    struct gnl_pipeline *pipeline = starting->pipeline;
+    size_t length = pipeline->length;
+
+    assert(length > 0);
+    pipeline->joints = calloc(length, sizeof *pipeline->joints);
+    starting->pipes = calloc(length, sizeof *starting->pipes);
+    if (!pipeline->joints || !starting->pipes)
+        return -ENOMEM;
+    for (size_t i = 0; i < length; i++) {
+        pipeline->joints[i].path = -1;
+        starting->pipes[i][0] = starting->pipes[i][1] = -1;
+    }
+    for (size_t i = 0; i + 1 < length; i++) {
+        int result = make_joint(starting, i);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- stages ---- */
+
+static struct gnl_stdio given(int descriptor)
+{
+    return (struct gnl_stdio){ .kind = GNL_FD, .fd = descriptor };
+}
+
+/* Another number for the same: what this process has itself, perhaps nothing. */
+static struct gnl_stdio copy(const struct gnl_stdio *stream, int source)
+{
+    if (stream->kind != GNL_INHERIT)
+        return *stream;
+    return fcntl(source, F_GETFD) < 0 ? (struct gnl_stdio){ .kind = GNL_NULL } : given(source);
+}
+
+static int start_stage(const struct starting *starting, size_t i)
+{
+    struct gnl_pipeline *pipeline = starting->pipeline;
+    struct gnli_stage *stage = &pipeline->stages[i];
+    struct gnl_spawn_options options = starting->options;
+    char where[32], before[256];
+
+    assert(starting->pipes);
+    options.standard[0] = i > 0 ? given(starting->pipes[i - 1][0]) : options.standard[0];
+    options.standard[1] = i + 1 < pipeline->length ? given(starting->pipes[i][1]) : options.standard[1];
+    for (size_t j = 0; j < stage->redirection_count; j++) {
+        const struct gnli_redirection *redirection = &stage->redirections[j];
+        options.standard[redirection->number] =
+            redirection->path ? given(redirection->opened)
+            : redirection->source == redirection->number
+                ? options.standard[redirection->number]
+                : copy(&options.standard[redirection->source], redirection->source);
+    }
+    char **environment = stage->assignments.count > 0 ? make_environment(starting, stage) : NULL;
+    if (stage->assignments.count > 0 && !environment)
+        return -ENOMEM;
+    if (environment)
+        options.environment = environment;
+    int result = gnli_spawn(&stage->process, stage->words.texts, path_of(starting, stage), &options);
+    free(environment);
+    if (result < 0 && stage->column > 0) {
+        snprintf(before, sizeof before, "%s", gnl_error_detail());
+        gnli_fail(result, "%s%s", place(where, stage->column), before);
+    }
+    return result;
+}
+
+/* ---- all of it ---- */
+
+static int prepare(struct starting *starting)
+{
+    struct gnl_pipeline *pipeline = starting->pipeline;
+    int result = 0;
+
+    if (starting->options.directory) {
+        starting->directory =
+            gnli_above_standard(open(starting->options.directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (starting->directory < 0)
+            return gnli_fail_errno(errno, "the directory '%s'", starting->options.directory);
+    }
+    for (size_t i = 0; i < pipeline->length && result == 0; i++)
+        result = find_command(starting, &pipeline->stages[i]);
+    if (result == 0)
+        result = open_files(starting, true);
+    if (result == 0)
+        result = make_joints(starting);
+    if (result == 0)
+        result = open_files(starting, false);
+    return result < 0 ? result : empty_files(pipeline);
+}
+
+static void shut(int *descriptor)
+{
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
+}
+
+/* What only the stages are to have. */
+static void clean_up(struct starting *starting)
+{
+    struct gnl_pipeline *pipeline = starting->pipeline;
+
+    for (size_t i = 0; i < pipeline->length; i++) {
+        for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++)
+            shut(&pipeline->stages[i].redirections[j].opened);
+        if (starting->pipes) {
+            shut(&starting->pipes[i][0]);
+            shut(&starting->pipes[i][1]);
+        }
+    }
+    free(starting->pipes);
+    if (starting->directory >= 0)
+        close(starting->directory);
+}
+
+/* Nobody is left, and nothing. */
+static void undo(struct gnl_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->length; i++) {
+        struct gnli_stage *stage = &pipeline->stages[i];
+        if (stage->process) {
+            gnl_process_set_tree(stage->process);
+            gnl_process_terminate(stage->process, 0, NULL);
+            gnl_process_free(stage->process);
+        }
+        stage->process = NULL;
+    }
+    gnli_pipeline_forget(pipeline);
+}
+
+int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_options *options)
+{
+    struct starting starting = { .pipeline = pipeline, .directory = AT_FDCWD };
+    char sentence[512];
+    struct timespec now;
+
+    if (options)
+        starting.options = *options;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    pipeline->started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int result = prepare(&starting);
+    for (size_t i = 0; i < pipeline->length && result == 0; i++)
+        result = start_stage(&starting, i);
+    if (result < 0) {
+        snprintf(sentence, sizeof sentence, "%s", gnl_error_detail());
+        undo(pipeline);
+    }
+    clean_up(&starting);
+    if (result < 0 && sentence[0])
+        gnli_fail(result, "%s", sentence);
+    pipeline->started = result == 0;
+    return result;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting all stages of a pipeline, or none. */
+#ifndef GNLI_PIPELINE_START_H
+#define GNLI_PIPELINE_START_H
+
+#include "pipeline/pipeline.h"
+
+/* It has stages, and has not been started. A sentence says what failed; nothing is left of it then. */
+int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
+
+/* The joints and their descriptors. */
+void gnli_pipeline_forget(struct gnl_pipeline *pipeline);
+
+#endif

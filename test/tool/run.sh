@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# run: its own statuses, errors with their place before anything is done, descriptors, timeouts, signals.
+. "$(dirname "$0")/common.sh"
+
+cd "$room"
+echo old >kept
+
+# error STATUS TEXT LINE: one line of complaint, and nothing has been done.
+error() {
+    status "$1" ginnel run "$3"
+    same "lines of complaint of $3" "$(wc -l <"$room/err")" 1
+    grep -qF "$2" "$room/err" || fail "$3: it said $(cat "$room/err")"
+    same "kept, by $3" "$(cat kept)" old
+}
+
+status 0 ginnel run 'ls / | grep bin | sort -r'
+same "ls | grep" "$(head -n 1 "$room/out")" sbin
+# shellcheck disable=SC2016
+status 0 ginnel run 'A=1 sh -c "echo \$A" |& cat > out 2>&1'
+same "redirected" "$(cat out)" 1
+status 3 ginnel run 'true | sh -c "exit 3"'
+status 0 ginnel run 'sh -c "exit 3" | true'
+status 3 ginnel run --pipefail 'sh -c "exit 3" | true'
+status 141 ginnel run 'true | sh -c "kill -PIPE \$\$"'
+status 1 ginnel run 'printf x | cat > /dev/full'
+
+error 127 "column 1: there is no program 'nosuch' along PATH" 'nosuch > kept'
+error 127 "column 7: there is no program" 'cat | nosuch > kept'
+error 127 "column 8: 'cd' is a command of the shell's own" 'true | cd / > kept'
+error 126 "column 1: cannot execute '/etc/passwd'" '/etc/passwd > kept'
+error 125 "column 23: cannot open 'nofile' to read" 'echo new > kept | wc <nofile'
+error 125 "cannot open '/nowhere/x' to write" 'true > kept 2> /nowhere/x'
+error 125 "column 4: ';' is not known here" 'ls ; ls > kept'
+# shellcheck disable=SC2016
+error 125 "column 6: of $ only" 'echo $(ls) > kept'
+error 125 "column 5: a command is missing here" 'ls |'
+error 125 "column 6: the quotation" 'echo "abc'
+error 125 "column 1: 'if' is a word of the shell's" 'if true'
+mkfifo fifo
+error 125 "is a FIFO" 'cat <fifo > kept'
+status 125 ginnel run
+status 125 ginnel run 'a' 'b'
+status 0 ginnel run --help
+
+# No stage has a descriptor but its three.
+for line in 'ls /proc/self/fd' 'true | ls /proc/self/fd' 'ls /proc/self/fd | cat' 'cat kept | ls /proc/self/fd 2>&1 | cat'; do
+    status 0 ginnel run "$line"
+    same "descriptors of $line" "$(tr '\n' ' ' <"$room/out")" "0 1 2 3 " # 3 is the directory that ls reads
+done
+
+# Whoever holds the pipe, wherever it went, ends with the time.
+long=1$$ # a time that nobody else sleeps
+status 124 ginnel run --timeout 300ms "sh -c \"setsid sleep $long & exit 0\" | cat"
+if cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "[s]leep $long"; then fail "an orphan has survived"; fi
+
+# Told to end, it ends all stages and dies of the signal.
+start_into out run 'sh -c "echo \$\$; exec sleep 1235" | cat'
+while ! [ -s out ]; do sleep 0.05; done
+kill -TERM "$pid"
+got=0
+wait "$pid" || got=$?
+same "after SIGTERM" "$got" 143
+if kill -0 "$(cat out)" 2>/dev/null; then fail "a stage runs still"; fi
