@@ -321,6 +321,10 @@ ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count
             sent += (size_t)together - 1;
             continue;
         }
+        if (together < 0) {
+            result = together;
+            break;
+        }
         const struct iovec *message = &messages[sent];
         if (!message->iov_base && message->iov_len > 0) {
             result = bad_buffer();

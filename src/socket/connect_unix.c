@@ -136,7 +136,7 @@ static int connect_to_host(const struct gnli_address *address, const struct gnl_
     gnli_address_split(address, host, port);
     if (strtol(port, NULL, 10) == 0)
         return gnli_fail(-EINVAL, "tcp:%s: port 0 is for who listens: give a port", address->path);
-    int result = gnli_socket_resolve(&found, address, false);
+    int result = gnli_socket_resolve(&found, address, false, deadline);
     if (result < 0)
         return result;
     put_in_order(&tries, found);
@@ -191,7 +191,11 @@ int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *addre
     int made = local ? connect_to_file(wire, address) : connect_to_host(address, options);
     if (made < 0)
         return made;
-    int result = gnli_socket_attach(wire, made, options);
+    int result = gnli_wire_own(made);
+    if (result < 0)
+        close(made);
+    else
+        result = gnli_socket_attach(wire, made, options);
     if (result < 0)
         return gnli_fail_errno(-result, "%s: cannot connect", wire->port.subject);
     if (!local)

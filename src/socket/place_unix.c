@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What addresses mean: files and abstract names, hosts and ports.
+ * What addresses of unix: mean: files and abstract names.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -33,26 +33,6 @@ int gnli_socket_local(struct sockaddr_un *name, socklen_t *size, const struct gn
         name->sun_path[0] = '\0';
     *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
     return 0;
-}
-
-int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens)
-{
-    char host[GNL_ADDRESS_MAX + 1], port[GNL_ADDRESS_MAX + 1];
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-                              .ai_flags = AI_NUMERICSERV | (listens ? AI_PASSIVE : AI_ADDRCONFIG) };
-
-    gnli_address_split(address, host, port);
-    int error = getaddrinfo(host, port, &hints, found);
-    if (error != 0 && !listens) { /* a number is good even where no interface has that family */
-        hints.ai_flags = AI_NUMERICSERV;
-        error = getaddrinfo(host, port, &hints, found);
-    }
-    if (error == 0)
-        return 0;
-    if (error == EAI_SYSTEM)
-        return gnli_fail_errno(errno, "tcp:%s: cannot look the host up", address->path);
-    int code = error == EAI_MEMORY ? -ENOMEM : error == EAI_AGAIN ? -EAGAIN : -ENOENT;
-    return gnli_fail(code, "tcp:%s: %s", address->path, gai_strerror(error));
 }
 
 int gnli_socket_look(const struct sockaddr_un *name, socklen_t size)

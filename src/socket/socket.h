@@ -30,8 +30,8 @@ int gnli_socket_check(const struct gnl_options *options, const char *subject);
 extern const struct gnli_transport gnli_socket_transport;
 
 /*
- * The port has the socket from now on, which is connected; in message mode the hello goes. What fails is
- * a bare code.
+ * The port has the socket from now on, which is connected and the library's (gnli_wire_own); in message mode
+ * the hello goes. -EPIPE it cannot: the other side has gone.
  */
 int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_options *options);
 
@@ -48,8 +48,12 @@ bool gnli_socket_is_local(const struct gnli_address *address); /* unix: */
 /* The socket's address of unix:. -ENAMETOOLONG. */
 int gnli_socket_local(struct sockaddr_un *name, socklen_t *size, const struct gnli_address *address);
 
-/* What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN nobody answers. */
-int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens);
+/*
+ * What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN the resolver cannot
+ * tell now, -ETIMEDOUT it does not answer.
+ */
+int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens,
+                        int64_t deadline);
 
 /* Who has a file: 0 somebody listens, -ENOENT nobody, -ECONNREFUSED a dead one, -EEXIST no socket. */
 int gnli_socket_look(const struct sockaddr_un *name, socklen_t size);

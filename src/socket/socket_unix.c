@@ -151,11 +151,6 @@ int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_option
     int domain = 0;
     socklen_t domain_size = sizeof domain;
 
-    int result = gnli_wire_own(made);
-    if (result < 0) {
-        close(made);
-        return result;
-    }
     atomic_store_explicit(&wire->input, made, memory_order_relaxed);  /* A */
     atomic_store_explicit(&wire->output, made, memory_order_relaxed); /* A */
     getsockopt(made, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size);

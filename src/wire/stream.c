@@ -160,14 +160,6 @@ static bool head(const struct gnli_wire *wire, size_t *size)
     return true;
 }
 
-/* What may be sent to anybody before the hello, or what was agreed on. */
-static size_t limit_of(struct gnli_wire *wire)
-{
-    size_t limit = gnli_wire_limit(wire);
-
-    return limit < GNL_MESSAGE_MAX_DEFAULT ? GNL_MESSAGE_MAX_DEFAULT : limit;
-}
-
 /* A message that is larger than the buffer meets in memory of its own. */
 static int begin_partial(struct gnli_wire *wire, size_t size)
 {
@@ -208,7 +200,7 @@ int gnli_stream_read(struct gnli_wire *wire, const char **data, size_t *size)
             return read_partial(wire);
         if (!head(wire, size)) {
             result = fill(wire, BUFFER_BYTES);
-        } else if (*size > limit_of(wire)) {
+        } else if (*size > gnli_wire_limit(wire)) {
             result = broken(wire, -EMSGSIZE, "sends a message that is larger than message_max");
         } else if (buffered(wire) - HEAD_BYTES >= *size) {
             wire->keeps = true; /* until it is delivered */
@@ -228,5 +220,5 @@ void gnli_stream_pass(struct gnli_wire *wire, size_t size)
 
     wire->from += HEAD_BYTES + size;
     /* Of what no poll tells: one more is there, or will never be. */
-    wire->keeps = head(wire, &next) && (next > limit_of(wire) || buffered(wire) - HEAD_BYTES >= next);
+    wire->keeps = head(wire, &next) && (next > gnli_wire_limit(wire) || buffered(wire) - HEAD_BYTES >= next);
 }

@@ -13,6 +13,8 @@
 #include "wire/wire.h"
 
 #define GNLI_STREAM_HELLO 16
+#define GNLI_STREAM_EARLY \
+    65536 /* bytes: a larger message waits for the other's hello, with its message_max */
 
 /* ---- sending; `sending` is held ---- */
 
