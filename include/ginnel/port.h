@@ -46,8 +46,8 @@ extern "C" {
 /*
  * Opens a port on `address`, making what it names if it is not there (options->create).
  * The caller owns *port and ends it with gnl_close. Does not block, but for tcp:, where it finds the host and
- * connects, for options->connect_timeout (10 s): -ETIMEDOUT, -ECONNREFUSED nobody listens there,
- * -EHOSTUNREACH, -ENETUNREACH no way leads there.
+ * connects, for options->connect_timeout (10 s) in all: -ETIMEDOUT, -EAGAIN the resolver cannot tell now,
+ * -ECONNREFUSED nobody listens there, -EHOSTUNREACH, -ENETUNREACH no way leads there.
  * -EINVAL options contradict each other or what exists; -ENOENT, -EEXIST by options->create, -ENOENT
  * also if the directory for machine-wide names is absent; -EACCES, -EPERM owner and mode;
  * -EBADMSG the file there is foreign or damaged; -EPROTONOSUPPORT another layout version, or an
@@ -64,10 +64,10 @@ int gnl_open(gnl_port **port, const char *address, const struct gnl_options *opt
 typedef struct gnl_listener gnl_listener;
 
 /*
- * Takes the name and listens. Does not block. The caller owns *listener. options->mode: who may connect, as
- * writing to a file of that mode. A name that a dead listener left is taken over. -EADDRINUSE somebody
- * listens there; -EEXIST something else has that name; -EOPNOTSUPP nobody listens on such an address;
- * -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
+ * Takes the name and listens. Does not block, but where the resolver has to find a host of tcp:, up to 10 s.
+ * The caller owns *listener. options->mode: who may connect, as writing to a file of that mode. A name that a
+ * dead listener left is taken over. -EADDRINUSE somebody listens there; -EEXIST something else has that name;
+ * -EOPNOTSUPP nobody listens on such an address; -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
  */
 int gnl_listen(gnl_listener **listener, const char *address, const struct gnl_options *options);
 

@@ -26,7 +26,7 @@ void gnli_socket_path_of(struct sockaddr_un *path, int file)
 
 #define HIDDEN_MAX sizeof ".ginnel-0123456789abcdef"
 
-/* The name under which it is made ready: one that belongs to the name, however long that is, and is nobody else's. */
+/* The name under which it is made ready: it belongs to the name, however long that is, and to no other. */
 static void hide(char *hidden, const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */

@@ -25,7 +25,7 @@
 
 struct gnli_port_operations {
     int (*send)(gnl_port *port, const void *data, size_t size, int64_t timeout);
-    /* For gnl_send_many, without waiting: how many went; 0 or less: send the first alone. Or NULL. */
+    /* For gnl_send_many, without waiting: how many went; 0: send the first alone. Or NULL. */
     ssize_t (*send_many)(gnl_port *port, const struct iovec *messages, size_t count);
     ssize_t (*recv)(gnl_port *port, void *data, size_t size, int64_t timeout);
     int (*loan)(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);

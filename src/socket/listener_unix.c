@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening. In message mode who connects is *new* (newcomers.h) until its hello has come, however slowly, and only
- * then accepted: who goes without a word, says something else or says nothing for too long nobody hears of.
+ * Listening. In message mode who connects is *new* (newcomers.h) until its hello has come, however slowly,
+ * and only then accepted: who goes without a word, says something else or says nothing for too long nobody
+ * hears of.
  *
  *   A: relaxed: the closing mark, after which the listener is woken until nobody is inside.
  *   B: acquire-release: the crowd, counted up here and down by who leaves (socket.c).
@@ -140,7 +141,7 @@ static int let_in(struct listener *listener, struct gnli_wire **accepted)
 
 /* ---- the table ---- */
 
-/* Off the names in a directory. Where somebody has it locked for good, listening is more than the race that is left. */
+/* The names of a directory. Where somebody has it locked for good, listening is more than the race is. */
 static void lock(int directory)
 {
     for (unsigned i = 0; i < 1000 && flock(directory, LOCK_EX | LOCK_NB) != 0; i++)

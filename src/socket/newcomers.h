@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who has connected and not said its hello yet. Each costs a descriptor and some bytes here, no port, and does not
- * count as a connection. There may be so many at a time, and each has so long, whether anybody calls
+ * Who has connected and not said its hello yet. Each costs a descriptor and some bytes here, no port, and
+ * does not count as a connection. There may be so many at a time, and each has so long, whether anybody calls
  * gnl_accept meanwhile or polls the listener's descriptor: a timer makes that readable.
  *
  * The listener's lock is held in all of these.

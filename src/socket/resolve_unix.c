@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a host's name means. A number is a number: no resolver is asked. For a name libc's resolver takes as
- * long as it likes and cannot be stopped; so a thread asks it, and who waits no longer leaves that to end by itself,
- * with all that is its own.
+ * long as it likes and cannot be stopped; so a thread asks it, and who waits no longer leaves that to end by
+ * itself, with all that is its own.
  *
  *   A: acquire-release: the lookup; the last of its two users frees it.
  *   B: release by who looks, acquire by who asked: what was found.
@@ -73,12 +73,12 @@ static bool start(struct lookup *lookup)
 {
     pthread_t thread;
 
-    atomic_store_explicit(&lookup->users, 2, memory_order_relaxed); /* A */
+    atomic_fetch_add_explicit(&lookup->users, 1, memory_order_acq_rel); /* A */
     if (gnli_thread_start(&thread, look, lookup) == 0) {
         pthread_detach(thread);
         return true;
     }
-    atomic_store_explicit(&lookup->users, 1, memory_order_relaxed); /* A */
+    atomic_fetch_sub_explicit(&lookup->users, 1, memory_order_acq_rel); /* A */
     return false;
 }
 

@@ -49,8 +49,8 @@ bool gnli_socket_is_local(const struct gnli_address *address); /* unix: */
 int gnli_socket_local(struct sockaddr_un *name, socklen_t *size, const struct gnli_address *address);
 
 /*
- * What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN the resolver cannot
- * tell now, -ETIMEDOUT it does not answer.
+ * What the host's name means, to be freed with freeaddrinfo. -ENOENT no such host, -EAGAIN the resolver
+ * cannot tell now, -ETIMEDOUT it does not answer.
  */
 int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens,
                         int64_t deadline);

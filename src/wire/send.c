@@ -136,7 +136,7 @@ static int admit(struct gnli_wire *wire, size_t size)
             return result;
         met = result == 0;
     }
-    /* What nearly everybody receives goes before the other has accepted; what is larger waits for its word. */
+    /* What most receive goes before the other has accepted; what is larger waits for its word. */
     size_t early = wire->transport->stream ? GNLI_STREAM_EARLY : GNL_MESSAGE_MAX_DEFAULT;
     if (!met && size > early && (wire->message_max == 0 || size <= wire->message_max))
         return GNLI_NO_CREDIT;
@@ -271,7 +271,7 @@ ssize_t gnli_wire_send_many(gnl_port *port, const struct iovec *messages, size_t
     ssize_t written = ready > 0 ? wire->transport->put(wire, parts, (int)(2 * ready)) : 0;
     if (written > 0)
         begun = (ssize_t)settle(wire, messages, ready, (size_t)written);
-    if (gnli_wire_rests(wire) && leave_rest(wire) < 0) {
+    if (begun > 0 && gnli_wire_rests(wire) && leave_rest(wire) < 0) {
         atomic_fetch_sub_explicit(&wire->sent, 1, memory_order_relaxed); /* A */
         begun = begun > 1 ? begun - 1 : -ENOMEM; /* those before the one that was cut have gone */
     }

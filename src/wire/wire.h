@@ -172,7 +172,7 @@ int gnli_wire_send(gnl_port *port, const void *data, size_t size, int64_t timeou
 int gnli_wire_flush(struct gnli_wire *wire);  /* 0, -EAGAIN, or an error; `sending` is held */
 void gnli_wire_hurry(struct gnli_wire *wire); /* flushes, if it can be done at once */
 
-/* For gnl_send_many, without waiting: how many went, in one system call; 0: send the first alone; or an error. */
+/* For gnl_send_many, without waiting: how many went, in one system call; 0: send the first alone. */
 ssize_t gnli_wire_send_many(gnl_port *port, const struct iovec *messages, size_t count);
 
 ssize_t gnli_wire_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
