@@ -130,6 +130,7 @@ static void came(const void *data, ssize_t size)
         wrong("a receive is %zd, not %zd", size, right);
     if (size < 0)
         return;
+    must(data != NULL);
     must(memcmp(data, stream + parsed + HEAD, (size_t)size) == 0);
     parsed += HEAD + (size_t)size;
 }

@@ -4,6 +4,7 @@
  */
 #include "wire/stream.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 #define BUFFER_BYTES ((size_t)16384)
 #define HEAD_BYTES   sizeof(uint32_t)
-#define MAGIC        "GNNLSOCK"
+
+static const char magic[8] = { 'G', 'N', 'N', 'L', 'S', 'O', 'C', 'K' };
 
 /* ---- hellos ---- */
 
@@ -21,7 +23,7 @@ void gnli_stream_hello(const struct gnli_wire *wire, uint8_t *hello)
 {
     uint32_t numbers[2] = { htobe32(gnli_wire_terms(wire).message_max), 0 };
 
-    memcpy(hello, MAGIC, 8);
+    memcpy(hello, magic, sizeof magic);
     memcpy(hello + 8, numbers, sizeof numbers);
 }
 
@@ -31,7 +33,8 @@ bool gnli_stream_understand(struct gnli_wire *wire, const uint8_t *hello)
 
     memcpy(numbers, hello + 8, sizeof numbers);
     struct gnli_terms terms = { .message_max = be32toh(numbers[0]) };
-    if (memcmp(hello, MAGIC, 8) != 0 || numbers[1] != 0 || terms.message_max > GNL_MESSAGE_MAX_LIMIT)
+    if (memcmp(hello, magic, sizeof magic) != 0 || numbers[1] != 0 ||
+        terms.message_max > GNL_MESSAGE_MAX_LIMIT)
         return false;
     gnli_wire_meet(wire, &terms);
     return true;
@@ -117,6 +120,7 @@ static int fill(struct gnli_wire *wire, size_t most)
         wire->until += (size_t)got;
         return 0;
     }
+    assert(got < 0);
     if (wire->until == 0) {
         free(wire->buffer);
         wire->buffer = NULL;
@@ -167,6 +171,7 @@ static int begin_partial(struct gnli_wire *wire, size_t size)
 
     if (!copy)
         return -ENOMEM;
+    assert(wire->buffer); /* the head is there */
     copy->sender = wire->peer;
     copy->at = buffered(wire) - HEAD_BYTES;
     memcpy(copy->data, wire->buffer + wire->from + HEAD_BYTES, copy->at);

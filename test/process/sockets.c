@@ -12,7 +12,8 @@
 
 #include "socketing.h"
 
-#define TALK HELLO "\0\0\0\0\5hello\0\0\0\0\0\0\0\3you" /* a message, an empty one, another */
+/* A message, an empty one, another. */
+static const char talk[] = HELLO "\0\0\0\0\5hello\0\0\0\0\0\0\0\3you";
 /* ---- frames ---- */
 
 START_TEST(frames_may_be_cut_at_every_byte)
@@ -20,9 +21,9 @@ START_TEST(frames_may_be_cut_at_every_byte)
     gnl_listener *listener = listen_at(ANY_PORT, NULL);
     char byte;
 
-    for (size_t cut = 0; cut <= sizeof TALK - 1; cut++) {
+    for (size_t cut = 0; cut <= sizeof talk - 1; cut++) {
         int peer = raw_connect(listener);
-        put(peer, TALK, cut);
+        put(peer, talk, cut);
         gnl_port *port = NULL;
         if (cut >= sizeof HELLO)
             port = accept_from(listener);
@@ -30,7 +31,7 @@ START_TEST(frames_may_be_cut_at_every_byte)
             ck_assert_int_eq(gnl_accept(listener, &port, GNL_NOWAIT), -EAGAIN);
         if (port && cut < sizeof HELLO + 9)
             ck_assert_int_eq(gnl_recv(port, &byte, 1, GNL_NOWAIT), -EAGAIN);
-        put(peer, TALK + cut, sizeof TALK - 1 - cut);
+        put(peer, talk + cut, sizeof talk - 1 - cut);
         if (!port)
             port = accept_from(listener);
         expect(port, "hello");
@@ -52,7 +53,7 @@ START_TEST(one_byte_at_a_time_is_a_message_too)
 
     put(peer, AT(HELLO "\0"));
     gnl_port *port = accept_from(listener);
-    for (const char *at = TALK + 16; at < TALK + 25; at++) {
+    for (const char *at = talk + 16; at < talk + 25; at++) {
         ck_assert_int_eq(gnl_recv(port, &byte, 1, gnl_ms(5)), -ETIMEDOUT);
         put(peer, at, 1);
     }
@@ -76,7 +77,7 @@ START_TEST(end_at_every_byte_ends_that_port_alone)
         struct linger reset = { .l_onoff = 1 };
         int peer = raw_connect(listener);
         gnl_port *port;
-        put(peer, TALK, cut);
+        put(peer, talk, cut);
         if (cut % 2) /* a reset, or an end */
             setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         if (cut >= 16)
