@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: text from people. Addresses, and what the tool's options take: what is accepted means one
- * thing and can be said again; a whole command line ends in values, in help or in one complaint.
+ * Fuzz target: text from people. Addresses, pipelines, and what the tool's options take: what is accepted
+ * means one thing and can be said again; a whole command line ends in values, in help or in one complaint.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -103,6 +103,23 @@ static void try_quantities(const char *text)
         must(side == GNL_SIDE_A || side == GNL_SIDE_B);
 }
 
+/* A pipeline that is read has a stage; another's error says where. Patterns stay in the room: no slashes. */
+static void try_pipeline(const char *text)
+{
+    gnl_pipeline *pipeline = NULL;
+    char *tame = strdup(text);
+
+    must(tame);
+    if (strpbrk(tame, "*?["))
+        for (char *slash = tame; (slash = strchr(slash, '/'));)
+            *slash = '_';
+    int result = gnl_pipeline_parse(&pipeline, tame);
+    must(result == 0 ? gnl_pipeline_length(pipeline) > 0
+                     : !pipeline && strncmp(gnl_error_detail(), "column ", 7) == 0);
+    gnl_pipeline_free(pipeline);
+    free(tame);
+}
+
 /* The lines of the text are the words of a command line. */
 static void try_arguments(char *text)
 {
@@ -151,6 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_address(text);
     try_opening(text);
     try_quantities(text);
+    try_pipeline(text);
     try_arguments(text);
     free(text);
     return 0;

@@ -57,6 +57,30 @@ int gnl_pipeline_add(gnl_pipeline *pipeline, char *const argv[]);
  */
 int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
 
+/* What a pipeline reads from memory, and what of its output is kept there. */
+struct gnl_pipeline_memory {
+    const void *input; /* for the first stage to read; NULL: its input is as the options say */
+    size_t input_size;
+    size_t output_max; /* bytes that are kept of what the last stage writes; 0: its output is as they say */
+    /* Written by the call: the bytes, and a 0 behind them, for free(); NULL where nothing was kept. */
+    char *output;
+    size_t output_size;
+};
+
+/*
+ * Runs it from its start to its end: starts it, feeds and collects at the same time, so that neither side
+ * ever waits for the other in vain, and waits until nobody has the output open any more and all stages have
+ * ended; `exits` as for gnl_pipeline_wait. A stage that does not read all of its input is no error: its exit
+ * tells. `memory` may be NULL. SIGPIPE is not raised.
+ *
+ * After an error of its own the stages have been ended, as by gnl_pipeline_terminate with a grace of a
+ * second, and what had come until then is in `memory`: -ETIMEDOUT; -EMSGSIZE the output is larger than
+ * output_max; -ENOMEM. Otherwise errors are those of gnl_pipeline_start, and nothing ran.
+ */
+int gnl_pipeline_run(gnl_pipeline *pipeline, const struct gnl_spawn_options *options,
+                     struct gnl_pipeline_memory *memory, struct gnl_exit *exits, size_t count,
+                     int64_t timeout);
+
 /* How many stages it has. */
 size_t gnl_pipeline_length(const gnl_pipeline *pipeline);
 

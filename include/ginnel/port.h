@@ -179,8 +179,9 @@ enum gnl_kind {
     GNL_SEGMENT, /* memory, no link: for gnl_inspect and gnl_remove (segment.h) */
     GNL_PIPE,
     GNL_FIFO,
-    GNL_SIGNALS, /* of this process (signals.h) */
-    GNL_SOCKET,  /* unix:, tcp: */
+    GNL_SIGNALS,  /* of this process (signals.h) */
+    GNL_PIPE_END, /* of an ordinary pipe (pipe.h) */
+    GNL_SOCKET,   /* unix:, tcp: */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

@@ -9,18 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/errors.h"
 #include "memory/file.h"
 #include "pipe/pipe.h"
 #include "port/kinds.h"
+#include "wait/write.h"
 
 /* Another descriptor of the FIFO, whatever has become of its name. */
 static int open_end(struct gnli_wire *wire, int access)
@@ -84,29 +83,6 @@ static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count,
 
 /* ---- writing ---- */
 
-/* writev for which a reader that has gone is an error alone: there is no flag for that, as sockets have. */
-static ssize_t write_quietly(int output, const struct iovec *parts, int count)
-{
-    sigset_t pipe, before, pending;
-    ssize_t size;
-
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    do
-        size = writev(output, parts, count);
-    while (size < 0 && errno == EINTR);
-    int error = size < 0 ? errno : 0;
-    /* The signal is this thread's own, and pending: one that was there before stays. */
-    if (error == EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){ .tv_sec = 0 }) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return size < 0 ? -error : size;
-}
-
 static void close_output(struct gnli_wire *wire)
 {
     gnli_wire_disown(atomic_exchange_explicit(&wire->output, -1, memory_order_relaxed)); /* A */
@@ -122,7 +98,7 @@ static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
             return output == -ENXIO ? -EAGAIN : output;                     /* nobody reads yet */
         atomic_store_explicit(&wire->output, output, memory_order_relaxed); /* A */
     }
-    ssize_t size = write_quietly(output, parts, count);
+    ssize_t size = gnli_write_quietly(output, parts, count);
     if (size == -EPIPE)
         close_output(wire);
     return size;

@@ -142,7 +142,7 @@ void gnl_pipeline_free(gnl_pipeline *pipeline)
 
 /* ---- running ---- */
 
-int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options)
+int gnli_pipeline_check_new(const struct gnl_pipeline *pipeline)
 {
     int result = gnli_pipeline_check(pipeline);
 
@@ -152,6 +152,15 @@ int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *o
         return gnli_fail(-EBUSY, "the pipeline has been started");
     if (pipeline->length == 0)
         return gnli_fail(-EINVAL, "the pipeline has no stages");
+    return 0;
+}
+
+int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options)
+{
+    int result = gnli_pipeline_check_new(pipeline);
+
+    if (result < 0)
+        return result;
     result = gnli_pipeline_start(pipeline, options);
     return result < 0 ? gnli_fail_plain(result, SUBJECT) : 0;
 }
@@ -181,20 +190,35 @@ static int await_stage(struct gnl_pipeline *pipeline, size_t i, struct gnl_exit 
     return gnli_process_await(process, exit, deadline_ns);
 }
 
-int gnl_pipeline_wait(gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count, int64_t timeout)
+int gnli_pipeline_await(struct gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count,
+                        int64_t deadline_ns)
 {
-    int result = check_started(pipeline);
+    int result = 0;
 
-    if (result < 0)
-        return result;
+    for (size_t i = 0; i < pipeline->length && result == 0; i++)
+        result = await_stage(pipeline, i, i < count ? &exits[i] : NULL, deadline_ns);
+    return result;
+}
+
+int gnli_pipeline_check_wait(const struct gnl_exit *exits, size_t count, int64_t timeout)
+{
     if (timeout < GNL_FOREVER)
         return gnli_fail(-EINVAL, "a timeout is nanoseconds, GNL_NOWAIT or GNL_FOREVER, not %lld",
                          (long long)timeout);
     if (!exits && count > 0)
         return gnli_fail(-EINVAL, "no memory given for %zu exits", count);
-    int64_t deadline_ns = gnli_deadline_ns(timeout);
-    for (size_t i = 0; i < pipeline->length && result == 0; i++)
-        result = await_stage(pipeline, i, i < count ? &exits[i] : NULL, deadline_ns);
+    return 0;
+}
+
+int gnl_pipeline_wait(gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count, int64_t timeout)
+{
+    int result = check_started(pipeline);
+
+    if (result == 0)
+        result = gnli_pipeline_check_wait(exits, count, timeout);
+    if (result < 0)
+        return result;
+    result = gnli_pipeline_await(pipeline, exits, count, gnli_deadline_ns(timeout));
     if (result == -ETIMEDOUT && timeout == GNL_NOWAIT)
         result = -EAGAIN;
     return result < 0 ? gnli_fail_plain(result, SUBJECT) : 0;

@@ -51,8 +51,14 @@ struct gnl_pipeline {
     struct gnli_watch *watch; /* once it has been looked at; guarded by the lock */
 };
 
-/* Begins a public call: 0, or why this process may not make it. */
+/* Begins a public call: 0, or why this process may not make it. The second: or it cannot be started. */
 int gnli_pipeline_check(const struct gnl_pipeline *pipeline);
+int gnli_pipeline_check_new(const struct gnl_pipeline *pipeline);
+
+/* Waits until all stages have ended: as gnl_pipeline_wait, of which the first checks the arguments. */
+int gnli_pipeline_check_wait(const struct gnl_exit *exits, size_t count, int64_t timeout);
+int gnli_pipeline_await(struct gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count,
+                        int64_t deadline_ns);
 
 /* A further stage, empty; NULL: no memory. */
 struct gnli_stage *gnli_pipeline_extend(struct gnl_pipeline *pipeline);

@@ -92,12 +92,12 @@ static int read_single(struct gnli_reader *reader)
     const char *quote = reader->at++;
     int result = gnli_word_add(&reader->token.word, '\0', GNLI_NOTHING);
 
-    for (; *reader->at != '\'' && result == 0; reader->at++) {
+    for (; result == 0 && *reader->at != '\''; reader->at++) {
         if (*reader->at == '\0')
             return unclosed(reader, quote);
         result = gnli_word_add(&reader->token.word, *reader->at, GNLI_QUOTED);
     }
-    reader->at++;
+    reader->at += result == 0; /* else it may be at the end */
     return result;
 }
 
@@ -112,7 +112,7 @@ static int read_double(struct gnli_reader *reader)
     const char *quote = reader->at++;
     int result = gnli_word_add(&reader->token.word, '\0', GNLI_NOTHING);
 
-    while (*reader->at != '"' && result == 0) {
+    while (result == 0 && *reader->at != '"') {
         char next = reader->at[0] == '\\' ? reader->at[1] : '\0';
         if (*reader->at == '\0')
             return unclosed(reader, quote);
@@ -128,7 +128,7 @@ static int read_double(struct gnli_reader *reader)
             result = gnli_word_add(&reader->token.word, *reader->at, GNLI_QUOTED);
         reader->at++;
     }
-    reader->at++;
+    reader->at += result == 0;
     return result;
 }
 
@@ -212,7 +212,7 @@ static int read_word(struct gnli_reader *reader)
     int result = 0;
 
     reader->token.kind = GNLI_TOKEN_WORD;
-    while (!ends_word(*reader->at) && result == 0)
+    while (result == 0 && !ends_word(*reader->at))
         result = read_part(reader, began);
     return result;
 }

@@ -246,6 +246,20 @@ static int empty_files(const struct gnl_pipeline *pipeline)
 
 /* ---- pipes ---- */
 
+int gnli_pipeline_pipe(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        ends[0] = ends[1] = -1;
+        return gnli_fail_errno(errno, "cannot make a pipe");
+    }
+    ends[0] = gnli_above_standard(ends[0]);
+    ends[1] = gnli_above_standard(ends[1]);
+    if (ends[0] < 0 || ends[1] < 0)
+        return gnli_fail_errno(errno, "cannot make a pipe");
+    int capacity = fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* no more for this user: as it is */
+    return capacity > 0 ? capacity : fcntl(ends[1], F_GETPIPE_SZ);
+}
+
 static int make_joint(struct starting *starting, size_t i)
 {
     struct gnli_joint *joint = &starting->pipeline->joints[i];
@@ -253,16 +267,12 @@ static int make_joint(struct starting *starting, size_t i)
     struct stat status;
     char path[32];
 
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        ends[0] = ends[1] = -1;
+    int capacity = gnli_pipeline_pipe(ends);
+    if (capacity < 0)
+        return capacity;
+    if (fstat(ends[0], &status) != 0)
         return gnli_fail_errno(errno, "cannot make a pipe");
-    }
-    ends[0] = gnli_above_standard(ends[0]);
-    ends[1] = gnli_above_standard(ends[1]);
-    if (ends[0] < 0 || ends[1] < 0 || fstat(ends[0], &status) != 0)
-        return gnli_fail_errno(errno, "cannot make a pipe");
-    int capacity = fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* no more for this user: as it is */
-    joint->capacity = capacity > 0 ? capacity : fcntl(ends[1], F_GETPIPE_SZ);
+    joint->capacity = capacity;
     joint->inode = status.st_ino;
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
     joint->path = gnli_above_standard(open(path, O_PATH | O_CLOEXEC)); /* without it nobody looks */

@@ -344,7 +344,8 @@ int gnli_wire_new(struct gnli_wire **made, const struct gnli_transport *transpor
     wire->port.direction = options->direction;
     atomic_init(&wire->port.stamp, gnli_process_stamp());
     memccpy(wire->port.subject, subject, '\0', sizeof wire->port.subject - 1);
-    gnli_address_format(address, wire->address);
+    if (address)
+        gnli_address_format(address, wire->address);
     wire->transport = transport;
     wire->bytes = options->stream;
     wire->message_max = options->message_max;

@@ -143,8 +143,8 @@ static inline struct gnli_wire *gnli_wire_of(gnl_port *port)
 }
 
 /*
- * A port without descriptors yet, but for the bell: the caller sets input, output and credit. -EMFILE,
- * -ENOMEM.
+ * A port without descriptors yet, but for the bell: the caller sets input, output and credit. The address
+ * may be NULL. -EMFILE, -ENOMEM.
  */
 int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transport,
                   const struct gnli_address *address, const struct gnl_options *options, const char *subject);
