@@ -19,11 +19,12 @@
 
 static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count, struct gnl_sender *sender)
 {
+    int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
     ssize_t size;
 
     (void)sender; /* nobody says who it was */
     do
-        size = readv(atomic_load_explicit(&wire->input, memory_order_relaxed), parts, count); /* A */
+        size = readv(input, parts, count);
     while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : size;
 }

@@ -19,9 +19,10 @@
 #include "base/errors.h"
 #include "life/process.h"
 #include "memory/file.h"
-#include "process/process.h"
+#include "process/spawn.h"
 
-#define PIPE_BYTES (1 << 20)  /* where the kernel allows it: fewer switches between the two sides */
+#define PIPE_BYTES (1 << 20) /* where the kernel allows it: fewer switches between the two sides */
+#define SENTENCE   512
 #define PIPE_FS    0x50495045 /* statfs of a pipe that has no name */
 
 /* What is needed while it starts. */
@@ -30,6 +31,14 @@ struct starting {
     struct gnl_spawn_options options;
     int directory; /* in which names of files and commands begin; AT_FDCWD */
     int (*pipes)[2];
+    struct stage_start *starts;
+    size_t begun;
+};
+
+/* A stage between the two halves of its start. */
+struct stage_start {
+    struct gnli_spawning spawning;
+    char **environment; /* its own; NULL */
 };
 
 /* In the sentence: where in the text, if there is one. */
@@ -287,7 +296,8 @@ static int make_joints(struct starting *starting)
     assert(length > 0);
     pipeline->joints = calloc(length, sizeof *pipeline->joints);
     starting->pipes = calloc(length, sizeof *starting->pipes);
-    if (!pipeline->joints || !starting->pipes)
+    starting->starts = calloc(length, sizeof *starting->starts);
+    if (!pipeline->joints || !starting->pipes || !starting->starts)
         return -ENOMEM;
     for (size_t i = 0; i < length; i++) {
         pipeline->joints[i].path = -1;
@@ -316,14 +326,24 @@ static struct gnl_stdio copy(const struct gnl_stdio *stream, int source)
     return fcntl(source, F_GETFD) < 0 ? (struct gnl_stdio){ .kind = GNL_NULL } : given(source);
 }
 
-static int start_stage(const struct starting *starting, size_t i)
+/* What gnl_spawn said, with its place in the text. */
+static int place_failure(const struct gnli_stage *stage, int result)
+{
+    char where[32], before[256];
+
+    if (stage->column == 0)
+        return result;
+    snprintf(before, sizeof before, "%s", gnl_error_detail());
+    return gnli_fail(result, "%s%s", place(where, stage->column), before);
+}
+
+static int begin_stage(struct starting *starting, size_t i)
 {
     struct gnl_pipeline *pipeline = starting->pipeline;
     struct gnli_stage *stage = &pipeline->stages[i];
     struct gnl_spawn_options options = starting->options;
-    char where[32], before[256];
 
-    assert(starting->pipes);
+    assert(starting->pipes && starting->starts);
     options.standard[0] = i > 0 ? given(starting->pipes[i - 1][0]) : options.standard[0];
     options.standard[1] = i + 1 < pipeline->length ? given(starting->pipes[i][1]) : options.standard[1];
     for (size_t j = 0; j < stage->redirection_count; j++) {
@@ -334,16 +354,42 @@ static int start_stage(const struct starting *starting, size_t i)
                 ? options.standard[redirection->number]
                 : copy(&options.standard[redirection->source], redirection->source);
     }
-    char **environment = stage->assignments.count > 0 ? make_environment(starting, stage) : NULL;
-    if (stage->assignments.count > 0 && !environment)
-        return -ENOMEM;
-    if (environment)
-        options.environment = environment;
-    int result = gnli_spawn(&stage->process, stage->words.texts, path_of(starting, stage), &options);
-    free(environment);
-    if (result < 0 && stage->column > 0) {
-        snprintf(before, sizeof before, "%s", gnl_error_detail());
-        gnli_fail(result, "%s%s", place(where, stage->column), before);
+    struct stage_start *start = &starting->starts[i];
+    if (stage->assignments.count > 0) {
+        start->environment = make_environment(starting, stage);
+        if (!start->environment)
+            return -ENOMEM;
+        options.environment = start->environment;
+    }
+    int result = gnli_spawn_begin(&start->spawning, stage->words.texts, path_of(starting, stage), &options);
+    return result < 0 ? place_failure(stage, result) : 0;
+}
+
+static int end_start(struct starting *starting, size_t i)
+{
+    struct gnli_stage *stage = &starting->pipeline->stages[i];
+
+    int result = gnli_spawn_end(&starting->starts[i].spawning, &stage->process);
+    return result < 0 ? place_failure(stage, result) : 0;
+}
+
+/* All begin before any is waited for. The first failure counts. */
+static int start_stages(struct starting *starting, char sentence[SENTENCE])
+{
+    int result = 0;
+
+    for (size_t i = 0; i < starting->pipeline->length && result == 0; i++) {
+        result = begin_stage(starting, i);
+        starting->begun += result == 0;
+    }
+    if (result < 0)
+        snprintf(sentence, SENTENCE, "%s", gnl_error_detail());
+    for (size_t i = 0; i < starting->begun; i++) {
+        int ended = end_start(starting, i);
+        if (ended < 0 && result == 0) {
+            snprintf(sentence, SENTENCE, "%s", gnl_error_detail());
+            result = ended;
+        }
     }
     return result;
 }
@@ -391,8 +437,11 @@ static void clean_up(struct starting *starting)
             shut(&starting->pipes[i][0]);
             shut(&starting->pipes[i][1]);
         }
+        if (starting->starts)
+            free(starting->starts[i].environment);
     }
     free(starting->pipes);
+    free(starting->starts);
     if (starting->directory >= 0)
         close(starting->directory);
 }
@@ -415,7 +464,7 @@ static void undo(struct gnl_pipeline *pipeline)
 int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_options *options)
 {
     struct starting starting = { .pipeline = pipeline, .directory = AT_FDCWD };
-    char sentence[512];
+    char sentence[SENTENCE] = "";
     struct timespec now;
 
     if (options)
@@ -423,12 +472,12 @@ int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_op
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     pipeline->started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     int result = prepare(&starting);
-    for (size_t i = 0; i < pipeline->length && result == 0; i++)
-        result = start_stage(&starting, i);
-    if (result < 0) {
+    if (result < 0)
         snprintf(sentence, sizeof sentence, "%s", gnl_error_detail());
+    else
+        result = start_stages(&starting, sentence);
+    if (result < 0)
         undo(pipeline);
-    }
     clean_up(&starting);
     if (result < 0 && sentence[0])
         gnli_fail(result, "%s", sentence);

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   A: what the child wrote is seen (acquire) once the kernel has cleared the word, in exec or exit, which
+ *      is after all that the child does here (its release).
+ *   B: relaxed: clone orders it before all that the child does.
+ */
 #include "process/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
 #include <signal.h>
@@ -15,20 +21,18 @@
 #define SIGNALS  64
 #define ALL_FROM (~0U)
 
-#define START_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD)
-
 /* As the kernel has it; the order of the last three is nobody's business here. */
 struct kernel_action {
     unsigned long handler, others[3];
 };
 
 /* The system call, and in the child run(context), which does not come back. */
-GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, const unsigned long arguments[3],
+GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, const unsigned long arguments[4],
                                                                void (*run)(void *context), void *context)
 {
 #if defined __x86_64__
     long result;
-    register long none __asm__("r10") = 0;
+    register long cleared __asm__("r10") = (long)arguments[3];
     register long tls __asm__("r8") = 0;
 
     __asm__ volatile("syscall\n\t"
@@ -42,7 +46,7 @@ GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, cons
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(none),
+                     : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(cleared),
                        "r"(tls), [run] "r"(run), [context] "r"(context), [leave] "i"(SYS_exit)
                      : "rcx", "r11", "memory", "cc");
     return (pid_t)result;
@@ -52,7 +56,7 @@ GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, cons
     register unsigned long x1 __asm__("x1") = arguments[1];
     register unsigned long x2 __asm__("x2") = arguments[2];
     register long x3 __asm__("x3") = 0;
-    register long x4 __asm__("x4") = 0;
+    register unsigned long x4 __asm__("x4") = arguments[3];
 
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"
@@ -76,20 +80,25 @@ GNLI_BARE __attribute__((noinline)) static pid_t clone_and_run(long number, cons
 #define TOP_BYTES 16 /* of the stack, for clone3: it only adds them to where the stack begins */
 
 /* clone3 only where a cgroup is given: sandboxes of before 2021 know clone alone. */
-GNLI_BARE pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, int cgroup, void (*run)(void *context),
+GNLI_BARE pid_t gnli_clone(const struct gnli_birth *birth, int cgroup, void (*run)(void *context),
                            void *context)
 {
+    unsigned long flags = birth->flags | (birth->alive ? CLONE_CHILD_CLEARTID : 0);
+
     if (cgroup < 0)
-        return clone_and_run(SYS_clone, (unsigned long[]){ flags, (uintptr_t)top, (uintptr_t)pidfd }, run,
-                             context);
+        return clone_and_run(SYS_clone,
+                             (unsigned long[]){ flags, (uintptr_t)birth->top, (uintptr_t)birth->pidfd,
+                                                (uintptr_t)birth->alive },
+                             run, context);
     struct clone_args arguments = {
         .flags = flags | CLONE_INTO_CGROUP,
-        .pidfd = (uintptr_t)pidfd,
-        .stack = (uintptr_t)top - TOP_BYTES,
+        .pidfd = (uintptr_t)birth->pidfd,
+        .child_tid = (uintptr_t)birth->alive,
+        .stack = (uintptr_t)birth->top - TOP_BYTES,
         .stack_size = TOP_BYTES,
         .cgroup = (unsigned)cgroup,
     };
-    return clone_and_run(SYS_clone3, (unsigned long[]){ (uintptr_t)&arguments, sizeof arguments, 0 }, run,
+    return clone_and_run(SYS_clone3, (unsigned long[]){ (uintptr_t)&arguments, sizeof arguments, 0, 0 }, run,
                          context);
 }
 
@@ -218,28 +227,49 @@ GNLI_BARE static void run_child(void *context)
     give_up(plan, GNLI_STEP_EXEC, execute(plan));
 }
 
+/* The word that the kernel clears, by another's hand than the compiler sees. */
+GNLI_BARE static void await_word(atomic_int *alive)
+{
+    while (atomic_load_explicit(alive, memory_order_acquire) != 0) /* A */
+        GNLI_RAW(SYS_futex, alive, FUTEX_WAIT, 1, NULL);
+}
+
+GNLI_BARE pid_t gnli_child_join(struct gnli_plan *plan, pid_t pid, int pidfd, atomic_int *alive)
+{
+    if (alive)
+        await_word(alive);
+    if (plan->error == 0)
+        return pid;
+    while (GNLI_RAW(SYS_waitid, P_PID, pid, NULL, WEXITED | __WALL, NULL) == -EINTR)
+        ;
+    GNLI_RAW(SYS_close, pidfd);
+    return -plan->error;
+}
+
 /*
  * No signal tells of its end before it executes something (the low byte of the flags), so that a program
  * that cannot be executed is nobody's child that ended.
  */
-GNLI_BARE pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd)
+GNLI_BARE pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd, atomic_int *alive)
 {
-    char *top = (char *)(((uintptr_t)stack + GNLI_CHILD_STACK) & ~(uintptr_t)15);
+    struct gnli_birth birth = {
+        .flags = CLONE_VM | CLONE_PIDFD | (alive ? 0 : CLONE_VFORK),
+        .top = (char *)(((uintptr_t)stack + GNLI_CHILD_STACK) & ~(uintptr_t)15),
+        .pidfd = pidfd,
+        .alive = alive,
+    };
 
     plan->error = 0;
-    pid_t pid = gnli_clone(START_FLAGS, top, pidfd, plan->cgroup, run_child, plan);
+    if (alive)
+        atomic_store_explicit(alive, 1, memory_order_relaxed); /* B */
+    pid_t pid = gnli_clone(&birth, plan->cgroup, run_child, plan);
     if (pid < 0 && plan->cgroup >= 0) { /* the kernel, a sandbox or the cgroup's kind is against it */
         plan->cgroup = -1;
-        pid = gnli_clone(START_FLAGS, top, pidfd, plan->cgroup, run_child, plan);
+        pid = gnli_clone(&birth, plan->cgroup, run_child, plan);
     }
     if (pid < 0) {
         give_up(plan, GNLI_STEP_CLONE, pid);
         return pid;
     }
-    if (plan->error == 0)
-        return pid;
-    while (GNLI_RAW(SYS_waitid, P_PID, pid, NULL, WEXITED | __WALL, NULL) == -EINTR)
-        ;
-    GNLI_RAW(SYS_close, *pidfd);
-    return -plan->error;
+    return alive ? pid : gnli_child_join(plan, pid, *pidfd, NULL);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between clone and exec (Linux). The child runs in its parent's memory, on a stack of its own, while the
- * parent thread stands still; so all that it needs is made before, and what fails is written where the parent
- * reads it. It allocates nothing, calls nothing of libc and writes nothing but its plan.
+ * Between clone and exec (Linux). The child runs in its parent's memory, on a stack of its own; so all that
+ * it needs is made before, and what fails is written where the parent reads it afterwards. It allocates
+ * nothing, calls nothing of libc and writes nothing but its plan.
  */
 #ifndef GNLI_PROCESS_CHILD_H
 #define GNLI_PROCESS_CHILD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -51,17 +52,24 @@ struct gnli_plan {
  * Starts it: returns its number with *pidfd once it executes the program, or has failed and was reaped: then
  * a negative value, and the plan says why. All signals are blocked around it. `stack` has GNLI_CHILD_STACK
  * bytes and is free again afterwards. May be called from bare code (raw.h).
+ *
+ * With a word at `alive` it returns as soon as there is a process, and only gnli_child_join then waits, and
+ * returns that: until then plan, stack and word are the child's, too.
  */
-pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd);
+pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd, atomic_int *alive);
+pid_t gnli_child_join(struct gnli_plan *plan, pid_t pid, int pidfd, atomic_int *alive);
 
 /* Nothing of the program's is done for that signal any more. Bare code. */
 void gnli_signal_default(int signo);
 
-/*
- * What clone is for processes in the same memory: run(context) on the stack that ends at `top`; in a cgroup
- * if that is not -1.
- */
-pid_t gnli_clone(unsigned long flags, void *top, int *pidfd, int cgroup, void (*run)(void *context),
-                 void *context);
+struct gnli_birth {
+    unsigned long flags;
+    void *top; /* of its stack */
+    int *pidfd;
+    atomic_int *alive; /* cleared, and woken who waits for that, when it leaves this memory; or NULL */
+};
+
+/* What clone is for processes in the same memory: it does run(context); in a cgroup if that is not -1. */
+pid_t gnli_clone(const struct gnli_birth *birth, int cgroup, void (*run)(void *context), void *context);
 
 #endif

@@ -211,7 +211,7 @@ GNLI_BARE static pid_t start_child(struct duty *duty, struct gnli_keeper *keeper
         GNLI_RAW(SYS_close, keeper->own_cgroup);
     }
     plan->cgroup = duty->cgroup;
-    pid_t pid = gnli_child_start(plan, keeper->child_stack, pidfd);
+    pid_t pid = gnli_child_start(plan, keeper->child_stack, pidfd, NULL);
     if (duty->cgroup >= 0 && (pid < 0 || plan->cgroup < 0)) {
         gnli_cgroup_remove(duty->cgroup, keeper->cgroup_name);
         duty->cgroup = -1;
@@ -298,7 +298,9 @@ static int start(struct gnli_keeper *keeper)
     } else {
         keeper->socket = ends[0];
         keeper->its_socket = ends[1];
-        keeper->pid = gnli_clone(CLONE_VM | CLONE_PIDFD, keeper->stack + sizeof keeper->stack, &keeper->pidfd,
+        keeper->pid = gnli_clone(&(struct gnli_birth){ .flags = CLONE_VM | CLONE_PIDFD,
+                                                       .top = keeper->stack + sizeof keeper->stack,
+                                                       .pidfd = &keeper->pidfd },
                                  -1, run_keeper, keeper);
         if (keeper->pid < 0) {
             result = gnli_fail_errno(-keeper->pid, "cannot make a keeper");

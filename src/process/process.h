@@ -38,11 +38,6 @@ struct gnl_process {
 /* A handle, empty but for its stamp and lock; NULL: no memory. */
 struct gnl_process *gnli_process_new(void);
 
-#define GNLI_PATH_DEFAULT "/bin:/usr/bin" /* where there is no PATH */
-
-/* gnl_spawn, along that PATH; NULL: this process's. */
-int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
-               const struct gnl_spawn_options *options);
 /* Frees one that has come to nothing: no process, no descriptor. */
 void gnli_process_drop(struct gnl_process *process);
 

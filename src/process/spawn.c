@@ -2,6 +2,8 @@
 /*
  * Starting a program: everything that the child will need is made here, where memory may be had.
  */
+#include "process/spawn.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/errors.h"
-#include "process/process.h"
 #include "process/raw.h"
 
 #define STANDARD 3
@@ -157,10 +158,11 @@ static int tell(const struct gnli_plan *plan)
 /* ---- starting ---- */
 
 /* No handler of this process's may run in the child: all signals wait, those of libc's own too. */
-static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
-                   const struct gnl_spawn_options *options)
+static pid_t start(struct gnli_spawning *spawning, const struct gnl_spawn_options *options)
 {
     char stack[GNLI_CHILD_STACK] __attribute__((aligned(16)));
+    struct gnl_process *process = spawning->process;
+    struct gnli_plan *plan = &spawning->plan;
     uint64_t all = ~(uint64_t)0, before = 0;
     int error = errno; /* the caller's: looking for a cgroup is no failure of this call */
 
@@ -169,62 +171,101 @@ static pid_t start(struct gnl_process *process, struct gnli_plan *plan,
     pid_t pid =
         options->tree || options->die_with_parent
             ? gnli_keeper_start(&process->keeper, plan, options->die_with_parent != 0, &process->pidfd)
-            : gnli_child_start(plan, stack, &process->pidfd);
+            : gnli_child_start(plan, spawning->stack ? spawning->stack : stack, &process->pidfd,
+                               spawning->stack ? &spawning->alive : NULL);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, GNLI_SIGNALS_BYTES);
     errno = error;
-    return pid < 0 && plan->error != 0 ? tell(plan) : pid;
+    return pid;
 }
 
-static int plan_and_start(struct gnl_process *process, char *const argv[], const char *path,
+static int plan_and_start(struct gnli_spawning *spawning, char *const argv[], const char *path,
                           const struct gnl_spawn_options *options)
 {
-    struct gnli_plan plan = { .argv = argv,
-                              .environment = options->environment ? options->environment : environ,
-                              .directory = options->directory,
-                              .own_group = options->tree != 0,
-                              .cgroup = -1 };
-    const char *slash = strrchr(argv[0], '/');
+    spawning->plan = (struct gnli_plan){ .argv = argv,
+                                         .environment = options->environment ? options->environment : environ,
+                                         .directory = options->directory,
+                                         .own_group = options->tree != 0,
+                                         .cgroup = -1 };
 
-    int result = plan_moves(&plan, options);
+    int result = plan_moves(&spawning->plan, options);
     if (result == 0)
-        result = plan_candidates(&plan, argv[0], path);
+        result = plan_candidates(&spawning->plan, argv[0], path);
     if (result == 0)
-        result = start(process, &plan, options);
-    free(plan.moves);
-    free(plan.candidates);
+        result = start(spawning, options);
+    spawning->process->tree = options->tree != 0;
+    spawning->process->pid = result;
+    return result < 0 && spawning->plan.error == 0 ? result
+                                                   : 0; /* what the plan tells, gnli_spawn_end does */
+}
+
+static void clean_up(struct gnli_spawning *spawning)
+{
+    free(spawning->plan.moves);
+    free(spawning->plan.candidates);
+    free(spawning->stack);
+    *spawning = (struct gnli_spawning){ 0 };
+}
+
+static int begin(struct gnli_spawning *spawning, char *const argv[], const char *path,
+                 const struct gnl_spawn_options *options)
+{
+    static const struct gnl_spawn_options none;
+
+    gnli_reap_abandoned();
+    spawning->process = gnli_process_new();
+    int result =
+        spawning->process ? plan_and_start(spawning, argv, path, options ? options : &none) : -ENOMEM;
+    if (result == 0)
+        return 0;
+    if (spawning->process)
+        gnli_process_drop(spawning->process);
+    clean_up(spawning);
+    return gnli_fail_plain(result, "a new process");
+}
+
+int gnli_spawn_begin(struct gnli_spawning *spawning, char *const argv[], const char *path,
+                     const struct gnl_spawn_options *options)
+{
+    bool kept = options && (options->tree || options->die_with_parent);
+    int result = check(&spawning->process, argv, options);
+
     if (result < 0)
         return result;
-    process->pid = result;
-    process->spawned = true;
-    process->tree = options->tree != 0;
-    snprintf(process->name, sizeof process->name, "%s", slash ? slash + 1 : argv[0]);
-    snprintf(process->subject, sizeof process->subject, "process %d (%s)", process->pid, process->name);
-    return 0;
+    *spawning = (struct gnli_spawning){ .stack = kept ? NULL : malloc(GNLI_CHILD_STACK) };
+    if (!kept && !spawning->stack)
+        return -ENOMEM;
+    return begin(spawning, argv, path, options);
+}
+
+int gnli_spawn_end(struct gnli_spawning *spawning, gnl_process **process)
+{
+    struct gnl_process *spawned = spawning->process;
+    const char *name = spawning->plan.argv[0], *slash = strrchr(name, '/');
+
+    if (spawned->pid > 0 && spawning->stack)
+        spawned->pid = gnli_child_join(&spawning->plan, spawned->pid, spawned->pidfd, &spawning->alive);
+    int result = spawned->pid;
+    if (result < 0) {
+        result = tell(&spawning->plan);
+        gnli_process_drop(spawned);
+    } else {
+        spawned->spawned = true;
+        snprintf(spawned->name, sizeof spawned->name, "%s", slash ? slash + 1 : name);
+        snprintf(spawned->subject, sizeof spawned->subject, "process %d (%s)", spawned->pid, spawned->name);
+        *process = spawned;
+        result = 0;
+    }
+    clean_up(spawning);
+    return result;
 }
 
 int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options)
 {
+    struct gnli_spawning spawning = { 0 };
+
     gnli_failure_begin();
-    return gnli_spawn(process, argv, NULL, options);
-}
-
-int gnli_spawn(gnl_process **process, char *const argv[], const char *path,
-               const struct gnl_spawn_options *options)
-{
-    static const struct gnl_spawn_options none;
-
     int result = check(process, argv, options);
-    if (result < 0)
-        return result;
-    gnli_reap_abandoned();
-    struct gnl_process *spawned = gnli_process_new();
-    if (!spawned)
-        return -ENOMEM;
-    result = plan_and_start(spawned, argv, path, options ? options : &none);
-    if (result < 0) {
-        gnli_process_drop(spawned);
-        return gnli_fail_plain(result, "a new process");
-    }
-    *process = spawned;
-    return 0;
+    if (result == 0)
+        result = begin(&spawning, argv, NULL, options);
+    return result < 0 ? result : gnli_spawn_end(&spawning, process);
 }
