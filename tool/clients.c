@@ -37,6 +37,8 @@ int source_open(struct source **opened, const char *address, const struct gnl_op
         free(source);
         return result;
     }
+    if (source->listener)
+        tell_address(source->listener, address);
     *opened = source;
     return 0;
 }

@@ -105,6 +105,14 @@ bool port_is_bytes(const char *address)
     return port_stream || strncmp(address, "fifo:", 5) == 0;
 }
 
+void tell_address(gnl_listener *listener, const char *address)
+{
+    const char *found = gnl_listener_address(listener);
+
+    if (strcmp(found, address) != 0)
+        complain("listening on %s", found);
+}
+
 /* Who comes after the first is told that nobody listens. */
 static int accept_first(gnl_port **port, const char *address, const struct gnl_options *options)
 {
@@ -113,6 +121,7 @@ static int accept_first(gnl_port **port, const char *address, const struct gnl_o
     int result = gnl_listen(&listener, address, options);
     if (result < 0)
         return result;
+    tell_address(listener, address);
     do
         result = gnl_accept(listener, port, SLICE_NS);
     while (result == -ETIMEDOUT && interrupt_caught() == 0);

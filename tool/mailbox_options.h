@@ -30,6 +30,9 @@ extern bool port_listen, port_stream;
 /* Are bytes all that goes there, and no messages? */
 bool port_is_bytes(const char *address);
 
+/* On standard error, where it is another than was asked for: a TCP port that was found for port 0. */
+void tell_address(gnl_listener *listener, const char *address);
+
 /* Opens the port, which is closed by port_close; with --listen it is the first who connects. */
 int port_open(gnl_port **port, const char *address, const struct gnl_options *options);
 void port_close(gnl_port *port);
@@ -44,10 +47,10 @@ void port_close(gnl_port *port);
       "bytes of the largest message (1M)" },                                                                 \
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \
-    { "stream", NULL, &port_stream, NULL, NULL, "a named pipe: bytes, not messages" }
+    { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" }
 #define MAILBOX_OPTIONS(options)                                                                             \
     PIPE_OPTIONS(options),                                                                                   \
-    { "listen", NULL, &port_listen, NULL, NULL, "a named pipe: be the side that listens" },                  \
+    { "listen", NULL, &port_listen, NULL, NULL, "pipes and sockets: be the side that listens" },             \
     { "max-deliveries", "N", &(options).max_deliveries, parse_max_deliveries, A_COUNT,                       \
       "a message that was given back so often is given up" },                                                \
     { "dead-letters", "MAILBOX", &(options).dead_letters, parse_dead_letters, "a mailbox's name or address",\

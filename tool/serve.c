@@ -311,6 +311,7 @@ int run_serve(int argc, char **argv)
     result = gnl_listen(&listener, arguments.operands[0], &opening);
     if (result < 0)
         return failed(result);
+    tell_address(listener, arguments.operands[0]);
     status = EXIT_OK;
     while (interrupt_caught() == 0 && status == EXIT_OK) {
         result = gnl_accept(listener, &port, SLICE_NS);

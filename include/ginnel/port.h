@@ -8,6 +8,8 @@
  *     direct:NAME      the link with the process of that name (identity.h); options.identity: who I am
  *     pipe:NAME        a named pipe: a conversation with who listens there (gnl_listen); pipe:/NAME
  *     fifo:PATH        the bytes of a UNIX FIFO, for talking with cat, tee and every other program
+ *     unix:PATH        a socket with a file (unix:@NAME: without), as pipe:NAME but a byte stream beneath
+ *     tcp:HOST:PORT    a socket that other machines reach; tcp:[::1]:80
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
@@ -43,7 +45,9 @@ extern "C" {
 
 /*
  * Opens a port on `address`, making what it names if it is not there (options->create).
- * The caller owns *port and ends it with gnl_close. Does not block.
+ * The caller owns *port and ends it with gnl_close. Does not block, but for tcp:, where it finds the host and
+ * connects, for options->connect_timeout (10 s) in all: -ETIMEDOUT, -EAGAIN the resolver cannot tell now,
+ * -ECONNREFUSED nobody listens there, -EHOSTUNREACH, -ENETUNREACH no way leads there.
  * -EINVAL options contradict each other or what exists; -ENOENT, -EEXIST by options->create, -ENOENT
  * also if the directory for machine-wide names is absent; -EACCES, -EPERM owner and mode;
  * -EBADMSG the file there is foreign or damaged; -EPROTONOSUPPORT another layout version, or an
@@ -52,17 +56,18 @@ extern "C" {
 int gnl_open(gnl_port **port, const char *address, const struct gnl_options *options);
 
 /*
- * Listening, on addresses where one side waits for others to come: pipe:NAME. Each gnl_open of the address
- * is a conversation, a port here and a port there; the listener's options are those of the ports that it
+ * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:. Each gnl_open of the
+ * address is a conversation, a port here and a port there; the listener's options are those of the
+ * ports that it
  * accepts.
  */
 typedef struct gnl_listener gnl_listener;
 
 /*
- * Takes the name and listens. Does not block. The caller owns *listener. options->mode: who may connect, as
- * writing to a file of that mode. A name that a dead listener left is taken over. -EADDRINUSE somebody
- * listens there; -EEXIST something else has that name; -EOPNOTSUPP nobody listens on such an address;
- * -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
+ * Takes the name and listens. Does not block, but where the resolver has to find a host of tcp:, up to 10 s.
+ * The caller owns *listener. options->mode: who may connect, as writing to a file of that mode. A name that a
+ * dead listener left is taken over. -EADDRINUSE somebody listens there; -EEXIST something else has that name;
+ * -EOPNOTSUPP nobody listens on such an address; -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
  */
 int gnl_listen(gnl_listener **listener, const char *address, const struct gnl_options *options);
 
@@ -75,6 +80,12 @@ int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout);
 
 /* A descriptor that is readable when somebody connects: then gnl_accept with GNL_NOWAIT. The listener's. */
 int gnl_listener_fd(gnl_listener *listener);
+
+/*
+ * The address to open: that of gnl_listen, with the number of the port that was found for port 0. The
+ * listener's, as long as that is there. NULL if there is no listener.
+ */
+const char *gnl_listener_address(gnl_listener *listener);
 
 /*
  * Ends listening; the name is free. Who waits to be accepted is turned away; ports that were accepted go on.
@@ -170,6 +181,7 @@ enum gnl_kind {
     GNL_FIFO,
     GNL_SIGNALS,  /* of this process (signals.h) */
     GNL_PIPE_END, /* of an ordinary pipe (pipe.h) */
+    GNL_SOCKET,   /* unix:, tcp: */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/errors.h"
@@ -16,13 +17,45 @@ bool gnli_name_valid(const char *name)
     return length >= 1 && length <= GNL_NAME_MAX && name[0] != '.' && strspn(name, NAME_CHARACTERS) == length;
 }
 
-static int parse_path(struct gnli_address *address, const char *text, const char *path)
+/* The kinds whose addresses are no names. */
+static const char *const path_kinds[] = { "fifo", "unix", "tcp" };
+
+/* Of a host and port: HOST:PORT or [HOST]:PORT, the port a number up to 65535. */
+static bool endpoint_good(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon || colon == text)
+        return false;
+    size_t host = (size_t)(colon - text), digits = strspn(colon + 1, "0123456789");
+    bool bracketed = text[0] == '[' && text[host - 1] == ']' && host > 2;
+    if (!bracketed && memchr(text, ':', host))
+        return false;
+    return digits >= 1 && digits <= 5 && colon[1 + digits] == '\0' && strtol(colon + 1, NULL, 10) <= 65535;
+}
+
+void gnli_address_split(const struct gnli_address *address, char *host, char *port)
+{
+    const char *text = address->path, *colon = strrchr(text, ':');
+    bool bracketed = text[0] == '[';
+    size_t length = (size_t)(colon - text) - 2 * (size_t)bracketed;
+
+    memcpy(host, text + bracketed, length);
+    host[length] = '\0';
+    strcpy(port, colon + 1);
+}
+
+static int parse_path(struct gnli_address *address, const char *text, const char *kind, const char *path)
 {
     if (path[0] == '\0')
         return gnli_fail(-EINVAL, "address '%.100s': give a path after the colon", text);
     if (strlen(text) > GNL_ADDRESS_MAX)
         return gnli_fail(-ENAMETOOLONG, "address '%.100s…': more than %d bytes", text, GNL_ADDRESS_MAX);
-    *address = (struct gnli_address){ .kind = "fifo" };
+    if (strcmp(kind, "tcp") == 0 && !endpoint_good(path))
+        return gnli_fail(-EINVAL, "address '%.100s': give tcp:HOST:PORT, as tcp:localhost:80 or tcp:[::1]:80",
+                         text);
+    *address = (struct gnli_address){ .path = "" };
+    strcpy(address->kind, kind);
     strcpy(address->path, path);
     return 0;
 }
@@ -39,8 +72,9 @@ int gnli_address_parse(struct gnli_address *address, const char *text)
     if (length >= sizeof address->kind)
         return gnli_fail(-EPROTONOSUPPORT, "address '%.100s': no such kind of address", text);
 
-    if (length == 4 && strncmp(text, "fifo", length) == 0)
-        return parse_path(address, text, colon + 1);
+    for (size_t i = 0; i < sizeof path_kinds / sizeof path_kinds[0]; i++)
+        if (length == strlen(path_kinds[i]) && strncmp(text, path_kinds[i], length) == 0)
+            return parse_path(address, text, path_kinds[i], colon + 1);
     struct gnli_address parsed = { .machine_wide = colon[1] == '/' };
     const char *name = colon + 1 + parsed.machine_wide;
     if (!gnli_name_valid(name))
@@ -56,7 +90,7 @@ int gnli_address_parse(struct gnli_address *address, const char *text)
 void gnli_address_format(const struct gnli_address *address, char *text)
 {
     if (address->path[0] != '\0')
-        snprintf(text, GNL_ADDRESS_MAX + 1, "%.4s:%.122s", address->kind, address->path); /* as was parsed */
+        strcpy(stpcpy(stpcpy(text, address->kind), ":"), address->path); /* as was parsed: so it has room */
     else
         snprintf(text, GNL_ADDRESS_MAX + 1, "%s:%s%s", address->kind, address->machine_wide ? "/" : "",
                  address->name);

@@ -410,6 +410,7 @@ int gnli_pipe_listen(gnl_listener **made, const struct gnli_address *address,
     listener->base.stamp = gnli_process_stamp();
     memccpy(listener->base.subject, subject, '\0', sizeof listener->base.subject - 1);
     listener->address = *address;
+    gnli_address_format(address, listener->base.address);
     listener->options = *options;
     listener->options.mode = options->mode ? options->mode : 0600;
     listener->socket = listener->set = -1;

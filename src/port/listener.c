@@ -25,6 +25,8 @@ int gnl_listen(gnl_listener **listener, const char *text, const struct gnl_optio
         return gnli_fail(-EOPNOTSUPP, "%s: nobody listens on such an address: open it on both sides", text);
     result = gnli_options_check(&options);
     if (result == 0)
+        result = gnli_options_fit(options, kind);
+    if (result == 0)
         result = gnli_process_prepare();
     return result < 0 ? result : kind->listen(listener, &address, options);
 }
@@ -77,6 +79,15 @@ int gnl_listener_fd(gnl_listener *listener)
     int result = enter(listener);
 
     return result < 0 ? result : leave(listener, listener->operations->fd(listener));
+}
+
+const char *gnl_listener_address(gnl_listener *listener)
+{
+    gnli_failure_begin();
+    if (listener)
+        return listener->address;
+    no_listener();
+    return NULL;
 }
 
 int gnli_listener_join(gnl_listener *listener, gnli_join *join, void *context)

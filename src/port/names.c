@@ -31,7 +31,7 @@ static int is_name(const struct dirent *entry)
 {
     struct gnli_address address;
 
-    return parse_entry(&address, entry->d_name) == 0;
+    return parse_entry(&address, entry->d_name) == 0 && address.name[0] != '\0'; /* no path is a name */
 }
 
 static int visit_directory(bool machine_wide, gnl_name_visitor *visit, void *context)

@@ -61,6 +61,14 @@ int gnli_options_check(const struct gnl_options **options)
     return 0;
 }
 
+int gnli_options_fit(const struct gnl_options *options, const struct gnli_kind *kind)
+{
+    if (kind->kind != GNL_SOCKET &&
+        (options->connect_timeout || options->dead_after || options->connections_max))
+        return gnli_fail(-EINVAL, "connect_timeout, dead_after and connections_max are for sockets alone");
+    return 0;
+}
+
 int gnl_open(gnl_port **port, const char *text, const struct gnl_options *options)
 {
     struct gnli_address address;
@@ -72,6 +80,8 @@ int gnl_open(gnl_port **port, const char *text, const struct gnl_options *option
     if (!port)
         return gnli_fail(-EINVAL, "gnl_open: nowhere to put the port");
     result = gnli_options_check(&options);
+    if (result == 0)
+        result = gnli_options_fit(options, kind);
     if (result == 0)
         result = gnli_process_prepare();
     return result < 0 ? result : kind->open(port, &address, options);
@@ -304,6 +314,17 @@ ssize_t gnl_send_many(gnl_port *port, const struct iovec *messages, size_t count
         return leave(port, gnli_fail(-EINVAL, "%s: no messages given", port->subject));
     int64_t deadline = timeout > 0 ? gnli_deadline_ns(timeout) : GNLI_NEVER;
     for (; sent < count; sent++) {
+        ssize_t together = 0;
+        if (port->operations->send_many && count - sent > 1)
+            together = port->operations->send_many(port, messages + sent, count - sent);
+        if (together > 0) {
+            sent += (size_t)together - 1;
+            continue;
+        }
+        if (together < 0) {
+            result = together;
+            break;
+        }
         const struct iovec *message = &messages[sent];
         if (!message->iov_base && message->iov_len > 0) {
             result = bad_buffer();

@@ -25,6 +25,8 @@
 
 struct gnli_port_operations {
     int (*send)(gnl_port *port, const void *data, size_t size, int64_t timeout);
+    /* For gnl_send_many, without waiting: how many went; 0: send the first alone. Or NULL. */
+    ssize_t (*send_many)(gnl_port *port, const struct iovec *messages, size_t count);
     ssize_t (*recv)(gnl_port *port, void *data, size_t size, int64_t timeout);
     int (*loan)(gnl_port *port, gnl_message *message, size_t size, int64_t timeout);
     int (*post)(gnl_port *port, gnl_message *message, int64_t timeout);
@@ -66,6 +68,7 @@ struct gnli_kind;
 /* What every call with an address begins with; *options: the defaults, if it was NULL. */
 int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kind, const char *text);
 int gnli_options_check(const struct gnl_options **options);
+int gnli_options_fit(const struct gnl_options *options, const struct gnli_kind *kind);
 
 /* 0, or -EINVAL with a sentence. */
 int gnli_timeout_check(int64_t timeout);
@@ -99,6 +102,7 @@ struct gnl_listener {
     uint64_t stamp; /* of the process that listens */
     atomic_bool closing;
     struct gnli_memberships memberships;
+    char address[GNL_ADDRESS_MAX + 1]; /* where it listens: with the number that port 0 became */
 };
 
 /* As gnli_port_join, for who connects. */

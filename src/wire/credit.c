@@ -57,6 +57,8 @@ static int understand(struct gnli_wire *wire, const void *record, ssize_t size)
 
 int gnli_credit_read(struct gnli_wire *wire)
 {
+    if (wire->credit < 0)
+        return 0;
     pthread_mutex_lock(&wire->crediting);
     int result = atomic_load_explicit(&wire->credit_error, memory_order_relaxed); /* A */
     for (unsigned reads = 0; result == 0 && reads < READS_MAX; reads++) {
@@ -81,7 +83,7 @@ void gnli_credit_tell(struct gnli_wire *wire, bool now)
     uint64_t received = atomic_load_explicit(&wire->received, memory_order_relaxed); /* A */
     uint64_t untold = received - wire->told;
 
-    if (wire->bytes || untold == 0)
+    if (wire->credit < 0 || untold == 0)
         return;
     if (!atomic_load_explicit(&wire->met, memory_order_relaxed)) /* A */
         gnli_credit_read(wire);

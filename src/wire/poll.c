@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "memory/file.h"
+#include "wire/stream.h"
 
 #define REOPEN_NS 20000000 /* no event tells that somebody reads a FIFO */
 
@@ -122,12 +123,21 @@ static int make_room(struct gnli_wire *wire)
 
 /* ---- what there is to receive ---- */
 
+/* The other's hello is nothing to receive. */
+static void hear_hello(struct gnli_wire *wire)
+{
+    if (wire->transport->stream && !wire->bytes &&
+        !atomic_load_explicit(&wire->met, memory_order_relaxed)) /* A */
+        gnli_stream_meet(wire);
+}
+
 static unsigned ready_to_receive(struct gnli_wire *wire)
 {
     struct pollfd entries[2] = { { .fd = input_of(wire), .events = POLLIN | POLLRDHUP },
                                  { .fd = wire->bell, .events = POLLIN } };
 
     gnli_wire_hurry(wire); /* the set tells of that, too */
+    hear_hello(wire);
     poll(entries, 2, 0);
     pthread_mutex_lock(&wire->receiving);
     bool broken = wire->receive_error != 0;
@@ -170,10 +180,12 @@ int gnli_wire_fd(gnl_port *port, bool sending)
     if (made < 0)
         made = sending ? make_room(wire) : make_set(wire);
     pthread_mutex_unlock(lock);
-    if (made >= 0 && sending)
+    if (made >= 0 && sending) {
         ready_to_send(wire);
-    else
+    } else {
         gnli_wire_hurry(wire);
+        hear_hello(wire);
+    }
     return made;
 }
 

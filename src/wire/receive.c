@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
+#include "wire/stream.h"
 
 #define BUFFER_BYTES (sizeof(struct gnli_frame) + GNLI_FRAME_DATA)
 
@@ -145,22 +146,20 @@ static int check_frame(struct gnli_wire *wire, struct gnli_frame *frame)
     return 0;
 }
 
-/* The frame in the buffer is a message. */
-static ssize_t deliver_frame(struct gnli_wire *wire, const struct gnli_frame *frame,
+/* A message that is whole in the buffer. */
+static ssize_t deliver_frame(struct gnli_wire *wire, const char *data, size_t size,
                              const struct receipt *receipt)
 {
-    const char *data = wire->buffer + sizeof *frame;
-
     if (!receipt->message) {
-        if (frame->size > receipt->size)
-            return too_small(wire, frame->size, receipt->size);
+        if (size > receipt->size)
+            return too_small(wire, size, receipt->size);
         assert(receipt->data);
-        memcpy(receipt->data, data, frame->size);
+        memcpy(receipt->data, data, size);
     } else {
-        struct gnli_copy *copy = gnli_copy_new(frame->size);
+        struct gnli_copy *copy = gnli_copy_new(size);
         if (!copy)
             return -ENOMEM;
-        memcpy(copy->data, data, frame->size);
+        memcpy(copy->data, data, size);
         copy->sender = wire->kept_sender;
         copy->deliveries = 1;
         int result = gnli_wire_place(wire, copy, false, receipt->message);
@@ -171,7 +170,7 @@ static ssize_t deliver_frame(struct gnli_wire *wire, const struct gnli_frame *fr
     }
     wire->keeps = false;
     count_received(wire);
-    return receipt->message ? 0 : (ssize_t)frame->size;
+    return receipt->message ? 0 : (ssize_t)size;
 }
 
 /* Puts the frame in the buffer to what has come of its message. */
@@ -223,11 +222,29 @@ static ssize_t next_message(struct gnli_wire *wire, const struct receipt *receip
         if (result < 0)
             return result;
         if (!wire->partial && frame.rest == 0)
-            return deliver_frame(wire, &frame, receipt);
+            return deliver_frame(wire, wire->buffer + sizeof frame, frame.size, receipt);
         result = gather(wire, &frame);
         if (result < 0)
             return result;
     }
+}
+
+/* The same where frames are cut anywhere. */
+static ssize_t next_of_stream(struct gnli_wire *wire, const struct receipt *receipt)
+{
+    const char *data;
+    size_t size;
+
+    int read = gnli_stream_read(wire, &data, &size);
+    if (read < 0)
+        return read;
+    if (!data)
+        return deliver_partial(wire, receipt);
+    wire->kept_sender = wire->peer;
+    ssize_t result = deliver_frame(wire, data, size, receipt);
+    if (result >= 0)
+        gnli_stream_pass(wire, size);
+    return result;
 }
 
 /* ---- bytes ---- */
@@ -268,8 +285,10 @@ static ssize_t receive(struct gnli_wire *wire, const struct receipt *receipt)
         return result;
     if (wire->returned)
         result = deliver_returned(wire, receipt);
+    else if (wire->bytes)
+        result = next_bytes(wire, receipt);
     else
-        result = wire->bytes ? next_bytes(wire, receipt) : next_message(wire, receipt);
+        result = wire->transport->stream ? next_of_stream(wire, receipt) : next_message(wire, receipt);
     gnli_wire_ring(wire);
     return result;
 }

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include "base/errors.h"
+#include "wire/stream.h"
 
 /* ---- the rest of what has begun ---- */
 
@@ -29,7 +30,7 @@ static void drop_rest(struct gnli_wire *wire)
     free(wire->rest_memory);
     wire->rest_memory = NULL;
     wire->rest = NULL;
-    wire->rest_size = 0;
+    wire->rest_size = wire->head_left = 0;
 }
 
 /* Writes a frame of a message, or bytes: how many bytes of the message went. */
@@ -39,6 +40,8 @@ static ssize_t put(struct gnli_wire *wire, const char *data, size_t size)
     struct gnli_frame frame = { .size = (uint32_t)now, .rest = (uint32_t)(size - now) };
     struct iovec parts[2] = { { &frame, sizeof frame }, { (void *)(uintptr_t)data, now } };
 
+    if (wire->transport->stream && !wire->bytes)
+        return gnli_stream_put(wire, data, size);
     if (wire->bytes)
         return wire->transport->put(wire, parts + 1, 1);
     ssize_t written = wire->transport->put(wire, parts, now > 0 ? 2 : 1);
@@ -47,7 +50,7 @@ static ssize_t put(struct gnli_wire *wire, const char *data, size_t size)
 
 int gnli_wire_flush(struct gnli_wire *wire)
 {
-    while (wire->rest_size > 0 && wire->send_error == 0) {
+    while (gnli_wire_rests(wire) && wire->send_error == 0) {
         ssize_t written = put(wire, wire->rest, wire->rest_size);
         if (written == -EAGAIN)
             return -EAGAIN;
@@ -72,7 +75,7 @@ int gnli_wire_flush(struct gnli_wire *wire)
 void gnli_wire_hurry(struct gnli_wire *wire)
 {
     pthread_mutex_lock(&wire->sending);
-    if (wire->rest_size > 0 && gnli_wire_flush(wire) == -EAGAIN)
+    if (gnli_wire_rests(wire) && gnli_wire_flush(wire) == -EAGAIN)
         watch(wire, wire->rest_memory != NULL); /* the descriptor may have come since */
     pthread_mutex_unlock(&wire->sending);
 }
@@ -80,8 +83,8 @@ void gnli_wire_hurry(struct gnli_wire *wire)
 /* The sender leaves before all is written: the port keeps a copy. `sending` is held. */
 static int leave_rest(struct gnli_wire *wire)
 {
-    assert(wire->rest_size > 0);
-    char *memory = malloc(wire->rest_size);
+    assert(gnli_wire_rests(wire));
+    char *memory = malloc(wire->rest_size + 1);
 
     if (!memory) {
         wire->send_error = -EPIPE;
@@ -91,7 +94,8 @@ static int leave_rest(struct gnli_wire *wire)
                          "%s: no memory for the rest of a message that had begun: the conversation ends",
                          wire->port.subject);
     }
-    memcpy(memory, wire->rest, wire->rest_size);
+    if (wire->rest_size > 0)
+        memcpy(memory, wire->rest, wire->rest_size);
     wire->rest = wire->rest_memory = memory;
     watch(wire, true);
     return 0;
@@ -126,8 +130,15 @@ static int admit(struct gnli_wire *wire, size_t size)
             return cannot_count(wire, result);
     }
     bool met = atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
-    /* What everybody receives goes before the other has accepted; what is larger waits for its word. */
-    if (!met && size > GNL_MESSAGE_MAX_DEFAULT && (wire->message_max == 0 || size <= wire->message_max))
+    if (!met && wire->transport->stream) {
+        int result = gnli_stream_meet(wire);
+        if (result < 0 && result != -EAGAIN)
+            return result;
+        met = result == 0;
+    }
+    /* What most receive goes before the other has accepted; what is larger waits for its word. */
+    size_t early = wire->transport->stream ? GNLI_STREAM_EARLY : GNL_MESSAGE_MAX_DEFAULT;
+    if (!met && size > early && (wire->message_max == 0 || size <= wire->message_max))
         return GNLI_NO_CREDIT;
     size_t limit = gnli_wire_limit(wire);
     if (size > limit)
@@ -146,8 +157,11 @@ static int begin(struct gnli_wire *wire, const char *data, size_t size)
         return result;
     /* Counted before: the other may receive it at once, and say so. */
     atomic_fetch_add_explicit(&wire->sent, 1, memory_order_relaxed); /* A */
+    if (wire->transport->stream && !wire->bytes)
+        gnli_stream_head(wire, size);
     ssize_t written = wire->bytes && size == 0 ? 0 : put(wire, data, size);
     if (written < 0) {
+        wire->head_left = 0;
         atomic_fetch_sub_explicit(&wire->sent, 1, memory_order_relaxed); /* A */
         return (int)written;
     }
@@ -197,4 +211,70 @@ int gnli_wire_send(gnl_port *port, const void *data, size_t size, int64_t timeou
         if (waited < 0)
             return (int)gnli_wire_verdict(wire, number == 0 ? waited : give_up(wire, number));
     }
+}
+
+/* ---- many at once ---- */
+
+#define TOGETHER 64 /* messages in one system call */
+
+/* As many as may go together. `sending` is held. */
+static size_t gather(struct gnli_wire *wire, const struct iovec *messages, size_t count,
+                     uint8_t heads[][sizeof wire->head], struct iovec *parts)
+{
+    size_t ready = 0;
+
+    while (ready < count && ready < TOGETHER && messages[ready].iov_len < GNLI_FRAME_DATA &&
+           (messages[ready].iov_base || messages[ready].iov_len == 0) &&
+           admit(wire, messages[ready].iov_len) == 0) {
+        gnli_stream_head(wire, messages[ready].iov_len);
+        memcpy(heads[ready], wire->head, sizeof wire->head);
+        parts[2 * ready] = (struct iovec){ heads[ready], sizeof wire->head };
+        parts[2 * ready + 1] = messages[ready];
+        ready++;
+    }
+    wire->head_left = 0;
+    return ready;
+}
+
+/* So many bytes of these went: how many messages have begun. What is left of the last is the port's. */
+static size_t settle(struct gnli_wire *wire, const struct iovec *messages, size_t ready, size_t written)
+{
+    size_t begun = 0;
+
+    for (; begun < ready && written > 0; begun++) {
+        size_t size = messages[begun].iov_len, whole = size + sizeof wire->head;
+        if (written < whole) {
+            gnli_stream_head(wire, size);
+            size_t of_head = written < sizeof wire->head ? written : sizeof wire->head;
+            wire->head_left -= of_head;
+            wire->rest = (const char *)messages[begun].iov_base + (written - of_head);
+            wire->rest_size = size - (written - of_head);
+        }
+        written -= written < whole ? written : whole;
+    }
+    wire->begun += begun;
+    atomic_fetch_add_explicit(&wire->sent, begun, memory_order_relaxed); /* A */
+    return begun;
+}
+
+ssize_t gnli_wire_send_many(gnl_port *port, const struct iovec *messages, size_t count)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+    struct iovec parts[2 * TOGETHER];
+    uint8_t heads[TOGETHER][sizeof wire->head];
+    ssize_t begun = 0;
+
+    if (!wire->transport->stream || wire->bytes)
+        return 0;
+    pthread_mutex_lock(&wire->sending);
+    size_t ready = gnli_wire_flush(wire) == 0 ? gather(wire, messages, count, heads, parts) : 0;
+    ssize_t written = ready > 0 ? wire->transport->put(wire, parts, (int)(2 * ready)) : 0;
+    if (written > 0)
+        begun = (ssize_t)settle(wire, messages, ready, (size_t)written);
+    if (begun > 0 && gnli_wire_rests(wire) && leave_rest(wire) < 0) {
+        atomic_fetch_sub_explicit(&wire->sent, 1, memory_order_relaxed); /* A */
+        begun = begun > 1 ? begun - 1 : -ENOMEM; /* those before the one that was cut have gone */
+    }
+    pthread_mutex_unlock(&wire->sending);
+    return begun;
 }

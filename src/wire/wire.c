@@ -27,7 +27,7 @@ int64_t gnli_wire_deadline(int64_t timeout)
 static bool has_rest(struct gnli_wire *wire)
 {
     pthread_mutex_lock(&wire->sending);
-    bool rest = wire->rest_size > 0;
+    bool rest = gnli_wire_rests(wire);
     pthread_mutex_unlock(&wire->sending);
     return rest;
 }
@@ -54,7 +54,8 @@ int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
     if (gnli_now_ns() >= deadline)
         return -ETIMEDOUT;
     bool writes = what & GNLI_OUTPUT || (what & GNLI_INPUT && has_rest(wire));
-    entries[count++] = (struct pollfd){ .fd = input, .events = what & GNLI_INPUT ? POLLIN : 0 };
+    bool hears = what & GNLI_INPUT || (what & GNLI_CREDIT && wire->credit < 0); /* its hello comes there */
+    entries[count++] = (struct pollfd){ .fd = input, .events = hears ? POLLIN : 0 };
     if (writes)
         entries[count++] = (struct pollfd){ .fd = output, .events = POLLOUT };
     if (what & GNLI_CREDIT)
@@ -215,7 +216,7 @@ static int info(gnl_port *port, struct gnl_port_info *info)
     struct gnl_port_info seen = { .kind = wire->kind,
                                   .owner_uid = wire->owner,
                                   .mode = wire->mode,
-                                  .two_way = wire->kind == GNL_PIPE,
+                                  .two_way = wire->kind == GNL_PIPE || wire->kind == GNL_SOCKET,
                                   .capacity = wire->capacity,
                                   .peer = wire->peer };
 
@@ -226,7 +227,7 @@ static int info(gnl_port *port, struct gnl_port_info *info)
     uint64_t granted = atomic_load_explicit(&wire->granted, memory_order_relaxed);     /* A */
     uint64_t received = atomic_load_explicit(&wire->received, memory_order_relaxed);   /* A */
     seen.redelivered = atomic_load_explicit(&wire->redelivered, memory_order_relaxed); /* A */
-    seen.queued = (wire->bytes ? 0 : sent - granted) +
+    seen.queued = (wire->credit < 0 ? 0 : sent - granted) +
                   atomic_load_explicit(&wire->returning, memory_order_relaxed); /* A */
     seen.held = atomic_load_explicit(&wire->holding, memory_order_relaxed);     /* A */
     seen.sent = sent + received;
@@ -252,7 +253,7 @@ static int after_fork(gnl_port *port)
 /* Writes what is left of a message that has begun, as long as the other takes any of it. */
 static void write_rest(struct gnli_wire *wire)
 {
-    for (size_t before = 0; wire->rest_size != before && wire->rest_size > 0;) {
+    for (size_t before = 0; wire->rest_size != before && gnli_wire_rests(wire);) {
         int64_t deadline = gnli_now_ns() + INT64_C(1000000) * CLOSE_MS;
         before = wire->rest_size;
         while (wire->rest_size == before && gnli_now_ns() < deadline && gnli_wire_flush(wire) == -EAGAIN &&
@@ -269,6 +270,8 @@ static void write_rest(struct gnli_wire *wire)
 /* In a forked child only memory goes: descriptors were closed there, and their numbers are others'. */
 static void free_memory(struct gnli_wire *wire)
 {
+    if (wire->transport->forget)
+        wire->transport->forget(wire);
     for (size_t i = 0; i < sizeof wire->places / sizeof wire->places[0]; i++)
         free(wire->places[i].copy);
     for (struct gnli_copy *copy = wire->returned, *next; copy; copy = next) {
@@ -307,11 +310,14 @@ static void close_wire(gnl_port *port)
         return;
     }
     write_rest(wire);
+    if (wire->transport->leave)
+        wire->transport->leave(wire);
     gnli_wire_free(wire);
 }
 
 static const struct gnli_port_operations operations = {
     .send = gnli_wire_send,
+    .send_many = gnli_wire_send_many,
     .recv = gnli_wire_recv,
     .loan = loan,
     .post = post,

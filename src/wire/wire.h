@@ -4,7 +4,8 @@
  * get in and out is a transport's, and so is making the descriptors.
  *
  * In message mode what goes out are frames (docs/formats/pipe.md), each handed over whole or not at all; a
- * message is a frame or several. In byte mode it is the bytes themselves.
+ * message is a frame or several. Over a transport that keeps no borders (`stream`) a message is one frame
+ * (docs/formats/socket.md), cut anywhere. In byte mode it is the bytes themselves.
  *
  * No lock is held by whoever waits, and no call waits in the kernel but in poll: closing is noticed by all.
  *   - A send writes what it can. What is left of a message that has begun, its *rest*, is the port's from
@@ -47,6 +48,7 @@ struct gnli_terms {
 struct gnli_wire;
 
 struct gnli_transport {
+    bool stream; /* what is put together comes in other pieces: messages are framed by stream.c */
     /* Writes; how many bytes, or -EAGAIN, -EPIPE nobody will read them. Never raises SIGPIPE. */
     ssize_t (*put)(struct gnli_wire *wire, const struct iovec *parts, int count);
     /* Reads; 0 the other sends no more. *sender is written if the kernel tells. */
@@ -54,6 +56,10 @@ struct gnli_transport {
     void (*finish)(struct gnli_wire *wire); /* the other side shall learn that nothing more comes */
     /* FIFOs: opens what is read; after an end others may come, and no -EPIPE is for good. Else NULL. */
     int (*reopen)(struct gnli_wire *wire);
+    /* Sockets: the port is to be closed, its descriptors are open still. Else NULL. */
+    void (*leave)(struct gnli_wire *wire);
+    /* A child of the port's process frees its memory. Else NULL. */
+    void (*forget)(struct gnli_wire *wire);
 };
 
 /* A message in memory of this process: one that comes in parts, is held, given back, or a loan. */
@@ -81,9 +87,10 @@ struct gnli_wire {
     size_t message_max; /* as asked for; 0: as the other side has it */
     uint32_t capacity;  /* of what I send; 0: what the kernel holds */
     struct gnl_sender peer;
+    void *own; /* the transport's */
 
     _Atomic int input, output; /* what to poll; -1 not open now. Of a socket the same */
-    int credit;                /* a socket; -1 in byte mode */
+    int credit;                /* a socket; -1 in byte mode, and where nobody counts */
     int file;                  /* a FIFO's, to open it by; else -1 */
     bool writers;              /* a FIFO has had some since it was opened; under `receiving` */
     int bell;                  /* an eventfd: raised while something can be received that no poll tells of */
@@ -94,6 +101,8 @@ struct gnli_wire {
     pthread_mutex_t sending;
     const char *rest; /* of a message that has begun */
     size_t rest_size;
+    uint8_t head[4]; /* of its frame, in a stream: the last head_left bytes have not gone */
+    size_t head_left;
     char *rest_memory; /* the port's own, where its sender has left */
     uint64_t begun;    /* messages */
     bool finishing;    /* once there is no rest */
@@ -112,6 +121,7 @@ struct gnli_wire {
     char *buffer; /* for a frame, made when first needed */
     size_t kept;  /* bytes of the frame in it that was not delivered */
     bool keeps;
+    size_t from, until; /* in a stream: what is in the buffer and was not delivered */
     struct gnl_sender kept_sender;
     struct gnli_copy *partial;  /* what has come of a message */
     struct gnli_copy *returned; /* given back, the first to come first */
@@ -139,6 +149,12 @@ static inline struct gnli_wire *gnli_wire_of(gnl_port *port)
 int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transport,
                   const struct gnli_address *address, const struct gnl_options *options, const char *subject);
 
+/* Is something left of a message that has begun? `sending` is held. */
+static inline bool gnli_wire_rests(const struct gnli_wire *wire)
+{
+    return wire->rest_size + wire->head_left > 0;
+}
+
 /* Closes its descriptors and frees it. */
 void gnli_wire_free(struct gnli_wire *wire);
 
@@ -155,6 +171,9 @@ void gnli_wire_meet(struct gnli_wire *wire, const struct gnli_terms *terms);
 int gnli_wire_send(gnl_port *port, const void *data, size_t size, int64_t timeout);
 int gnli_wire_flush(struct gnli_wire *wire);  /* 0, -EAGAIN, or an error; `sending` is held */
 void gnli_wire_hurry(struct gnli_wire *wire); /* flushes, if it can be done at once */
+
+/* For gnl_send_many, without waiting: how many went, in one system call; 0: send the first alone. */
+ssize_t gnli_wire_send_many(gnl_port *port, const struct iovec *messages, size_t count);
 
 ssize_t gnli_wire_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
 int gnli_wire_take(gnl_port *port, gnl_message *message, int64_t timeout);

@@ -23,7 +23,7 @@ START_TEST(info_says_what_the_link_is)
     struct pair pair = pair_open(_i);
     struct gnl_port_info info = info_of(pair.sender);
 
-    ck_assert_str_eq(info.address, pair.kind->address);
+    ck_assert_str_eq(info.address, pair.address);
     ck_assert_int_eq(info.kind, GNL_MAILBOX);
     ck_assert_uint_eq(info.owner_uid, geteuid());
     ck_assert_uint_eq(info.mode, 0600);

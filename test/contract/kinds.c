@@ -29,6 +29,15 @@
         .alone = 100000                                                                              \
     }
 
+/* A socket of the test's directory, or of a TCP port that is free. */
+#define SOCKET(a_name, the_address, is_tcp, max, who_sends)                                    \
+    {                                                                                          \
+        .name = a_name, .address = the_address, .capacity = GNL_UNBOUNDED, .message_max = max, \
+        .sending = { .message_max = max }, .receiving = { .message_max = max }, .pipe = true,  \
+        .accepted = who_sends, .alone = 100000, .socket = true, .tcp = is_tcp,                 \
+        .says = is_tcp ? "tcp:" : "contract"                                                   \
+    }
+
 const struct kind kinds[] = {
     MAILBOX("mailbox", GNL_CAPACITY_DEFAULT, MIB, .capacity = 0),
     MAILBOX("mailbox of capacity 1", 1, MIB, .capacity = 1),
@@ -74,8 +83,14 @@ const struct kind kinds[] = {
     PIPE("named pipe of capacity 200", 200, 200, MIB, false),
     PIPE("named pipe of short messages", 7, 7, 100, false),
     PIPE("named pipe of long messages", 2, 2, 4 * MIB, true),
+    SOCKET("UNIX socket", "unix:%s/contract", false, MIB, false),
+    SOCKET("UNIX socket, from who listens", "unix:%s/contract", false, MIB, true),
+    SOCKET("UNIX socket of short messages", "unix:%s/contract", false, 100, false),
+    SOCKET("TCP", "tcp:127.0.0.1:0", true, MIB, false),
+    SOCKET("TCP, from who listens", "tcp:127.0.0.1:0", true, MIB, true),
+    SOCKET("TCP of long messages", "tcp:localhost:0", true, 4 * MIB, true),
 };
-static const int paired_kinds = 15; /* the last */
+static const int paired_kinds = 21; /* the last */
 const int kinds_count = sizeof kinds / sizeof kinds[0];
 
 void add_for_each_kind(TCase *test_case, const TTest *test)
@@ -102,15 +117,22 @@ static void open_pipe(struct pair *pair)
     const struct kind *kind = pair->kind;
     gnl_port **connects = kind->accepted ? &pair->receiver : &pair->sender;
     gnl_port **is_accepted = kind->accepted ? &pair->sender : &pair->receiver;
+    char *address = pair->address, *place = strstr(kind->address, "%s");
 
-    assert_ok(gnl_listen(&pair->listener, kind->address, &kind->receiving));
-    assert_ok(gnl_open(connects, kind->address, &kind->sending));
+    if (place)
+        snprintf(address, sizeof pair->address, "%.*s%s%s", (int)(place - kind->address), kind->address,
+                 support_directory(), place + 2);
+    assert_ok(gnl_listen(&pair->listener, address, &kind->receiving));
+    strcpy(address, gnl_listener_address(pair->listener));
+    assert_ok(gnl_open(connects, address, &kind->sending));
     assert_ok(gnl_accept(pair->listener, is_accepted, PATIENCE));
 }
 
 struct pair pair_open(int kind)
 {
     struct pair pair = { .kind = &kinds[kind] };
+
+    strcpy(pair.address, pair.kind->address);
 
     if (pair.kind->pipe) {
         open_pipe(&pair);
@@ -217,9 +239,8 @@ void expect_empty(gnl_port *port)
 
 void expect_sentence(const struct kind *kind)
 {
-    (void)kind;
-    ck_assert_msg(strstr(gnl_error_detail(), "contract") != NULL, "the sentence does not name it: '%s'",
-                  gnl_error_detail());
+    ck_assert_msg(strstr(gnl_error_detail(), kind->says ? kind->says : "contract") != NULL,
+                  "the sentence does not name it: '%s'", gnl_error_detail());
 }
 
 static void *feed(void *context)

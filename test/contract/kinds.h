@@ -33,6 +33,9 @@ struct kind {
     bool direct;   /* a link with exactly two ends, of two identities, which nobody removes */
     bool pipe;     /* the same, of one that connects and one that is accepted: */
     bool accepted; /* which sends */
+    bool socket;   /* nobody counts what the other has received */
+    bool tcp; /* nobody vouches for the sender; the kernel makes room, and tells of no end to who sends */
+    const char *says; /* how sentences name it; NULL: "contract" */
     size_t alone; /* bytes that can be sent while nobody receives, of hundred messages at most; 0: no limit */
 };
 
@@ -47,7 +50,8 @@ struct pair {
     gnl_port *sender;
     gnl_port *receiver;
     gnl_identity *sends, *receives; /* of a direct link */
-    gnl_listener *listener;         /* of a named pipe */
+    gnl_listener *listener;         /* of a named pipe, or a socket */
+    char address[GNL_ADDRESS_MAX + 1];
 };
 
 struct pair pair_open(int kind);

@@ -205,7 +205,7 @@ static void run_crowd(int kind, bool shared, void *(*receive)(void *context))
     struct gnl_port_info info;
     assert_ok(gnl_port_info(crowd.pair.sender, &info));
     ck_assert_uint_eq(info.sent, SENDERS * EACH);
-    ck_assert_uint_eq(info.received, SENDERS * EACH + info.redelivered);
+    ck_assert(crowd.pair.kind->socket || info.received == SENDERS * EACH + info.redelivered);
     ck_assert_uint_eq(info.queued + info.held, 0);
     pair_close(&crowd.pair);
 }

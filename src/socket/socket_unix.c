@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes through a socket.
+ *
+ *   A: relaxed: descriptors, set before the port is anybody's.
+ */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "socket/socket.h"
+#include "wait/poll.h"
+#include "wire/stream.h"
+
+#define DEAD_AFTER_NS INT64_C(60000000000)
+#define PROBES        3 /* and as long as half of the time for the first */
+#define LINGER_MS     1000
+#define DRAIN_READS   64
+
+/* ---- the transport ---- */
+
+/* No error of the other side, or of the way to it, is the caller's: it is gone, and why is said. */
+static int gone(struct gnli_wire *wire, int error)
+{
+    const char *subject = wire->port.subject;
+
+    switch (error) {
+    case EAGAIN:
+        return -EAGAIN;
+    case ENOBUFS:
+    case ENOMEM:
+        return -ENOSPC;
+    case EPIPE:
+    case ENOTCONN:
+        return -EPIPE;
+    case ECONNRESET:
+        return gnli_fail(-EPIPE, "%s: the other side has reset the connection", subject);
+    case ETIMEDOUT:
+        return gnli_fail(-EPIPE, "%s: the other side does not answer any more: taken for dead", subject);
+    default:
+        return gnli_fail(-EPIPE, "%s: the connection is lost: %s", subject, strerrordesc_np(error));
+    }
+}
+
+static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
+{
+    struct msghdr header = { .msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count };
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+    ssize_t sent;
+
+    do
+        sent = sendmsg(output, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? gone(wire, errno) : sent;
+}
+
+static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count, struct gnl_sender *sender)
+{
+    struct msghdr header = { .msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count };
+    int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
+    ssize_t size;
+
+    do
+        size = recvmsg(input, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (size < 0 && errno == EINTR);
+    *sender = wire->peer;
+    return size < 0 ? gone(wire, errno) : size;
+}
+
+static void finish(struct gnli_wire *wire)
+{
+    shutdown(atomic_load_explicit(&wire->output, memory_order_relaxed), SHUT_WR); /* A */
+}
+
+/* What was received and never read would have the kernel drop what was sent: it is read away. */
+static void drain(int input)
+{
+    char away[4096];
+
+    for (unsigned i = 0; i < DRAIN_READS && recv(input, away, sizeof away, MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
+/*
+ * The other shall receive all that was handed to the kernel. A word of its own that comes after the
+ * socket is closed resets the connection; so that is closed once the kernel has sent all, or the other takes
+ * none of it.
+ */
+static void leave(struct gnli_wire *wire)
+{
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+    int unsent = 0;
+
+    shutdown(output, SHUT_WR);
+    drain(output);
+    for (int before = INT32_MAX; ioctl(output, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 && unsent < before;) {
+        int64_t deadline = gnli_now_ns() + INT64_C(1000000) * LINGER_MS;
+        before = unsent;
+        while (unsent == before && gnli_now_ns() < deadline && ioctl(output, SIOCOUTQNSD, &unsent) == 0) {
+            gnli_poll(NULL, 0, gnli_now_ns() + 1000000); /* no event tells of that */
+            drain(output);
+        }
+    }
+}
+
+static void forget(struct gnli_wire *wire)
+{
+    gnli_crowd_leave(wire->own);
+    wire->own = NULL;
+}
+
+const struct gnli_transport gnli_socket_transport = {
+    .stream = true, .put = put, .get = get, .finish = finish, .leave = leave, .forget = forget
+};
+
+/* ---- beginning ---- */
+
+static int at_least_one(int64_t seconds)
+{
+    return seconds < 1 ? 1 : seconds > 32767 ? 32767 : (int)seconds;
+}
+
+/* Small messages go at once, and who has gone without a word is noticed. */
+static void set_up_tcp(int made, const struct gnl_options *options)
+{
+    const int yes = 1, probes = PROBES;
+    int64_t dead_ns = options->dead_after ? options->dead_after : DEAD_AFTER_NS;
+    int first = at_least_one(dead_ns / 2000000000), next = at_least_one(dead_ns / 2000000000 / PROBES);
+    unsigned user_ms = dead_ns / 1000000 > INT32_MAX ? INT32_MAX : (unsigned)(dead_ns / 1000000);
+
+    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(made, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    setsockopt(made, IPPROTO_TCP, TCP_KEEPIDLE, &first, sizeof first);
+    setsockopt(made, IPPROTO_TCP, TCP_KEEPINTVL, &next, sizeof next);
+    setsockopt(made, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    if (options->dead_after)
+        setsockopt(made, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
+}
+
+int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_options *options)
+{
+    struct ucred peer = { 0 };
+    socklen_t size = sizeof peer;
+    uint8_t hello[GNLI_STREAM_HELLO];
+    int domain = 0;
+    socklen_t domain_size = sizeof domain;
+
+    atomic_store_explicit(&wire->input, made, memory_order_relaxed);  /* A */
+    atomic_store_explicit(&wire->output, made, memory_order_relaxed); /* A */
+    getsockopt(made, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size);
+    if (domain != AF_UNIX)
+        set_up_tcp(made, options);
+    else if (getsockopt(made, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+        wire->peer = (struct gnl_sender){ .pid = peer.pid, .uid = peer.uid, .gid = peer.gid };
+    if (wire->bytes)
+        return 0;
+    gnli_stream_hello(wire, hello);
+    ssize_t sent = send(made, hello, sizeof hello, MSG_DONTWAIT | MSG_NOSIGNAL); /* it has room: it is new */
+    return sent == sizeof hello ? 0 : -EPIPE;
+}

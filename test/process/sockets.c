@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets, with one end made by hand (docs/formats/socket.md): cuts at every byte, ends at every byte, sizes
+ * that cannot be; and byte streams with who knows nothing of Ginnel.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "socketing.h"
+
+/* A message, an empty one, another. */
+static const char talk[] = HELLO "\0\0\0\0\5hello\0\0\0\0\0\0\0\3you";
+/* ---- frames ---- */
+
+START_TEST(frames_may_be_cut_at_every_byte)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    char byte;
+
+    for (size_t cut = 0; cut <= sizeof talk - 1; cut++) {
+        int peer = raw_connect(listener);
+        put(peer, talk, cut);
+        gnl_port *port = NULL;
+        if (cut >= sizeof HELLO)
+            port = accept_from(listener);
+        else
+            ck_assert_int_eq(gnl_accept(listener, &port, GNL_NOWAIT), -EAGAIN);
+        if (port && cut < sizeof HELLO + 9)
+            ck_assert_int_eq(gnl_recv(port, &byte, 1, GNL_NOWAIT), -EAGAIN);
+        put(peer, talk + cut, sizeof talk - 1 - cut);
+        if (!port)
+            port = accept_from(listener);
+        expect(port, "hello");
+        expect(port, "");
+        expect(port, "you");
+        close(peer);
+        expect_code(port, -EPIPE);
+        assert_ok(gnl_close(port));
+    }
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+START_TEST(one_byte_at_a_time_is_a_message_too)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    int peer = raw_connect(listener);
+    char byte;
+
+    put(peer, AT(HELLO "\0"));
+    gnl_port *port = accept_from(listener);
+    for (const char *at = talk + 16; at < talk + 25; at++) {
+        ck_assert_int_eq(gnl_recv(port, &byte, 1, gnl_ms(5)), -ETIMEDOUT);
+        put(peer, at, 1);
+    }
+    expect(port, "hello");
+    close(peer);
+    expect_code(port, -EPIPE);
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* And another port of the listener goes on. */
+START_TEST(end_at_every_byte_ends_that_port_alone)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    int honest = raw_connect(listener);
+
+    put(honest, AT(HELLO "\0"));
+    gnl_port *other = accept_from(listener);
+    for (size_t cut = 0; cut < 25; cut++) {
+        struct linger reset = { .l_onoff = 1 };
+        int peer = raw_connect(listener);
+        gnl_port *port;
+        put(peer, talk, cut);
+        if (cut % 2) /* a reset, or an end */
+            setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        if (cut >= 16)
+            port = accept_from(listener);
+        close(peer);
+        if (cut >= 16) {
+            expect_code(port, -EPIPE);
+            expect_code(port, -EPIPE);
+            assert_ok(gnl_close(port));
+        } else {
+            ck_assert_int_eq(gnl_accept(listener, &port, GNL_NOWAIT), -EAGAIN);
+        }
+        put(honest, AT("\0\0\0\1x"));
+        expect(other, "x");
+    }
+    close(honest);
+    assert_ok(gnl_close(other));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+START_TEST(message_larger_than_message_max_ends_the_receiving)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    int peer = raw_connect(listener);
+
+    put(peer, AT(HELLO "\0\0\0\0\1x\0\x10\0\1much"));
+    gnl_port *port = accept_from(listener);
+    expect(port, "x");
+    ck_assert(poll(&(struct pollfd){ .fd = gnl_port_fd(port), .events = POLLIN }, 1, PATIENCE_MS) == 1);
+    expect_code(port, -EMSGSIZE);
+    expect_code(port, -EMSGSIZE);
+    assert_ok(gnl_close(port));
+    close(peer);
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* Exactly, whatever the other may be meant to know: who listens says how much. */
+START_TEST(message_max_is_exact)
+{
+    static const char large[101] = "\0\0\0\x64";
+    gnl_listener *listener = listen_at(ANY_PORT, &(struct gnl_options){ .message_max = 97 });
+    gnl_port *client;
+    char data[100];
+
+    for (unsigned more = 0; more < 2; more++) {
+        int peer = raw_connect(listener);
+        put(peer, AT(HELLO "\0"));
+        put(peer, more ? "\0\0\0\x62" : "\0\0\0\x61", 4);
+        put(peer, large, 97 + more);
+        gnl_port *port = accept_from(listener);
+        ck_assert_int_eq(gnl_recv(port, data, sizeof data, PATIENCE), more ? -EMSGSIZE : 97);
+        assert_ok(gnl_close(port));
+        close(peer);
+    }
+    /* Who has heard the hello sends no such thing. */
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    gnl_port *port = accept_from(listener);
+    assert_ok(gnl_send(port, "x", 1, PATIENCE));
+    expect(client, "x");
+    ck_assert_int_eq(gnl_send(client, large, 98, PATIENCE), -EMSGSIZE);
+    assert_ok(gnl_send(client, large, 97, PATIENCE));
+    ck_assert_int_eq(gnl_recv(port, data, sizeof data, PATIENCE), 97);
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* It cannot know yet whether that is too large. */
+START_TEST(large_message_waits_to_be_accepted)
+{
+    static char large[65537];
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    gnl_port *client;
+
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    assert_ok(gnl_send(client, large, sizeof large - 1, GNL_NOWAIT));
+    ck_assert_int_eq(gnl_send(client, large, sizeof large, GNL_NOWAIT), -EAGAIN);
+    ck_assert_int_eq(gnl_send(client, large, sizeof large, gnl_ms(10)), -ETIMEDOUT);
+    gnl_port *port = accept_from(listener);
+    assert_ok(gnl_send(client, large, sizeof large, PATIENCE));
+    ck_assert_int_eq(gnl_recv(port, large, sizeof large, PATIENCE), sizeof large - 1);
+    ck_assert_int_eq(gnl_recv(port, large, sizeof large, PATIENCE), sizeof large);
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+START_TEST(messages_of_every_size_go_both_ways)
+{
+    static const size_t sizes[] = { 0, 1, 16379, 16380, 16381, 100000, 1 << 20 };
+    gnl_listener *listener = listen_at("tcp:[::1]:0", NULL);
+    gnl_port *client, *server;
+    static char data[1 << 20];
+
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    server = accept_from(listener);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *message = malloc(sizes[i] + 8);
+        memset(message, (int)i, sizes[i]);
+        for (unsigned way = 0; way < 2; way++) {
+            /* What the kernel has no room for the port goes on with. */
+            int result = gnl_send(way ? server : client, message, sizes[i], gnl_ms(10));
+            ck_assert_int_eq(result, 0);
+            gnl_port_fd(way ? server : client);
+            gnl_port *from = way ? client : server, *to = way ? server : client;
+            ssize_t got;
+            while ((got = gnl_recv(from, data, sizeof data, gnl_ms(1))) == -ETIMEDOUT)
+                gnl_recv(to, data, sizeof data, GNL_NOWAIT);
+            ck_assert_int_eq(got, (ssize_t)sizes[i]);
+            ck_assert(sizes[i] == 0 || memcmp(data, message, sizes[i]) == 0);
+        }
+        free(message);
+    }
+    assert_ok(gnl_finish(client));
+    expect_code(server, -EPIPE);
+    assert_ok(gnl_send(server, "still", 5, PATIENCE));
+    expect(client, "still");
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_close(server));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* They go together, and what does not fit is the next call's. */
+START_TEST(many_messages_at_once_arrive_in_order)
+{
+    enum { COUNT = 1000 };
+    static uint32_t numbers[COUNT];
+    static struct iovec messages[COUNT];
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    gnl_port *client, *server;
+    size_t sent = 0;
+    uint32_t received = 0, number;
+
+    for (uint32_t i = 0; i < COUNT; i++) {
+        numbers[i] = i;
+        messages[i] = (struct iovec){ &numbers[i], sizeof numbers[i] };
+    }
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    server = accept_from(listener);
+    for (unsigned round = 0; round < 300; round++) {
+        while (sent < COUNT) {
+            ssize_t went = gnl_send_many(client, messages + sent, COUNT - sent, GNL_NOWAIT);
+            ck_assert(went > 0 || went == -EAGAIN);
+            sent += went > 0 ? (size_t)went : 0;
+            while (round % 2 && gnl_recv(server, &number, sizeof number, GNL_NOWAIT) == sizeof number)
+                ck_assert_uint_eq(number, received++ % COUNT);
+            if (went == -EAGAIN)
+                break;
+        }
+        sent %= COUNT;
+        while (gnl_recv(server, &number, sizeof number, gnl_ms(1)) == sizeof number)
+            ck_assert_uint_eq(number, received++ % COUNT);
+    }
+    ck_assert_uint_ge(received, COUNT);
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_close(server));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* ---- byte streams ---- */
+
+START_TEST(bytes_are_what_others_send_and_get)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, &(struct gnl_options){ .stream = 1 });
+    int peer = raw_connect(listener);
+    char data[20];
+
+    gnl_port *port = accept_from(listener);
+    put(peer, AT("plain"));
+    expect(port, "plain");
+    assert_ok(gnl_send(port, "back", 4, PATIENCE));
+    assert_ok(gnl_finish(port));
+    ck_assert_int_eq(recv(peer, data, sizeof data, MSG_WAITALL), 4);
+    put(peer, AT("more"));
+    expect(port, "more");
+    close(peer);
+    expect_code(port, -EPIPE);
+    assert_ok(gnl_close(port));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sockets");
+    TCase *frames = support_case(suite, "frames");
+    TCase *bytes = support_case(suite, "bytes");
+
+    tcase_add_test(frames, frames_may_be_cut_at_every_byte);
+    tcase_add_test(frames, one_byte_at_a_time_is_a_message_too);
+    tcase_add_test(frames, end_at_every_byte_ends_that_port_alone);
+    tcase_add_test(frames, message_larger_than_message_max_ends_the_receiving);
+    tcase_add_test(frames, message_max_is_exact);
+    tcase_add_test(frames, large_message_waits_to_be_accepted);
+    tcase_add_test(frames, messages_of_every_size_go_both_ways);
+    tcase_add_test(frames, many_messages_at_once_arrive_in_order);
+    tcase_add_test(bytes, bytes_are_what_others_send_and_get);
+    return support_run(suite);
+}

@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Sockets: send, recv and serve over UNIX and TCP, and bytes with curl where it is there.
+. "${0%/*}/common.sh"
+
+# The port that was found for port 0, as standard error tells it.
+told() { grep -q 'listening on' "$1"; }
+found() { sed -n 's/.*listening on //p' "$1"; }
+
+seq 1 2000 >"$room/all"
+
+# UNIX: several clients, one who listens; then the sender listens.
+start_into "$room/got" recv "unix:$room/s" --listen --count 4000
+until_true test -S "$room/s"
+ginnel send "unix:$room/s" "$room/all" &
+started="$started $!"
+ginnel send "unix:$room/s" "$room/all"
+ended "$pid"
+sort -n "$room/got" | uniq | cmp - "$room/all" || fail "what came is not what was sent"
+start send "unix:$room/s" --listen "$room/all"
+until_true test -S "$room/s"
+status 4 ginnel recv "unix:$room/s"
+cmp "$room/out" "$room/all" || fail "what came is not what was sent"
+
+# TCP.
+start recv tcp:127.0.0.1:0 --listen --count 2000 >"$room/got" 2>"$room/where"
+until_true told "$room/where"
+ginnel send "$(found "$room/where")" "$room/all"
+ended "$pid"
+cmp "$room/got" "$room/all" || fail "what came is not what was sent"
+
+# A command a connection.
+start serve tcp:127.0.0.1:0 -- tr a-z A-Z 2>"$room/where"
+until_true told "$room/where"
+serves=$(found "$room/where")
+echo hello | status 0 ginnel send "$serves"
+status 2 ginnel recv "tcp:${serves#tcp:}x"
+
+# Bytes, with a program that knows nothing of Ginnel.
+start serve tcp:127.0.0.1:0 --stream -- sh -c 'read -r line; printf "HTTP/1.0 200 OK\r\n\r\nyes\n"' 2>"$room/where"
+until_true told "$room/where"
+serves=$(found "$room/where")
+if command -v curl >/dev/null; then
+    same curl "$(curl -s --noproxy '*' "http://${serves#tcp:}/")" yes
+fi
