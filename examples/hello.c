@@ -7,7 +7,7 @@
 int main(int argc, char *argv[])
 {
     char text[256];
-    gnl_port *port;
+    gnl_port *port = NULL;
     ssize_t result = gnl_open(&port, "mailbox:hello", NULL); /* made if it is not there */
 
     if (result == 0 && argc > 1)
@@ -18,5 +18,6 @@ int main(int argc, char *argv[])
         fprintf(stderr, "%s\n", gnl_error_detail());
     else if (argc == 1)
         printf("%.*s\n", (int)result, text);
+    gnl_close(port);
     return result < 0;
 }

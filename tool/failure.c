@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "failure.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -24,6 +25,10 @@ void complain(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    /* One line, and nothing that a terminal obeys: names come from anybody. */
+    for (char *at = text; *at; at++)
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
     snprintf(line, sizeof line, "ginnel%s%s: %s\n", speaker ? " " : "", speaker ? speaker : "", text);
     fputs(line, stderr);
 }

@@ -35,7 +35,7 @@ static int own_path(char *path, size_t size)
 /* What can be done about it, after a sentence; about the machine-wide one only root can do anything. */
 static const char *advice(bool machine_wide)
 {
-    return machine_wide ? "" : "; " GNLI_DIRECTORY_ELSEWHERE;
+    return machine_wide ? "; root can mend that: ginnel doctor says how" : "; " GNLI_DIRECTORY_ELSEWHERE;
 }
 
 /* Gives what is complete its name, unless that exists. */
@@ -94,11 +94,30 @@ static int check(int directory, const char *path, bool machine_wide)
     return 0;
 }
 
+/* On the way there may be links of root's or this user's: what others make leads where they like. */
+static int check_way(const char *path)
+{
+    char part[PATH_BYTES];
+    struct stat status;
+
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (lstat(part, &status) != 0)
+            return 0; /* opening it tells */
+        if (S_ISLNK(status.st_mode) && status.st_uid != 0 && status.st_uid != geteuid())
+            return gnli_fail(-EPERM, "%s is a symbolic link of uid %u: not followed%s", part,
+                             (unsigned)status.st_uid, advice(false));
+    }
+    return 0;
+}
+
 int gnli_directory_open(bool machine_wide, bool create)
 {
     char path[PATH_BYTES] = MACHINE_WIDE;
 
     int result = machine_wide ? 0 : own_path(path, sizeof path);
+    if (result == 0 && !machine_wide)
+        result = check_way(path);
     if (result < 0)
         return result;
     if (create && (!machine_wide || geteuid() == 0)) {

@@ -150,6 +150,7 @@ static void close_port(gnl_port *base)
             if (gnli_ticket_used(&port->loans, i))
                 gnli_mailbox_drop(port, i);
         }
+        gnli_mailbox_bury_again(port); /* who receives next tries: nobody else knows of it */
         count_port(port, -1);
     }
     gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed)); /* A */
@@ -317,7 +318,7 @@ static int check_agreement(struct gnli_mailbox *mailbox, const struct gnl_option
     }
     if ((view->layout.queues == 2) != (options->side != GNL_ONE_WAY))
         return gnli_fail(-EINVAL,
-                         view->layout.queues == 2 ? "%s: is two-way: say which side (GNL_SIDE_A, GNL_SIDE_B)"
+                         view->layout.queues == 2 ? "%s: is two-way: say which side is yours, A or B"
                                                   : "%s: is one-way: it has no sides",
                          subject);
     return 0;

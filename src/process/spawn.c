@@ -4,6 +4,7 @@
  */
 #include "process/spawn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -240,6 +241,8 @@ int gnli_spawn_begin(struct gnli_spawning *spawning, char *const argv[], const c
 int gnli_spawn_end(struct gnli_spawning *spawning, gnl_process **process)
 {
     struct gnl_process *spawned = spawning->process;
+
+    assert(spawning->plan.argv);
     const char *name = spawning->plan.argv[0], *slash = strrchr(name, '/');
 
     if (spawned->pid > 0 && spawning->stack)

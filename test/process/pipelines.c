@@ -307,29 +307,47 @@ START_TEST(port_tells_when_nobody_reads)
 }
 END_TEST
 
-static void *close_it(void *port)
+struct waiter {
+    gnl_port *port;
+    bool sends;
+    _Atomic pid_t number;
+    int64_t result;
+};
+
+static void *wait_there(void *context)
 {
-    require(gnl_close(port) == 0);
+    static char data[4096];
+    struct waiter *waiter = context;
+
+    waiter->number = gettid();
+    waiter->result = waiter->sends ? 0 : gnl_recv(waiter->port, data, sizeof data, PATIENCE);
+    while (waiter->result == 0)
+        waiter->result = gnl_send(waiter->port, data, sizeof data, PATIENCE);
     return NULL;
+}
+
+static bool waits(void *context)
+{
+    struct waiter *waiter = context;
+
+    return waiter->number > 0 && support_sleeps(waiter->number);
 }
 
 /* The pipe is full, or empty, and nobody does anything at its other end. */
 START_TEST(closing_a_port_wakes_who_waits_there)
 {
-    static char data[4096];
     int ends[2];
-    gnl_port *port;
-    pthread_t closer;
+    pthread_t thread;
 
     for (int sends = 0; sends < 2; sends++) {
+        struct waiter waiter = { .sends = sends };
         assert_ok(gnl_pipe(&ends[0], &ends[1]));
-        assert_ok(gnl_pipe_port(&port, ends[sends]));
-        ck_assert_int_eq(pthread_create(&closer, NULL, close_it, port), 0);
-        int64_t result = sends ? 0 : gnl_recv(port, data, sizeof data, PATIENCE);
-        while (result == 0)
-            result = gnl_send(port, data, sizeof data, PATIENCE);
-        ck_assert_int_eq(result, -ECANCELED);
-        pthread_join(closer, NULL);
+        assert_ok(gnl_pipe_port(&waiter.port, ends[sends]));
+        ck_assert_int_eq(pthread_create(&thread, NULL, wait_there, &waiter), 0);
+        ck_assert(support_until(waits, &waiter));
+        assert_ok(gnl_close(waiter.port));
+        pthread_join(thread, NULL);
+        ck_assert_int_eq(waiter.result, -ECANCELED);
         close(ends[!sends]);
     }
 }

@@ -24,6 +24,13 @@ refused /proc/names "cannot make the directory "
 if [ "$(id -u)" = 0 ]; then
     chown 12345 "$room/foreign"
     refused "$room/foreign" "belongs to uid 12345, not to uid 0: not used"
+    # A stranger's link, wherever it stands on the way.
+    mkdir -m 0700 "$room/mine"
+    ln -s "$room/mine" "$room/stranger"
+    chown -h 12345 "$room/stranger"
+    export GINNEL_DIR="$room/stranger/." && status 1 ginnel send mailbox:x /dev/null
+    said "stranger is a symbolic link of uid 12345: not followed; $advice"
+    export GINNEL_DIR="$room/link/mine" && status 0 ginnel send mailbox:x /dev/null
     refused /proc "^ginnel send: mailbox 'x': no file can be made in /proc (No such file or directory)"
 else
     refused /proc "belongs to uid 0, not to uid $(id -u): not used"

@@ -83,3 +83,8 @@ cd "$room"
 status 0 ginnel send --timeout 1s mailbox:x --capacity=3 -- --null
 status 0 ginnel recv --count=1 mailbox:x
 same received "$(cat "$room/out")" x
+
+# One line, and nothing that a terminal obeys, whatever it is about.
+status 2 ginnel send "$(printf 'mailbox:a\nb\033[31m')" /dev/null
+same "lines" "$(wc -l <"$room/err")" 1
+grep -q 'a?b?\[31m' "$room/err" || fail "control characters: $(cat "$room/err")"
