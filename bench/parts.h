@@ -70,6 +70,11 @@ unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
  */
 double waited_measure(unsigned count, int64_t ns);
 
+/* ---- connections.c ---- */
+
+/* The same of a server that has `count` connections. */
+double connections_measure(unsigned count, int64_t ns);
+
 /* The mailboxes that parts use; a row's are made before its crew and removed after it. */
 #define MAILBOX_THERE "mailbox:there"
 #define MAILBOX_BACK  "mailbox:back"

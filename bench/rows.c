@@ -165,7 +165,7 @@ static const char *const wires[] = {
     [WIRE_TCP] = "TCP socket",
 };
 
-/* What goes over a wire, and a raw socket right before it. Where the receiver sleeps, both are in poll or recv. */
+/* What goes over a wire, and a raw socket before it. Where the receiver sleeps, both are in poll or recv. */
 static void add_wire_latency(struct table *table, enum crew_wire wire, const char *socket, const char *name,
                              const char *title, size_t size, bool asleep)
 {

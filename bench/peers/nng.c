@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NNG: push and pull over ipc, and over TCP. Its calls wait: threads of its own, on the same core, do the work.
+ * NNG: push and pull over ipc, and over TCP. Its calls wait: threads of its own, on the same core, do the
+ * work.
  */
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>

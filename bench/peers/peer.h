@@ -97,7 +97,8 @@ const char *peer_directory(void);
 const char *peer_ipc_address(enum peer_channel channel);
 
 /*
- * TCP ports of the loopback that nobody has: chosen in setup, one a channel. "tcp://127.0.0.1:PORT" of a channel.
+ * TCP ports of the loopback that nobody has: chosen in setup, one a channel. "tcp://127.0.0.1:PORT" of a
+ * channel.
  */
 enum peer_result peer_choose_ports(void);
 unsigned peer_port(enum peer_channel channel);

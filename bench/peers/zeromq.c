@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ZeroMQ: PUSH and PULL over ipc, and over TCP. Its calls wait: an I/O thread, on the same core, does the work of both.
+ * ZeroMQ: PUSH and PULL over ipc, and over TCP. Its calls wait: an I/O thread, on the same core, does the
+ * work of both.
  */
 #include <errno.h>
 #include <zmq.h>

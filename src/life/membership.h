@@ -3,8 +3,8 @@
  * Of which sets an object is a member: a waitset watches ports and the like, which may be closed before it
  * is freed. Then each of them is told.
  *
- * A port may have its sets watch its socket itself, and tell them of what the kernel does not see: that costs no
- * descriptor. Telling has a lock of its own, the innermost of all.
+ * A port may have its sets watch its socket itself, and tell them of what the kernel does not see: that costs
+ * no descriptor. Telling has a lock of its own, the innermost of all.
  *
  *   A: relaxed: a hint whether there is anybody to tell; who has just become a member is told anew.
  */

@@ -41,8 +41,8 @@ struct gnli_port_operations {
     int (*fd)(gnl_port *port, bool sending);
     unsigned (*ready)(gnl_port *port, unsigned events);
     /*
-     * For waitsets, instead of `fd` for receiving: a descriptor that the port has anyway; what that does not tell
-     * of it tells its memberships (gnli_memberships_tell). -1: none. `joined`: one more is to be told
+     * For waitsets, instead of `fd` for receiving: a descriptor that the port has anyway; what that does not
+     * tell of it tells its memberships (gnli_memberships_tell). -1: none. `joined`: one more is to be told
      * what is so now. Or both NULL.
      */
     int (*own_fd)(gnl_port *port);
