@@ -255,6 +255,8 @@ static unsigned told(gnl_waitset *set, int64_t timeout)
     return event.events;
 }
 
+static char x[] = "x";
+
 static gnl_waitset *set_of(gnl_port *port)
 {
     gnl_waitset *set;
@@ -273,7 +275,7 @@ START_TEST(set_tells_of_messages_that_were_read_ahead)
     gnl_port *client;
 
     for (unsigned i = 0; i < 10; i++)
-        messages[i] = (struct iovec){ "x", 1 };
+        messages[i] = (struct iovec){ x, 1 };
     assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
     gnl_port *server = accept_from(listener);
     gnl_waitset *early = set_of(server);
@@ -322,7 +324,7 @@ START_TEST(nobody_in_a_set_is_forgotten)
     gnl_waitset *set;
 
     for (unsigned i = 0; i < EACH; i++)
-        messages[i] = (struct iovec){ "x", 1 };
+        messages[i] = (struct iovec){ x, 1 };
     assert_ok(gnl_waitset_new(&set));
     for (unsigned i = 0; i < PORTS; i++) {
         assert_ok(gnl_open(&clients[i], gnl_listener_address(listener), NULL));

@@ -44,6 +44,7 @@ if has socat; then
     socat -t 30 - "TCP:$at" <"$room/bytes" >"$room/back"
     cmp "$room/bytes" "$room/back" || fail "socat got back something else than it had sent"
     # Many at a time, each with a command of its own.
+    # shellcheck disable=SC2016 # it is the command's to expand
     serve_tcp sh -c 'read -r line; echo "you said $line"'
     for i in 1 2 3 4 5 6 7 8; do
         (echo "$i" | socat -t 30 - "TCP:$at" >"$room/answer$i") &
@@ -65,6 +66,7 @@ fi
 if has curl; then
     any=1
     # The request is read to its end: who closes before that resets the connection.
+    # shellcheck disable=SC2016
     answer='while read -r line && [ "$line" != "$(printf "\r")" ]; do :; done
         printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"; cat "$1"'
     serve_tcp sh -c "$answer" sh "$room/bytes"
