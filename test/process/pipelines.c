@@ -187,6 +187,7 @@ START_TEST(time_has_its_bound)
     /* Its output is closed, and it runs on. */
     pipeline = parsed("sh -c 'exec sleep 1000 > /dev/null'");
     ck_assert_int_eq(gnl_pipeline_run(pipeline, NULL, &memory, exits, 1, gnl_ms(300)), -ETIMEDOUT);
+    free(memory.output);
     gnl_pipeline_free(pipeline);
     expect_no_children();
 }
