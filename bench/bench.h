@@ -33,8 +33,9 @@ struct bench_request {
  */
 int bench_mailbox(const struct bench_request *request);
 
-/* The same of direct links, of named pipes, of programs that are started, and of pipelines. */
+/* The same of direct links, of named pipes, of sockets, of programs that are started, and of pipelines. */
 int bench_pipe(const struct bench_request *request);
+int bench_socket(const struct bench_request *request);
 int bench_direct(const struct bench_request *request);
 int bench_spawn(const struct bench_request *request);
 int bench_pipeline(const struct bench_request *request);

@@ -18,8 +18,6 @@
 
 #include "bench/machine.h"
 
-#define PIPE "pipe:bench"
-
 #define PATIENCE_NS ((int64_t)10000000000) /* for members to get ready, and to end */
 #define LIFE_S      60                     /* of a member, whatever becomes of the parent */
 #define SLICE_NS    1000000
@@ -111,32 +109,68 @@ int crew_meet(struct crew_member *member)
     return result < 0 ? crew_fail(member, "a direct link", result) : 0;
 }
 
+uint32_t crew_tcp_port(struct crew_member *member)
+{
+    uint32_t number = 0;
+
+    for (unsigned i = 0; i < 10000 && number == 0; i++) {
+        number = atomic_load_explicit(&member->area->tcp_port, memory_order_acquire);
+        if (number == 0)
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    return number;
+}
+
+/* A UNIX socket's is in the abstract namespace, by the number of the process that both are children of. */
+static void address_of(struct crew_member *member, char address[GNL_ADDRESS_MAX + 1])
+{
+    uint32_t number = member->task->wire == WIRE_TCP && member->number == 0 ? crew_tcp_port(member) : 0;
+
+    switch (member->task->wire) {
+    case WIRE_TCP:
+        snprintf(address, GNL_ADDRESS_MAX, "tcp:127.0.0.1:%u", number);
+        break;
+    case WIRE_UNIX:
+        snprintf(address, GNL_ADDRESS_MAX, "unix:@ginnel-bench-%d", (int)getppid());
+        break;
+    default:
+        snprintf(address, GNL_ADDRESS_MAX, "pipe:bench");
+    }
+}
+
 /* Until the other listens. */
-static int connect_in_time(gnl_port **port, int64_t end_ns)
+static int connect_in_time(gnl_port **port, const char *address, int64_t end_ns)
 {
     int result;
 
-    while ((result = gnl_open(port, PIPE, NULL)) == -ENOENT && crew_now_ns() < end_ns)
+    while ((result = gnl_open(port, address, NULL)) == -ENOENT && crew_now_ns() < end_ns)
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    return result;
+}
+
+static int listen_and_accept(struct crew_member *member, const char *address)
+{
+    gnl_listener *listener;
+
+    int result = gnl_listen(&listener, address, NULL);
+    if (result < 0)
+        return result;
+    const char *number = strrchr(gnl_listener_address(listener), ':') + 1;
+    atomic_store_explicit(&member->area->tcp_port, (uint32_t)strtoul(number, NULL, 10), memory_order_release);
+    result = gnl_accept(listener, &member->out, gnl_s(10));
+    gnl_listener_close(listener);
     return result;
 }
 
 int crew_connect(struct crew_member *member)
 {
-    gnl_listener *listener;
-    int result;
+    char address[GNL_ADDRESS_MAX + 1];
 
-    if (member->number == 0) {
-        result = connect_in_time(&member->out, crew_now_ns() + gnl_s(10));
-    } else {
-        result = gnl_listen(&listener, PIPE, NULL);
-        if (result == 0) {
-            result = gnl_accept(listener, &member->out, gnl_s(10));
-            gnl_listener_close(listener);
-        }
-    }
+    address_of(member, address);
+    int result = member->number == 0 ? connect_in_time(&member->out, address, crew_now_ns() + gnl_s(10))
+                                     : listen_and_accept(member, address);
     member->in = member->out;
-    return result < 0 ? crew_fail(member, "a named pipe", result) : 0;
+    return result < 0 ? crew_fail(member, address, result) : 0;
 }
 
 bool crew_await_sleep(struct crew_member *member)
@@ -457,6 +491,7 @@ int crew_run(struct crew_area *area, const struct crew_part *parts, unsigned cou
 
     enter_phase(area, CREW_ASSEMBLE);
     atomic_store_explicit(&area->line, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->tcp_port, 0, memory_order_relaxed);
     for (unsigned i = 0; i < CREW_RING_PARTS; i++)
         atomic_store_explicit(&area->flags[i].full, 0, memory_order_relaxed);
     for (unsigned i = 0; i < count && failed == 0; i++)

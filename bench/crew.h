@@ -50,20 +50,24 @@ struct crew_area {
     _Alignas(128) _Atomic uint64_t line;  /* what limits.c passes to and fro */
     _Alignas(128) _Atomic uint32_t futex;
     _Atomic int64_t stamp_ns;
+    _Atomic uint32_t tcp_port; /* where the second member listens; 0: not yet */
     struct crew_flag flags[CREW_RING_PARTS];
     struct crew_seat seats[CREW_MAX];
     _Alignas(4096) char ring[CREW_RING_BYTES];
 };
 
+/* A raw socket is of the type that carries the same: UNIX seqpacket, UNIX stream, TCP. */
+enum crew_wire { WIRE_NONE = 0, WIRE_PIPE, WIRE_UNIX, WIRE_TCP };
+
 /* What the crew is to do: a row's own numbers. */
 struct crew_task {
-    size_t size;      /* bytes of a message or a copy */
-    int64_t capacity; /* of the mailbox; buffers that copies go round */
-    uint64_t lap;     /* operations before it is warm: every page was touched */
-    bool direct;      /* over the direct link of the first two members, not over mailboxes */
-    bool pipe;        /* over a named pipe: the second member listens */
-    bool socket;      /* over a raw UNIX socket */
-    bool moves;       /* its contents do: copied, or in place each cache line is written and read */
+    size_t size;         /* bytes of a message or a copy */
+    int64_t capacity;    /* of the mailbox; buffers that copies go round */
+    uint64_t lap;        /* operations before it is warm: every page was touched */
+    bool direct;         /* over the direct link of the first two members, not over mailboxes */
+    enum crew_wire wire; /* over one of these: the second member listens */
+    bool socket;         /* over a raw socket */
+    bool moves;          /* its contents do: copied, or in place each cache line is written and read */
 };
 
 /* A member, as it sees itself. */
@@ -159,8 +163,11 @@ int crew_open(struct crew_member *member, gnl_port **port, const char *address, 
 /* Becomes one end of the direct link with the other member: `out` and `in`. Returns as crew_open. */
 int crew_meet(struct crew_member *member);
 
-/* Becomes an end of a named pipe: the second member listens, the first connects. Returns as crew_open. */
+/* Becomes an end of task->wire: the second member listens, the first connects. Returns as crew_open. */
 int crew_connect(struct crew_member *member);
+
+/* The port that the second member has told, once it has: for the first; 0: it never did. */
+uint32_t crew_tcp_port(struct crew_member *member);
 
 /* Notes what failed, with the library's own words where it has some; returns the code. */
 int crew_fail(struct crew_member *member, const char *what, int code);

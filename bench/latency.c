@@ -12,7 +12,7 @@ static int begin_there(struct crew_member *member)
         return socket_begin(member);
     if (member->task->direct)
         return crew_meet(member);
-    if (member->task->pipe)
+    if (member->task->wire)
         return crew_connect(member);
     int result = crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 
@@ -25,7 +25,7 @@ static int begin_back(struct crew_member *member)
         return socket_begin(member);
     if (member->task->direct)
         return crew_meet(member);
-    if (member->task->pipe)
+    if (member->task->wire)
         return crew_connect(member);
     int result = crew_open(member, &member->out, MAILBOX_BACK, GNL_SEND_ONLY);
 

@@ -29,7 +29,7 @@ extern const struct crew_part limit_copy[1];
 /* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
 extern const struct crew_part limit_relay[2];
 
-/* ---- socket.c: a raw UNIX socket of the type that named pipes use, blocking calls and nothing else ---- */
+/* ---- socket.c: a raw socket of the type that task->wire uses, blocking calls and nothing else ---- */
 
 /* A stream of messages of task->size bytes from one process to another. */
 extern const struct crew_part limit_socket_stream[2];
@@ -69,6 +69,11 @@ unsigned throughput_parts(enum throughput_way way, enum throughput_ratio ratio,
  * not have so many descriptors; negative: failed.
  */
 double waited_measure(unsigned count, int64_t ns);
+
+/* ---- connections.c ---- */
+
+/* The same of a server that has `count` connections. */
+double connections_measure(unsigned count, int64_t ns);
 
 /* The mailboxes that parts use; a row's are made before its crew and removed after it. */
 #define MAILBOX_THERE "mailbox:there"

@@ -27,7 +27,7 @@ struct contender {
 };
 
 #define PEERS_WORKS_MAX 10
-#define CONTENDERS_MAX  16
+#define CONTENDERS_MAX  24
 #define REFERENCE       0 /* the contender that ratios are to */
 
 enum outcome_state {

@@ -197,7 +197,7 @@ static void json_row(FILE *file, const struct report *report, unsigned index)
                 report->rows[row->limit].name, row->compare == COMPARE_TIME ? "time" : "rate", summary.ratio);
     if (row->aim > 0)
         fprintf(file, ", \"aim\": %.6g, \"reached\": %s", row->aim, summary.reached ? "true" : "false");
-    if (row->mailboxes > 0 || row->task.direct || row->task.pipe)
+    if (row->mailboxes > 0 || row->task.direct || (row->task.wire && !row->task.socket))
         fprintf(file, ", \"page_faults_per_message\": %.6g, \"sleeps_per_message\": %.6g", summary.faults,
                 summary.sleeps);
     fprintf(file, ", \"preemptions\": %llu }", (unsigned long long)summary.preemptions);

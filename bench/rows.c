@@ -157,47 +157,86 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
     return table.count;
 }
 
-#define PIPE_AIM 1.15
+#define WIRE_AIM 1.15
 
-/* A named pipe, and a raw socket right before it. Where the receiver sleeps, both are in poll or recv. */
-static void add_pipe_latency(struct table *table, const char *socket, const char *name, const char *title,
-                             size_t size, bool asleep)
+static const char *const wires[] = {
+    [WIRE_PIPE] = "UNIX socket",
+    [WIRE_UNIX] = "UNIX stream",
+    [WIRE_TCP] = "TCP socket",
+};
+
+/* What goes over a wire, and a raw socket before it. Where the receiver sleeps, both are in poll or recv. */
+static void add_wire_latency(struct table *table, enum crew_wire wire, const char *socket, const char *name,
+                             const char *title, size_t size, bool asleep)
 {
     char what[ROW_TITLE_MAX];
 
-    snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
+    snprintf(what, sizeof what, "a raw %s, %s", wires[wire], title);
     add_limit(table, socket, what, asleep ? latency_sleeping : latency_spinning, 2, size, 0);
     table->rows[table->count - 1].task.socket = true;
-    add_latency(table, name, title, asleep ? latency_sleeping : latency_spinning, socket, PIPE_AIM);
+    table->rows[table->count - 1].task.wire = wire;
+    snprintf(what, sizeof what, wire == WIRE_PIPE ? "%s" : wire == WIRE_TCP ? "tcp: %s" : "unix: %s", title);
+    add_latency(table, name, what, asleep ? latency_sleeping : latency_spinning, socket, WIRE_AIM);
     struct row *row = &table->rows[table->count - 1];
-    row->task.pipe = true;
+    row->task.wire = wire;
     row->task.size = size;
     row->mailboxes = 0;
 }
 
-static void add_pipe_stream(struct table *table, const char *socket, const char *name, const char *title,
-                            size_t size)
+static void add_wire_stream(struct table *table, enum crew_wire wire, const char *socket, const char *name,
+                            const char *title, enum throughput_way way, size_t size, double aim)
 {
-    const struct crew_task task = { .size = size, .capacity = 0, .moves = true, .pipe = true };
+    const struct crew_task task = { .size = size, .capacity = 0, .moves = true, .wire = wire };
     char what[ROW_TITLE_MAX];
 
-    snprintf(what, sizeof what, "a raw UNIX socket, %s", title);
-    add_limit(table, socket, what, limit_socket_stream, 2, size, 0);
-    struct row *row = add(table, SECTION_THROUGHPUT, name, title, task);
-    row->count = throughput_parts(COPYING, ONE_TO_ONE, row->parts);
-    hold_against(table, row, socket, COMPARE_RATE, 0);
+    if (find(table, socket) < 0) {
+        snprintf(what, sizeof what, "a raw %s, %s", wires[wire], title);
+        add_limit(table, socket, what, limit_socket_stream, 2, size, 0);
+        table->rows[table->count - 1].task.wire = wire;
+        table->rows[table->count - 1].task.socket = true;
+    }
+    snprintf(what, sizeof what,
+             wire == WIRE_PIPE  ? "%s%s"
+             : wire == WIRE_TCP ? "tcp: %s%s"
+                                : "unix: %s%s",
+             title, way == BATCHES ? ", 64 at once" : "");
+    struct row *row = add(table, SECTION_THROUGHPUT, name, what, task);
+    row->count = throughput_parts(way, ONE_TO_ONE, row->parts);
+    hold_against(table, row, socket, COMPARE_RATE, aim);
 }
 
 unsigned rows_make_pipe(struct row rows[ROWS_MAX])
 {
     struct table table = { .rows = rows };
 
-    add_pipe_latency(&table, "socket_64", "pipe_64", "64 B, there and back", 64, false);
-    add_pipe_latency(&table, "socket_4k", "pipe_4k", "4 KiB, there and back", 4096, false);
-    add_pipe_latency(&table, "socket_64_asleep", "pipe_64_asleep", "64 B, receiver asleep", 64, true);
-    add_pipe_latency(&table, "socket_4k_asleep", "pipe_4k_asleep", "4 KiB, receiver asleep", 4096, true);
-    add_pipe_stream(&table, "socket_stream_64", "pipe_stream_64", "64 B, one way", 64);
-    add_pipe_stream(&table, "socket_stream_64k", "pipe_stream_64k", "64 KiB, one way", 65536);
+    add_wire_latency(&table, WIRE_PIPE, "socket_64", "pipe_64", "64 B, there and back", 64, false);
+    add_wire_latency(&table, WIRE_PIPE, "socket_4k", "pipe_4k", "4 KiB, there and back", 4096, false);
+    add_wire_latency(&table, WIRE_PIPE, "socket_64_asleep", "pipe_64_asleep", "64 B, receiver asleep", 64,
+                     true);
+    add_wire_latency(&table, WIRE_PIPE, "socket_4k_asleep", "pipe_4k_asleep", "4 KiB, receiver asleep", 4096,
+                     true);
+    add_wire_stream(&table, WIRE_PIPE, "socket_stream_64", "pipe_stream_64", "64 B, one way", COPYING, 64, 0);
+    add_wire_stream(&table, WIRE_PIPE, "socket_stream_64k", "pipe_stream_64k", "64 KiB, one way", COPYING,
+                    65536, 0);
+    return table.count;
+}
+
+unsigned rows_make_socket(struct row rows[ROWS_MAX])
+{
+    struct table table = { .rows = rows };
+    enum crew_wire u = WIRE_UNIX, t = WIRE_TCP;
+    const size_t m1 = 1048576;
+
+    add_wire_latency(&table, u, "raw_unix_64", "unix_64", "64 B, there and back", 64, false);
+    add_wire_latency(&table, t, "raw_tcp_64", "tcp_64", "64 B, there and back", 64, false);
+    add_wire_latency(&table, u, "raw_unix_64_asleep", "unix_64_asleep", "64 B, receiver asleep", 64, true);
+    add_wire_latency(&table, t, "raw_tcp_64_asleep", "tcp_64_asleep", "64 B, receiver asleep", 64, true);
+    add_wire_stream(&table, u, "raw_unix_stream_64", "unix_stream_64", "64 B, one way", COPYING, 64, 0);
+    add_wire_stream(&table, u, "raw_unix_stream_64", "unix_batch_64", "64 B, one way", BATCHES, 64, 0);
+    add_wire_stream(&table, t, "raw_tcp_stream_64", "tcp_stream_64", "64 B, one way", COPYING, 64, 0);
+    add_wire_stream(&table, t, "raw_tcp_stream_64", "tcp_batch_64", "64 B, one way", BATCHES, 64, 0);
+    add_wire_stream(&table, u, "raw_unix_stream_1m", "unix_stream_1m", "1 MiB, one way", COPYING, m1, 0.9);
+    add_wire_stream(&table, t, "raw_tcp_stream_1m", "tcp_stream_1m", "1 MiB, one way", COPYING, m1, 0.9);
     return table.count;
 }
 

@@ -32,10 +32,11 @@ struct row {
 
 #define ROWS_MAX 64
 
-/* Write the table, of mailboxes, direct links or named pipes, and return how many rows it has. */
+/* Write the table, of mailboxes, direct links, named pipes or sockets, and return how many rows it has. */
 unsigned rows_make(struct row rows[ROWS_MAX]);
 unsigned rows_make_direct(struct row rows[ROWS_MAX]);
 unsigned rows_make_pipe(struct row rows[ROWS_MAX]);
+unsigned rows_make_socket(struct row rows[ROWS_MAX]);
 
 /* Page faults a message that count as none. */
 #define ROWS_FAULTS_AIM 0.001

@@ -133,6 +133,11 @@ int bench_pipe(const struct bench_request *request)
     return bench(request, "pipe", "Named pipes", rows_make_pipe);
 }
 
+int bench_socket(const struct bench_request *request)
+{
+    return bench(request, "socket", "Sockets", rows_make_socket);
+}
+
 int bench_direct(const struct bench_request *request)
 {
     return bench(request, "direct", "Direct links", rows_make_direct);

@@ -30,7 +30,7 @@
 #define CAPACITY_ONE   1024 /* the default */
 #define LAPS           4    /* round each mailbox, before it is warm */
 
-enum curve_kind { MAILBOXES, PROCESSES, QUEUED, MEMBERS, CURVES };
+enum curve_kind { MAILBOXES, PROCESSES, QUEUED, MEMBERS, CONNECTIONS, CURVES };
 
 struct curve {
     const char *name, *title, *axis;
@@ -59,6 +59,11 @@ static const struct curve curves[CURVES] = {
                   "members of the set",
                   { 1, 10, 100, 1000, 10000 },
                   4 },
+    [CONNECTIONS] = { "connections",
+                      "a server is sent a message over TCP and waits for it in a set; the others are idle",
+                      "connections of the server",
+                      { 1, 10, 100, 1000, 10000 },
+                      4 },
 };
 
 struct point {
@@ -291,13 +296,16 @@ static double measure_members(const struct scale *scale, struct crew_area *area,
     return waited_measure(count, scale->quick ? CYCLES_QUICK : CYCLES_NS);
 }
 
+static double measure_connections(const struct scale *scale, struct crew_area *area, unsigned count)
+{
+    return connections_measure(count, scale->quick ? CYCLES_QUICK : CYCLES_NS);
+}
+
 /* ---- the rounds ---- */
 
 static double (*const measures[CURVES])(const struct scale *, struct crew_area *, unsigned) = {
-    [MAILBOXES] = measure_mailboxes,
-    [PROCESSES] = measure_processes,
-    [QUEUED] = measure_queued,
-    [MEMBERS] = measure_members,
+    [MAILBOXES] = measure_mailboxes, [PROCESSES] = measure_processes,     [QUEUED] = measure_queued,
+    [MEMBERS] = measure_members,     [CONNECTIONS] = measure_connections,
 };
 
 static bool wanted(const struct curve *curve, const char *only)

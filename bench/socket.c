@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A raw UNIX socket between two processes: what named pipes are held against. What goes to and fro over it is
- * latency.c's.
+ * A raw socket between two processes: what named pipes and sockets are held against. What goes to and fro
+ * over it is latency.c's.
  */
 #include "bench/parts.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,57 +18,99 @@
 
 static int connection = -1; /* each member is a process of its own */
 
-static int listen_and_accept(const struct sockaddr_un *name, socklen_t size)
-{
-    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+union name {
+    struct sockaddr any;
+    struct sockaddr_un local;
+    struct sockaddr_in inet;
+};
 
-    if (listener < 0 || bind(listener, (const struct sockaddr *)name, size) != 0 ||
-        listen(listener, 1) != 0 || poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, 10000) != 1)
+/* In the abstract namespace, by the number of the process that both are children of; or on the loopback. */
+static socklen_t name_of(struct crew_member *member, union name *name)
+{
+    if (member->task->wire == WIRE_TCP) {
+        uint32_t port = member->number == 0 ? crew_tcp_port(member) : 0;
+        name->inet = (struct sockaddr_in){ .sin_family = AF_INET,
+                                           .sin_port = htons((uint16_t)port),
+                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        return sizeof name->inet;
+    }
+    name->local = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    int length = snprintf(name->local.sun_path + 1, sizeof name->local.sun_path - 1, "ginnel-bench-%d",
+                          (int)getppid());
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
+static int new_socket(const struct crew_member *member, const union name *name)
+{
+    int type =
+        member->task->wire == WIRE_UNIX || member->task->wire == WIRE_TCP ? SOCK_STREAM : SOCK_SEQPACKET;
+
+    return socket(name->any.sa_family, type | SOCK_CLOEXEC, 0);
+}
+
+static int listen_and_accept(struct crew_member *member, const union name *name, socklen_t size)
+{
+    int listener = new_socket(member, name);
+    union name found = { 0 };
+
+    if (listener < 0 || bind(listener, &name->any, size) != 0 || listen(listener, 1) != 0 ||
+        getsockname(listener, &found.any, &(socklen_t){ sizeof found }) != 0)
+        return -1;
+    atomic_store_explicit(&member->area->tcp_port, ntohs(found.inet.sin_port), memory_order_release);
+    if (poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, 10000) != 1)
         return -1;
     int made = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     close(listener);
     return made;
 }
 
-static int connect_in_time(const struct sockaddr_un *name, socklen_t size)
+static int connect_in_time(struct crew_member *member, const union name *name, socklen_t size)
 {
-    int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int made = new_socket(member, name);
 
     for (unsigned i = 0; i < 10000; i++) {
-        if (connect(made, (const struct sockaddr *)name, size) == 0)
+        if (connect(made, &name->any, size) == 0)
             return made;
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
     return -1;
 }
 
-/* In the abstract namespace, by the number of the process that both are children of. */
 int socket_begin(struct crew_member *member)
 {
-    struct sockaddr_un name = { .sun_family = AF_UNIX };
     const struct timeval limit = { .tv_usec = CALL_TIMEOUT / 1000 };
+    union name name;
+    const int yes = 1;
 
-    int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "ginnel-bench-%d", (int)getppid());
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
-    connection = member->number == 0 ? connect_in_time(&name, size) : listen_and_accept(&name, size);
+    socklen_t size = name_of(member, &name);
+    connection =
+        member->number == 0 ? connect_in_time(member, &name, size) : listen_and_accept(member, &name, size);
     if (connection < 0 || setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
         setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
         return crew_fail(member, "a socket", -errno);
+    if (member->task->wire == WIRE_TCP)
+        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     return 0;
 }
 
+/* A message of the task's size, which a stream may cut. */
 int socket_pass(struct crew_member *member, bool out)
 {
-    for (;;) {
-        ssize_t size = out ? send(connection, member->buffer, member->task->size, MSG_NOSIGNAL)
-                           : recv(connection, member->buffer, member->task->size, 0);
-        if (size == (ssize_t)member->task->size)
-            return 1;
+    size_t done = 0, whole = member->task->size;
+
+    while (done < whole) {
+        ssize_t size = out ? send(connection, member->buffer + done, whole - done, MSG_NOSIGNAL)
+                           : recv(connection, member->buffer + done, whole - done, 0);
+        if (size > 0) {
+            done += (size_t)size;
+            continue;
+        }
         if (crew_stopped(member))
             return 0;
-        if (size >= 0 || errno != EAGAIN)
+        if (size == 0 || errno != EAGAIN)
             return crew_fail(member, "a socket", -errno);
     }
+    return 1;
 }
 
 /* ---- one way ---- */

@@ -22,7 +22,7 @@ static int begin_sending(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
-    if (member->task->pipe)
+    if (member->task->wire)
         return crew_connect(member);
     return crew_open(member, &member->out, MAILBOX_THERE, GNL_SEND_ONLY);
 }
@@ -31,7 +31,7 @@ static int begin_receiving(struct crew_member *member)
 {
     if (member->task->direct)
         return crew_meet(member);
-    if (member->task->pipe)
+    if (member->task->wire)
         return crew_connect(member);
     return crew_open(member, &member->in, MAILBOX_THERE, GNL_RECV_ONLY);
 }

@@ -42,7 +42,7 @@ static const struct option options[] = {
 
 static const struct usage usage = {
     .command = "bench",
-    .operands = "[mailbox | direct | pipe | spawn | pipeline]",
+    .operands = "[mailbox | direct | pipe | socket | spawn | pipeline]",
     .text = "Measures latency and throughput on this machine, beside what the machine itself can do.\n"
             "Exit status: 0 measured, whether or not the aims were reached.\n",
     .options = options,
@@ -52,8 +52,8 @@ static const struct {
     const char *name;
     int (*measure)(const struct bench_request *request);
 } kinds[] = {
-    { "mailbox", bench_mailbox }, { "direct", bench_direct },     { "pipe", bench_pipe },
-    { "spawn", bench_spawn },     { "pipeline", bench_pipeline },
+    { "mailbox", bench_mailbox }, { "direct", bench_direct }, { "pipe", bench_pipe },
+    { "socket", bench_socket },   { "spawn", bench_spawn },   { "pipeline", bench_pipeline },
 };
 
 int run_bench(int argc, char **argv)
@@ -72,7 +72,8 @@ int run_bench(int argc, char **argv)
             measure = kinds[i].measure;
     if (!measure)
         return usage_error(
-            "bench", "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe, spawn, pipeline",
+            "bench",
+            "nothing of the kind '%s' to measure; there is: mailbox, direct, pipe, socket, spawn, pipeline",
             name);
     if (peers && scale)
         return usage_error("bench", "--peers or --scale, not both");

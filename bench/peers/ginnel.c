@@ -10,6 +10,7 @@
 #include <ginnel/ginnel.h>
 
 #include "bench/peers/peer.h"
+#include "bench/peers/sockets.h"
 
 static const char *address(enum peer_channel channel)
 {
@@ -139,4 +140,7 @@ static const struct peer in_place = {
     .close = close_port,
 };
 
-const struct peer *const peer_list[] = { &copies, &in_place, NULL };
+const struct peer *const peer_list[] = {
+    &copies, &in_place, &peer_ginnel_unix, &peer_ginnel_unix_many, &peer_ginnel_tcp, &peer_ginnel_tcp_many,
+    NULL
+};

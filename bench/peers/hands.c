@@ -16,7 +16,6 @@
 #define ARRIVAL_MS 8000                /* for the last message */
 
 /* The first word of a message: its sender and number. The last of a sender: how many there were. */
-#define TAG_LAST   ((uint64_t)1 << 63)
 #define TAG_SENDER 56
 #define TAG_NUMBER (((uint64_t)1 << TAG_SENDER) - 1)
 
@@ -102,14 +101,14 @@ static int send_last(struct crew_member *member, enum peer_channel channel)
     uint64_t sender = hand.ends[channel].sender;
 
     member->seat->sent = hand.sent;
-    return send(member, channel, TAG_LAST | sender << TAG_SENDER | hand.sent, 0);
+    return send(member, channel, HANDS_LAST | sender << TAG_SENDER | hand.sent, 0);
 }
 
 /* Reads a word of each line: is it the message that is due? */
 static bool look_through(const uint64_t *words)
 {
     uint64_t sum = 0, tag = words[0], lines = work->size / HANDS_LINE;
-    uint64_t sender = (tag & ~TAG_LAST) >> TAG_SENDER;
+    uint64_t sender = (tag & ~HANDS_LAST) >> TAG_SENDER;
 
     for (uint64_t i = 0; i < lines; i++)
         sum += words[i * HANDS_LINE / sizeof *words];
@@ -134,8 +133,8 @@ static int receive(struct crew_member *member, enum peer_channel channel, uint64
         peer_say(PEER_FAILED, "message %llx is not the one that was due", (unsigned long long)words[0]);
         return fail(member);
     }
-    bool last = (words[0] & TAG_LAST) != 0;
-    uint64_t sender = (words[0] & ~TAG_LAST) >> TAG_SENDER;
+    bool last = (words[0] & HANDS_LAST) != 0;
+    uint64_t sender = (words[0] & ~HANDS_LAST) >> TAG_SENDER;
     *stamp = words[1];
     if (peer->release && peer->release(end) != PEER_OK)
         return fail(member);

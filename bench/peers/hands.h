@@ -10,7 +10,8 @@
 #include "bench/peers/peer.h"
 
 #define HANDS_MAX  (1 + PEER_SENDERS_MAX)
-#define HANDS_LINE 64 /* bytes of a cache line: sizes are multiples of it */
+#define HANDS_LINE 64                  /* bytes of a cache line: sizes are multiples of it */
+#define HANDS_LAST ((uint64_t)1 << 63) /* in the first word of a sender's last message */
 
 /* Writes the parts of work->senders + 1 processes. Both are to stay until the crew has ended. */
 void hands_take(const struct peer *for_peer, const struct peer_work *to_do,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NNG: push and pull over ipc. Its calls wait: threads of its own, on the same core, do the work.
+ * NNG: push and pull over ipc, and over TCP. Its calls wait: threads of its own, on the same core, do the
+ * work.
  */
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
@@ -9,6 +10,15 @@
 
 #include "bench/peers/peer.h"
 
+static bool over_tcp;
+
+static enum peer_result setup_tcp(const struct peer_work *work)
+{
+    (void)work;
+    over_tcp = true;
+    return peer_choose_ports();
+}
+
 static enum peer_result failed(const char *what, int code)
 {
     return peer_say(PEER_FAILED, "%s: %s", what, nng_strerror(code));
@@ -16,7 +26,7 @@ static enum peer_result failed(const char *what, int code)
 
 static enum peer_result open_socket(struct peer_end *end)
 {
-    const char *address = peer_ipc_address(end->channel);
+    const char *address = over_tcp ? peer_tcp_address(end->channel) : peer_ipc_address(end->channel);
     nng_socket *socket = malloc(sizeof *socket);
 
     end->own = socket;
@@ -63,4 +73,13 @@ static const struct peer nng = {
     .close = close_socket,
 };
 
-const struct peer *const peer_list[] = { &nng, NULL };
+static const struct peer nng_tcp = {
+    .name = "nng-tcp",
+    .setup = setup_tcp,
+    .open = open_socket,
+    .send = send_message,
+    .receive = receive_message,
+    .close = close_socket,
+};
+
+const struct peer *const peer_list[] = { &nng, &nng_tcp, NULL };

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,6 +66,41 @@ const char *peer_ipc_address(enum peer_channel channel)
 
     snprintf(addresses[channel], sizeof addresses[channel], "ipc://%s/%s", directory,
              peer_channel_name(channel));
+    return addresses[channel];
+}
+
+static unsigned ports[PEER_CHANNELS];
+
+/* Both are bound before either is let go, so that they differ. */
+enum peer_result peer_choose_ports(void)
+{
+    int sockets[PEER_CHANNELS];
+    enum peer_result result = PEER_OK;
+
+    for (unsigned i = 0; i < PEER_CHANNELS; i++) {
+        struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (sockets[i] < 0 || bind(sockets[i], (struct sockaddr *)&name, sizeof name) < 0 ||
+            getsockname(sockets[i], (struct sockaddr *)&name, &(socklen_t){ sizeof name }) < 0)
+            result = peer_failed("a free port", errno);
+        ports[i] = ntohs(name.sin_port);
+    }
+    for (unsigned i = 0; i < PEER_CHANNELS; i++)
+        if (sockets[i] >= 0)
+            close(sockets[i]);
+    return result;
+}
+
+unsigned peer_port(enum peer_channel channel)
+{
+    return ports[channel];
+}
+
+const char *peer_tcp_address(enum peer_channel channel)
+{
+    static char addresses[PEER_CHANNELS][40];
+
+    snprintf(addresses[channel], sizeof addresses[channel], "tcp://127.0.0.1:%u", ports[channel]);
     return addresses[channel];
 }
 

@@ -96,6 +96,14 @@ const char *peer_directory(void);
 /* "ipc://PATH" of a channel, in that directory. */
 const char *peer_ipc_address(enum peer_channel channel);
 
+/*
+ * TCP ports of the loopback that nobody has: chosen in setup, one a channel. "tcp://127.0.0.1:PORT" of a
+ * channel.
+ */
+enum peer_result peer_choose_ports(void);
+unsigned peer_port(enum peer_channel channel);
+const char *peer_tcp_address(enum peer_channel channel);
+
 /* The program's peers, then NULL. */
 extern const struct peer *const peer_list[];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ZeroMQ: PUSH and PULL over ipc. Its calls wait: an I/O thread, on the same core, does the work of both.
+ * ZeroMQ: PUSH and PULL over ipc, and over TCP. Its calls wait: an I/O thread, on the same core, does the
+ * work of both.
  */
 #include <errno.h>
 #include <zmq.h>
@@ -9,6 +10,15 @@
 
 static void *context;
 
+static bool over_tcp;
+
+static enum peer_result setup_tcp(const struct peer_work *work)
+{
+    (void)work;
+    over_tcp = true;
+    return peer_choose_ports();
+}
+
 static enum peer_result failed(const char *what)
 {
     return peer_say(PEER_FAILED, "%s: %s", what, zmq_strerror(zmq_errno()));
@@ -16,7 +26,7 @@ static enum peer_result failed(const char *what)
 
 static enum peer_result open_socket(struct peer_end *end)
 {
-    const char *address = peer_ipc_address(end->channel);
+    const char *address = over_tcp ? peer_tcp_address(end->channel) : peer_ipc_address(end->channel);
     int capacity = (int)end->work->capacity;
 
     if (!context)
@@ -66,4 +76,14 @@ static const struct peer zeromq = {
     .leave = leave,
 };
 
-const struct peer *const peer_list[] = { &zeromq, NULL };
+static const struct peer zeromq_tcp = {
+    .name = "zeromq-tcp",
+    .setup = setup_tcp,
+    .open = open_socket,
+    .send = send_message,
+    .receive = receive_message,
+    .close = close_socket,
+    .leave = leave,
+};
+
+const struct peer *const peer_list[] = { &zeromq, &zeromq_tcp, NULL };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/errors.h"
+#include "life/membership.h"
 #include "memory/file.h"
 
 #ifndef MADV_WIPEONFORK
@@ -144,6 +145,7 @@ static void close_forbidden(void)
 static void before_fork(void)
 {
     pthread_mutex_lock(&handles_lock);
+    gnli_telling_lock();
     pthread_mutex_lock(&lock);
     pthread_mutex_lock(&inside_lock);
     gnli_files_lock();
@@ -156,6 +158,7 @@ static void after_fork_in_parent(void)
     gnli_files_unlock();
     pthread_mutex_unlock(&inside_lock);
     pthread_mutex_unlock(&lock);
+    gnli_telling_unlock();
     pthread_mutex_unlock(&handles_lock);
 }
 
@@ -172,6 +175,7 @@ static void after_fork_in_child(void)
     /* Where the kernel did not wipe it. */
     atomic_store_explicit(gnli_process_page, 0, memory_order_relaxed); /* A */
     pthread_mutex_unlock(&lock);
+    gnli_telling_unlock();
     pthread_mutex_unlock(&handles_lock);
 }
 

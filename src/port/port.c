@@ -416,12 +416,17 @@ int gnli_port_join(gnl_port *port, unsigned events, gnli_join *join, void *conte
         result = gnli_fail(-EPERM, "%s: this port may only send", port->subject);
     else if ((events & GNL_WRITABLE) && port->direction == GNL_RECV_ONLY)
         result = gnli_fail(-EPERM, "%s: this port may only receive", port->subject);
-    if (result == 0 && (events & GNL_READABLE))
-        result = descriptors[0] = port->operations->fd(port, false);
+    if (result == 0 && (events & GNL_READABLE)) {
+        descriptors[0] = port->operations->own_fd ? port->operations->own_fd(port) : -1;
+        if (descriptors[0] < 0)
+            result = descriptors[0] = port->operations->fd(port, false);
+    }
     if (result >= 0 && (events & GNL_WRITABLE))
         result = descriptors[1] = port->operations->fd(port, true);
     if (result >= 0)
         result = join(&port->memberships, descriptors, context);
+    if (result >= 0 && port->operations->joined)
+        port->operations->joined(port);
     return (int)leave(port, result);
 }
 

@@ -40,6 +40,13 @@ struct gnli_port_operations {
      */
     int (*fd)(gnl_port *port, bool sending);
     unsigned (*ready)(gnl_port *port, unsigned events);
+    /*
+     * For waitsets, instead of `fd` for receiving: a descriptor that the port has anyway; what that does not
+     * tell of it tells its memberships (gnli_memberships_tell). -1: none. `joined`: one more is to be told
+     * what is so now. Or both NULL.
+     */
+    int (*own_fd)(gnl_port *port);
+    void (*joined)(gnl_port *port);
     int (*finish)(gnl_port *port); /* sets `finished`: it is no sender any more */
     int (*info)(gnl_port *port, struct gnl_port_info *info);
     int (*after_fork)(

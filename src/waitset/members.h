@@ -20,10 +20,12 @@ struct gnli_member {
     gnl_waitset *set;
     gnl_port *port; /* NULL: its descriptor tells all */
     void *tag;
-    unsigned events;          /* that the user asked for */
-    int descriptors[2];       /* in the kernel's set, for receiving and for sending; -1 none */
-    uint64_t number;          /* never 0 */
-    uint64_t told;            /* the last look that found it ready */
+    unsigned events;    /* that the user asked for */
+    int descriptors[2]; /* in the kernel's set, for receiving and for sending; -1 none */
+    uint64_t number;    /* never 0 */
+    uint64_t told;      /* the last look that found it ready */
+    struct gnli_member *raised_next,
+        **raised_at;          /* what no descriptor tells of; NULL: nothing. When telling */
     struct gnli_member *next; /* of the same chain */
 };
 

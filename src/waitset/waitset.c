@@ -35,6 +35,7 @@
 #include "waitset/members.h"
 
 #define AT_A_TIME  64
+#define RAISING    1    /* a number that no member has */
 #define ROUNDS_MAX 1000 /* of a call that does not wait, over members that were not ready after all */
 
 struct gnl_waitset {
@@ -44,7 +45,10 @@ struct gnl_waitset {
     pthread_mutex_t lock;        /* what follows */
     struct gnli_members members;
     uint64_t looks;
-    unsigned inside; /* calls */
+    struct gnli_member *raised,
+        **raised_end;          /* under the telling's lock (life/membership.h): the list, its end */
+    struct gnli_event raising; /* in the epoll set: there is a list */
+    unsigned inside;           /* calls */
     bool ending;
 };
 
@@ -91,9 +95,10 @@ static int watch(gnl_waitset *set, int descriptor, uint32_t events, uint64_t num
 
 static void free_set(gnl_waitset *set, bool ours)
 {
-    int descriptors[2] = { set->epoll, gnli_event_descriptor(&set->interrupt) };
+    int descriptors[3] = { set->epoll, gnli_event_descriptor(&set->interrupt),
+                           gnli_event_descriptor(&set->raising) };
 
-    for (int i = 0; i < 2 && ours; i++)
+    for (int i = 0; i < 3 && ours; i++)
         if (descriptors[i] >= 0) {
             gnli_process_closed(descriptors[i]);
             close(descriptors[i]);
@@ -111,9 +116,15 @@ static int open_descriptors(gnl_waitset *set)
     if (result == 0)
         result = watch(set, gnli_event_descriptor(&set->interrupt), EPOLLIN, 0);
     if (result == 0)
+        result = gnli_event_make(&set->raising);
+    if (result == 0)
+        result = watch(set, gnli_event_descriptor(&set->raising), EPOLLIN, RAISING);
+    if (result == 0)
         result = gnli_process_close_in_child(set->epoll);
     if (result == 0)
         result = gnli_process_close_in_child(gnli_event_descriptor(&set->interrupt));
+    if (result == 0)
+        result = gnli_process_close_in_child(gnli_event_descriptor(&set->raising));
     return result;
 }
 
@@ -131,6 +142,8 @@ int gnl_waitset_new(gnl_waitset **made)
     set->stamp = gnli_process_stamp();
     pthread_mutex_init(&set->lock, NULL);
     gnli_event_init(&set->interrupt);
+    gnli_event_init(&set->raising);
+    set->raised_end = &set->raised;
     result = open_descriptors(set);
     if (result < 0) {
         free_set(set, true);
@@ -138,6 +151,61 @@ int gnl_waitset_new(gnl_waitset **made)
     }
     *made = set;
     return 0;
+}
+
+/* ---- what the kernel does not see ---- */
+
+/* The telling's lock is held. */
+static void raise(gnl_waitset *set, struct gnli_member *member)
+{
+    member->raised_next = NULL;
+    member->raised_at = set->raised_end;
+    *set->raised_end = member;
+    set->raised_end = &member->raised_next;
+    gnli_event_set(&set->raising, true);
+}
+
+static void lower(gnl_waitset *set, struct gnli_member *member)
+{
+    *member->raised_at = member->raised_next;
+    if (member->raised_next)
+        member->raised_next->raised_at = member->raised_at;
+    else
+        set->raised_end = member->raised_at;
+    member->raised_at = NULL;
+    gnli_event_set(&set->raising, set->raised != NULL);
+}
+
+static void told(struct gnli_membership *membership, enum gnli_unseen what, bool is_so)
+{
+    struct gnli_member *member = (struct gnli_member *)(void *)membership;
+    struct epoll_event event = { .events = is_so ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.u64 = member->number };
+
+    if (member->descriptors[0] < 0)
+        return; /* it does not receive */
+    if (what == GNLI_WRITES)
+        epoll_ctl(member->set->epoll, EPOLL_CTL_MOD, member->descriptors[0], &event);
+    else if (is_so && !member->raised_at)
+        raise(member->set, member);
+    else if (!is_so && member->raised_at)
+        lower(member->set, member);
+}
+
+/* Puts the numbers of so many into `events`, and these behind the others. How many. */
+static int take_raised(gnl_waitset *set, struct epoll_event *events, int most)
+{
+    int count = 0;
+    uint64_t first = 0;
+
+    gnli_telling_lock();
+    for (struct gnli_member *member; count < most && (member = set->raised) && member->number != first;) {
+        first = first ? first : member->number;
+        events[count++].data.u64 = member->number;
+        lower(set, member);
+        raise(set, member);
+    }
+    gnli_telling_unlock();
+    return count;
 }
 
 /* Out of the kernel's set. */
@@ -148,13 +216,23 @@ static void unwatch(gnl_waitset *set, const struct gnli_member *member)
             epoll_ctl(set->epoll, EPOLL_CTL_DEL, member->descriptors[i], NULL);
 }
 
+/* In a forked child the set's descriptors are gone, and nobody tells. */
+static void remove_member(gnl_waitset *set, struct gnli_member *member, bool ours)
+{
+    gnli_members_remove(&set->members, member);
+    gnli_membership_end(&member->membership);
+    gnli_telling_lock();
+    if (ours && member->raised_at)
+        lower(set, member);
+    gnli_telling_unlock();
+    free(member);
+}
+
 /* The handles' and the set's lock are held. */
 static void drop(gnl_waitset *set, struct gnli_member *member)
 {
     unwatch(set, member);
-    gnli_members_remove(&set->members, member);
-    gnli_membership_end(&member->membership);
-    free(member);
+    remove_member(set, member, true);
 }
 
 /* What it is a member for is being closed. */
@@ -194,9 +272,7 @@ void gnl_waitset_free(gnl_waitset *set)
     while ((member = gnli_members_last(&set->members))) {
         if (ours)
             unwatch(set, member); /* the descriptor may live on in a copy */
-        gnli_members_remove(&set->members, member);
-        gnli_membership_end(&member->membership);
-        free(member);
+        remove_member(set, member, ours);
     }
     gnli_handles_unlock();
     free_set(set, ours);
@@ -271,6 +347,7 @@ static int join(struct gnli_memberships *object, const int descriptors[2], void 
         return gnli_fail_plain(-ENOMEM, subject);
     *member = *wanted;
     member->membership.object_ends = object_ends;
+    member->membership.told = told;
     member->descriptors[0] = descriptors[0];
     member->descriptors[1] = descriptors[1];
     gnli_handles_lock();
@@ -413,6 +490,12 @@ static int wait_for(gnl_waitset *set, struct gnl_event *events, int count, int64
         int told_count = gnli_epoll_wait(set->epoll, told, count, deadline);
         if (told_count < 0 && errno != EINTR)
             return gnli_fail_errno(errno, "waitset: cannot wait");
+        for (int i = 0; i < told_count; i++)
+            if (told[i].data.u64 == RAISING) {
+                told[i] = told[--told_count];
+                told_count += take_raised(set, told + told_count, count - told_count);
+                break;
+            }
         int found = look_at(set, told, told_count, events);
         if (found != 0)
             return found;

@@ -133,17 +133,17 @@ static void hear_hello(struct gnli_wire *wire)
 
 static unsigned ready_to_receive(struct gnli_wire *wire)
 {
-    struct pollfd entries[2] = { { .fd = input_of(wire), .events = POLLIN | POLLRDHUP },
-                                 { .fd = wire->bell, .events = POLLIN } };
+    struct pollfd entry = { .fd = input_of(wire), .events = POLLIN | POLLRDHUP };
 
     gnli_wire_hurry(wire); /* the set tells of that, too */
     hear_hello(wire);
-    poll(entries, 2, 0);
+    poll(&entry, 1, 0);
     pthread_mutex_lock(&wire->receiving);
-    bool broken = wire->receive_error != 0;
+    gnli_wire_ring(wire);
+    bool broken = wire->receive_error != 0, rung = wire->rung;
     pthread_mutex_unlock(&wire->receiving);
-    bool ended = broken || entries[0].revents & (POLLERR | POLLHUP | POLLRDHUP);
-    bool ready = ended || (entries[0].revents & POLLIN) || entries[1].revents;
+    bool ended = broken || entry.revents & (POLLERR | POLLHUP | POLLRDHUP);
+    bool ready = ended || (entry.revents & POLLIN) || rung;
     return (ready ? GNL_READABLE : 0) | (ended ? GNL_ENDED : 0);
 }
 
@@ -159,7 +159,9 @@ static int make_set(struct gnli_wire *wire)
         return set;
     result = watch(set, input_of(wire), EPOLLIN);
     if (result == 0)
-        result = watch(set, wire->bell, EPOLLIN);
+        result = gnli_wire_bell(wire);
+    if (result == 0)
+        result = watch(set, atomic_load_explicit(&wire->bell, memory_order_relaxed), EPOLLIN); /* A */
     if (result < 0) {
         gnli_wire_disown(set);
         return result;
@@ -195,4 +197,25 @@ unsigned gnli_wire_ready(gnl_port *port, unsigned events)
 
     return (events & GNL_READABLE ? ready_to_receive(wire) : 0) |
            (events & GNL_WRITABLE ? ready_to_send(wire) : 0);
+}
+
+int gnli_wire_own_fd(gnl_port *port)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+
+    return wire->transport->reopen ? -1 : input_of(wire); /* else another may take its place */
+}
+
+void gnli_wire_joined(gnl_port *port)
+{
+    struct gnli_wire *wire = gnli_wire_of(port);
+
+    hear_hello(wire);
+    pthread_mutex_lock(&wire->receiving);
+    gnli_memberships_tell(&port->memberships, GNLI_RAISED, wire->rung);
+    pthread_mutex_unlock(&wire->receiving);
+    pthread_mutex_lock(&wire->sending);
+    if (wire->rest_memory)
+        gnli_memberships_tell(&port->memberships, GNLI_WRITES, true);
+    pthread_mutex_unlock(&wire->sending);
 }

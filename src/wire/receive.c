@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
+#include "memory/file.h"
 #include "wire/stream.h"
 
 #define BUFFER_BYTES (sizeof(struct gnli_frame) + GNLI_FRAME_DATA)
@@ -38,9 +39,27 @@ void gnli_wire_ring(struct gnli_wire *wire)
 
     if (wanted == wire->rung)
         return;
-    ssize_t done = wanted ? write(wire->bell, &count, sizeof count) : read(wire->bell, &count, sizeof count);
-    if (done == sizeof count)
-        wire->rung = wanted;
+    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+    ssize_t done = bell < 0 ? (ssize_t)sizeof count
+                   : wanted ? write(bell, &count, sizeof count)
+                            : read(bell, &count, sizeof count);
+    if (done != sizeof count)
+        return;
+    wire->rung = wanted;
+    gnli_memberships_tell(&wire->port.memberships, GNLI_RAISED, wanted);
+}
+
+int gnli_wire_bell(struct gnli_wire *wire)
+{
+    if (atomic_load_explicit(&wire->bell, memory_order_relaxed) >= 0) /* A */
+        return 0;
+    int made = gnli_above_standard(eventfd(wire->rung, EFD_CLOEXEC | EFD_NONBLOCK));
+    int result = made < 0 ? -errno : gnli_wire_own(made);
+    if (result == 0)
+        atomic_store_explicit(&wire->bell, made, memory_order_relaxed); /* A */
+    else if (made >= 0)
+        close(made);
+    return result;
 }
 
 /* ---- delivering ---- */

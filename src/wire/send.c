@@ -19,9 +19,12 @@ static void watch(struct gnli_wire *wire, bool rest)
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
     struct epoll_event event = { .events = rest ? EPOLLIN | EPOLLOUT : EPOLLIN };
 
-    if (set >= 0 && rest != wire->watched && !wire->transport->reopen &&
-        epoll_ctl(set, EPOLL_CTL_MOD, output, &event) == 0)
-        wire->watched = rest;
+    if (rest == wire->watched || wire->transport->reopen)
+        return;
+    wire->watched = rest;
+    if (set >= 0)
+        epoll_ctl(set, EPOLL_CTL_MOD, output, &event);
+    gnli_memberships_tell(&wire->port.memberships, GNLI_WRITES, rest);
 }
 
 static void drop_rest(struct gnli_wire *wire)
@@ -75,8 +78,10 @@ int gnli_wire_flush(struct gnli_wire *wire)
 void gnli_wire_hurry(struct gnli_wire *wire)
 {
     pthread_mutex_lock(&wire->sending);
-    if (gnli_wire_rests(wire) && gnli_wire_flush(wire) == -EAGAIN)
-        watch(wire, wire->rest_memory != NULL); /* the descriptor may have come since */
+    if (gnli_wire_rests(wire) && gnli_wire_flush(wire) == -EAGAIN) {
+        wire->watched = wire->watched && !wire->rest_memory; /* the descriptor may have come since */
+        watch(wire, wire->rest_memory != NULL);
+    }
     pthread_mutex_unlock(&wire->sending);
 }
 

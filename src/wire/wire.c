@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +39,19 @@ static int64_t within_ms(int64_t deadline, int most)
     return soon < deadline ? soon : deadline;
 }
 
+/* -1: there can be none now: who waits looks again in a while. */
+static int bell_of(struct gnli_wire *wire)
+{
+    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+
+    if (bell >= 0)
+        return bell;
+    pthread_mutex_lock(&wire->receiving);
+    gnli_wire_bell(wire);
+    pthread_mutex_unlock(&wire->receiving);
+    return atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+}
+
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
 {
     struct pollfd entries[4] = { 0 };
@@ -60,11 +72,12 @@ int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
         entries[count++] = (struct pollfd){ .fd = output, .events = POLLOUT };
     if (what & GNLI_CREDIT)
         entries[count++] = (struct pollfd){ .fd = wire->credit, .events = POLLIN };
+    int bell = what & GNLI_INPUT ? bell_of(wire) : -1;
     if (what & GNLI_INPUT)
-        entries[count++] = (struct pollfd){ .fd = wire->bell, .events = POLLIN };
+        entries[count++] = (struct pollfd){ .fd = bell, .events = POLLIN };
     else if (wire->transport->reopen)
         entries[0].fd = -1; /* whether somebody writes is nothing to who sends */
-    int most = writes && output < 0 ? REOPEN_MS : what & GNLI_INPUT ? 60000 : LOOK_MS;
+    int most = writes && output < 0 ? REOPEN_MS : bell >= 0 ? 60000 : LOOK_MS;
     gnli_poll(entries, count, within_ms(deadline, most));
     /* Told again and again, were it slept on: who has shut its end down receives no more. */
     return what & GNLI_CREDIT && entries[0].revents & (POLLHUP | POLLERR) ? -EPIPE : 0;
@@ -85,7 +98,8 @@ static void interrupt(gnl_port *port)
     /* What was sent stays the other's; whoever polls here wakes. */
     if (!wire->transport->reopen)
         shutdown(atomic_load_explicit(&wire->input, memory_order_relaxed), SHUT_RDWR); /* A */
-    if (write(wire->bell, &count, sizeof count) < 0)
+    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed);                /* A */
+    if (bell >= 0 && write(bell, &count, sizeof count) < 0)
         return; /* it rings already */
 }
 
@@ -297,7 +311,7 @@ void gnli_wire_free(struct gnli_wire *wire)
         gnli_wire_disown(output);
     gnli_wire_disown(wire->credit);
     gnli_wire_disown(wire->file);
-    gnli_wire_disown(wire->bell);
+    gnli_wire_disown(atomic_load_explicit(&wire->bell, memory_order_relaxed)); /* A */
     free_memory(wire);
 }
 
@@ -326,6 +340,8 @@ static const struct gnli_port_operations operations = {
     .giveback = giveback,
     .fd = gnli_wire_fd,
     .ready = gnli_wire_ready,
+    .own_fd = gnli_wire_own_fd,
+    .joined = gnli_wire_joined,
     .finish = finish,
     .info = info,
     .after_fork = after_fork,
@@ -361,14 +377,7 @@ int gnli_wire_new(struct gnli_wire **made, const struct gnli_transport *transpor
     pthread_mutex_init(&wire->receiving, NULL);
     pthread_mutex_init(&wire->placing, NULL);
     gnli_spin_init(&wire->spin);
-    wire->bell = gnli_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    int result = wire->bell < 0 ? -errno : gnli_wire_own(wire->bell);
-    if (result < 0) {
-        if (wire->bell >= 0)
-            close(wire->bell);
-        free(wire);
-        return gnli_fail_errno(-result, "%s: cannot make the port", subject);
-    }
+    atomic_init(&wire->bell, -1);
     *made = wire;
     return 0;
 }

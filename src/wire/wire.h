@@ -93,7 +93,8 @@ struct gnli_wire {
     int credit;                /* a socket; -1 in byte mode, and where nobody counts */
     int file;                  /* a FIFO's, to open it by; else -1 */
     bool writers;              /* a FIFO has had some since it was opened; under `receiving` */
-    int bell;                  /* an eventfd: raised while something can be received that no poll tells of */
+    _Atomic int bell;          /* an eventfd: raised while something can be received that no poll tells of;
+                                  made under `receiving` once somebody polls for it; -1 not yet */
     _Atomic int set;           /* an epoll descriptor: of gnl_port_fd; -1 none was asked for */
     _Atomic int room;          /* the same for sending */
     int timer;                 /* in it: to look whether somebody reads a FIFO; under `sending`; -1 none */
@@ -106,7 +107,7 @@ struct gnli_wire {
     char *rest_memory; /* the port's own, where its sender has left */
     uint64_t begun;    /* messages */
     bool finishing;    /* once there is no rest */
-    bool watched;      /* the rest has whoever polls the port's descriptor come back */
+    bool watched;      /* whoever polls the port's descriptor comes back for the rest */
     int send_error;    /* from now on */
     _Atomic uint64_t sent;
 
@@ -143,7 +144,7 @@ static inline struct gnli_wire *gnli_wire_of(gnl_port *port)
 }
 
 /*
- * A port without descriptors yet, but for the bell: the caller sets input, output and credit. The address
+ * A port without descriptors yet: the caller sets input, output and credit. The address
  * may be NULL. -EMFILE, -ENOMEM.
  */
 int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transport,
@@ -178,11 +179,14 @@ ssize_t gnli_wire_send_many(gnl_port *port, const struct iovec *messages, size_t
 ssize_t gnli_wire_recv(gnl_port *port, void *data, size_t size, int64_t timeout);
 int gnli_wire_take(gnl_port *port, gnl_message *message, int64_t timeout);
 void gnli_wire_ring(struct gnli_wire *wire); /* the bell as it should be; `receiving` is held */
+int gnli_wire_bell(struct gnli_wire *wire);  /* makes it; -EMFILE. `receiving` is held */
 
 bool gnli_wire_full(
     struct gnli_wire *wire); /* as many are under way as the capacity allows; `sending` is held */
 
 int gnli_wire_fd(gnl_port *port, bool sending);
+int gnli_wire_own_fd(gnl_port *port);
+void gnli_wire_joined(gnl_port *port);
 unsigned gnli_wire_ready(gnl_port *port, unsigned events);
 void gnli_wire_unsettle(struct gnli_wire *wire); /* there may be room: who polls for it looks */
 

@@ -243,6 +243,143 @@ START_TEST(many_messages_at_once_arrive_in_order)
 }
 END_TEST
 
+/* ---- in a set ---- */
+
+static unsigned told(gnl_waitset *set, int64_t timeout)
+{
+    struct gnl_event event = { 0 };
+    int result = gnl_waitset_wait(set, &event, 1, timeout);
+
+    ck_assert_msg(result == 1 || result == -EAGAIN || result == -ETIMEDOUT, "%d: %s", result,
+                  gnl_error_detail());
+    return event.events;
+}
+
+static char x[] = "x";
+
+static gnl_waitset *set_of(gnl_port *port)
+{
+    gnl_waitset *set;
+
+    assert_ok(gnl_waitset_new(&set));
+    assert_ok(gnl_waitset_add_port(set, port, GNL_READABLE, port));
+    return set;
+}
+
+/* One read brings them all; the socket is empty then, and the set tells all the same. */
+START_TEST(set_tells_of_messages_that_were_read_ahead)
+{
+    struct iovec messages[10];
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    gnl_message held;
+    gnl_port *client;
+
+    for (unsigned i = 0; i < 10; i++)
+        messages[i] = (struct iovec){ x, 1 };
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    gnl_port *server = accept_from(listener);
+    gnl_waitset *early = set_of(server);
+    ck_assert_int_eq(gnl_send_many(client, messages, 10, PATIENCE), 10);
+    ck_assert_uint_eq(told(early, PATIENCE), GNL_READABLE);
+    expect(server, "x");
+    gnl_waitset *late = set_of(server);
+    for (unsigned i = 1; i < 10; i++) {
+        ck_assert_uint_eq(told(early, GNL_NOWAIT), GNL_READABLE);
+        ck_assert_uint_eq(told(late, GNL_NOWAIT), GNL_READABLE);
+        ck_assert(poll(&(struct pollfd){ .fd = gnl_waitset_fd(late), .events = POLLIN }, 1, 0) == 1);
+        if (i == 5)
+            gnl_waitset_free(early);
+        if (i == 5)
+            early = set_of(server);
+        expect(server, "x");
+    }
+    ck_assert_uint_eq(told(early, GNL_NOWAIT), 0);
+    ck_assert_uint_eq(told(late, GNL_NOWAIT), 0);
+    ck_assert(poll(&(struct pollfd){ .fd = gnl_waitset_fd(late), .events = POLLIN }, 1, 0) == 0);
+    assert_ok(gnl_send(client, "y", 1, PATIENCE));
+    assert_ok(gnl_take(server, &held, PATIENCE));
+    ck_assert_uint_eq(told(late, GNL_NOWAIT), 0);
+    assert_ok(gnl_giveback(&held));
+    ck_assert_uint_eq(told(late, GNL_NOWAIT), GNL_READABLE);
+    assert_ok(gnl_waitset_remove(late, server));
+    ck_assert_uint_eq(told(late, GNL_NOWAIT), 0);
+    ck_assert_uint_eq(told(early, GNL_NOWAIT), GNL_READABLE);
+    assert_ok(gnl_close(server)); /* it leaves the set */
+    ck_assert_uint_eq(told(early, GNL_NOWAIT), 0);
+    gnl_waitset_free(early);
+    gnl_waitset_free(late);
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* Members that have read ahead take turns with those that the kernel tells of. */
+START_TEST(nobody_in_a_set_is_forgotten)
+{
+    enum { PORTS = 5, EACH = 20 };
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    gnl_port *clients[PORTS], *servers[PORTS];
+    unsigned received[PORTS] = { 0 };
+    struct iovec messages[EACH];
+    gnl_waitset *set;
+
+    for (unsigned i = 0; i < EACH; i++)
+        messages[i] = (struct iovec){ x, 1 };
+    assert_ok(gnl_waitset_new(&set));
+    for (unsigned i = 0; i < PORTS; i++) {
+        assert_ok(gnl_open(&clients[i], gnl_listener_address(listener), NULL));
+        servers[i] = accept_from(listener);
+        assert_ok(gnl_waitset_add_port(set, servers[i], GNL_READABLE, &servers[i]));
+        ck_assert_int_eq(gnl_send_many(clients[i], messages, EACH, PATIENCE), EACH);
+    }
+    for (unsigned rounds = 0; rounds < PORTS * EACH; rounds++) {
+        struct gnl_event event;
+        char byte;
+        ck_assert_int_eq(gnl_waitset_wait(set, &event, 1, PATIENCE), 1);
+        size_t i = (size_t)((gnl_port **)event.tag - servers);
+        ck_assert_int_eq(gnl_recv(servers[i], &byte, 1, GNL_NOWAIT), 1);
+        received[i]++;
+        for (unsigned j = 0; j < PORTS; j++)
+            ck_assert_msg(received[i] <= received[j] + 3 * PORTS, "%u of one, %u of another", received[i],
+                          received[j]);
+    }
+    ck_assert_uint_eq(told(set, GNL_NOWAIT), 0);
+    for (unsigned i = 0; i < PORTS; i++) {
+        assert_ok(gnl_close(clients[i]));
+        assert_ok(gnl_close(servers[i]));
+    }
+    gnl_waitset_free(set);
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* Who waits in a set writes it, and calls nothing of that port. */
+START_TEST(set_finishes_a_message_that_has_begun)
+{
+    static char large[1 << 20];
+    gnl_listener *listener = listen_at("unix:@sockets-set", NULL);
+    gnl_port *client;
+    ssize_t got;
+
+    assert_ok(gnl_open(&client, "unix:@sockets-set", NULL));
+    gnl_port *server = accept_from(listener);
+    assert_ok(gnl_send(server, "met", 3, PATIENCE));
+    gnl_waitset *early = set_of(client);
+    expect(client, "met");
+    assert_ok(gnl_send(client, large, sizeof large, GNL_NOWAIT));
+    gnl_waitset *late = set_of(client);
+    for (unsigned i = 0; (got = gnl_recv(server, large, sizeof large, GNL_NOWAIT)) == -EAGAIN; i++)
+        ck_assert_uint_eq(told(i % 2 ? early : late, gnl_ms(1)), 0);
+    ck_assert_int_eq(got, sizeof large);
+    ck_assert_int_eq(poll(&(struct pollfd){ .fd = gnl_waitset_fd(early), .events = POLLIN }, 1, 0), 0);
+    gnl_waitset_free(early);
+    gnl_waitset_free(late);
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_close(server));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
 /* ---- byte streams ---- */
 
 START_TEST(bytes_are_what_others_send_and_get)
@@ -270,6 +407,7 @@ int main(void)
 {
     Suite *suite = suite_create("sockets");
     TCase *frames = support_case(suite, "frames");
+    TCase *sets = support_case(suite, "sets");
     TCase *bytes = support_case(suite, "bytes");
 
     tcase_add_test(frames, frames_may_be_cut_at_every_byte);
@@ -280,6 +418,9 @@ int main(void)
     tcase_add_test(frames, large_message_waits_to_be_accepted);
     tcase_add_test(frames, messages_of_every_size_go_both_ways);
     tcase_add_test(frames, many_messages_at_once_arrive_in_order);
+    tcase_add_test(sets, set_tells_of_messages_that_were_read_ahead);
+    tcase_add_test(sets, nobody_in_a_set_is_forgotten);
+    tcase_add_test(sets, set_finishes_a_message_that_has_begun);
     tcase_add_test(bytes, bytes_are_what_others_send_and_get);
     return support_run(suite);
 }

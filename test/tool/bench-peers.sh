@@ -11,14 +11,17 @@ report, works = json.load(open(sys.argv[1])), set(sys.argv[2:])
 built = set(os.environ["PEERS"].split())
 program = {name: "peer-kernel" for name in
            "pipe fifo unix-stream unix-seqpacket tcp posix-mq sysv-msg".split()}
-program.update({name: "peer-ginnel" for name in ("ginnel", "ginnel-in-place")})
+program.update({name: "peer-ginnel" for name in
+                "ginnel ginnel-in-place ginnel-unix ginnel-unix-many ginnel-tcp ginnel-tcp-many".split()})
 program.update({name: "peer-ck" for name in ("ck-ring-spsc", "ck-ring-mpsc")})
 program.update({name: "peer-" + name for name in "zeromq nng nanomsg boost iceoryx".split()})
+program.update({name + "-tcp": "peer-" + name for name in ("zeromq", "nng")})
 # What each may leave out, and why.
 excuses = {"posix-mq": ["too large", "no POSIX"], "sysv-msg": ["too large", "no System V"],
            "unix-seqpacket": ["too large"], "pipe": ["stays whole"], "fifo": ["stays whole"],
            "ck-ring-spsc": ["one sender only", "cannot sleep"], "ck-ring-mpsc": ["cannot sleep"],
            "iceoryx": ["does no other run"]}
+excuses.update({name: ["one message at a time", "large messages"] for name in ("ginnel-unix-many", "ginnel-tcp-many")})
 assert report["kind"] == "peers" and report["rounds"] == 1 and report["machine"]["cpu"], report
 assert set(report["works"]) == works, set(report["works"])
 for work, rows in report["works"].items():

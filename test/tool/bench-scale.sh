@@ -8,7 +8,8 @@ import json, sys
 
 report = json.load(open(sys.argv[1]))
 counts = {"mailboxes": [1, 3, 10, 30, 100], "processes": [1, 2, 4, 8, 16],
-          "queued": [1, 10, 100, 1000, 10000, 100000], "members": [1, 10, 100, 1000]}
+          "queued": [1, 10, 100, 1000, 10000, 100000], "members": [1, 10, 100, 1000],
+          "connections": [1, 10, 100, 1000]}
 assert report["kind"] == "scale" and report["quick"] is True and report["machine"]["kernel"], report
 assert set(report["curves"]) == set(counts), set(report["curves"])
 for name, curve in report["curves"].items():
@@ -21,7 +22,7 @@ END
 python3 "$room/check.py" "$room/json" || fail "the figures above"
 cmp "$room/json" "$room/scale.json" || fail "what was kept is something else"
 if command -v gnuplot >/dev/null; then
-    for curve in mailboxes processes queued members; do
+    for curve in mailboxes processes queued members connections; do
         grep -q '<svg' "$room/scale-$curve.svg" || fail "no chart of $curve: $(cat "$room/err")"
     done
 fi

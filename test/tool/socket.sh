@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Sockets: send, recv and serve over UNIX and TCP, and bytes with curl where it is there.
+# Sockets: send, recv and serve over UNIX and TCP. Bytes with other programs: socket-others.sh.
 . "${0%/*}/common.sh"
 
 # The port that was found for port 0, as standard error tells it.
@@ -35,11 +35,3 @@ until_true told "$room/where"
 serves=$(found "$room/where")
 echo hello | status 0 ginnel send "$serves"
 status 2 ginnel recv "tcp:${serves#tcp:}x"
-
-# Bytes, with a program that knows nothing of Ginnel.
-start serve tcp:127.0.0.1:0 --stream -- sh -c 'read -r line; printf "HTTP/1.0 200 OK\r\n\r\nyes\n"' 2>"$room/where"
-until_true told "$room/where"
-serves=$(found "$room/where")
-if command -v curl >/dev/null; then
-    same curl "$(curl -s --noproxy '*' "http://${serves#tcp:}/")" yes
-fi
