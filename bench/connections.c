@@ -66,7 +66,7 @@ static double send_and_wait(gnl_waitset *set, gnl_port *client, int64_t ns)
 
 static double measure(gnl_listener *listener, gnl_waitset *set, unsigned count, int64_t ns)
 {
-    gnl_port **ports = calloc(count, sizeof *ports), *client = NULL;
+    gnl_port **ports = calloc(count, sizeof(gnl_port *)), *client = NULL;
     double result = -1;
     unsigned made = 0;
 

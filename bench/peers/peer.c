@@ -172,7 +172,7 @@ static enum peer_result run(struct crew_area *area, struct crew_time time, struc
 static int measure(struct crew_time time)
 {
     struct crew_area *area = crew_area_new();
-    struct crew_result result;
+    struct crew_result result = { 0 };
     uint64_t sent = 0;
 
     snprintf(directory, sizeof directory, "/dev/shm/ginnel-peer-%d-XXXXXX", (int)getpid());

@@ -161,7 +161,7 @@ static int make_set(struct gnli_wire *wire)
     if (result == 0)
         result = gnli_wire_bell(wire);
     if (result == 0)
-        result = watch(set, atomic_load_explicit(&wire->bell, memory_order_relaxed), EPOLLIN); /* A */
+        result = watch(set, atomic_load_explicit(&wire->bell, memory_order_acquire), EPOLLIN); /* B */
     if (result < 0) {
         gnli_wire_disown(set);
         return result;

@@ -39,7 +39,7 @@ void gnli_wire_ring(struct gnli_wire *wire)
 
     if (wanted == wire->rung)
         return;
-    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+    int bell = atomic_load_explicit(&wire->bell, memory_order_acquire); /* B */
     ssize_t done = bell < 0 ? (ssize_t)sizeof count
                    : wanted ? write(bell, &count, sizeof count)
                             : read(bell, &count, sizeof count);
@@ -51,12 +51,12 @@ void gnli_wire_ring(struct gnli_wire *wire)
 
 int gnli_wire_bell(struct gnli_wire *wire)
 {
-    if (atomic_load_explicit(&wire->bell, memory_order_relaxed) >= 0) /* A */
+    if (atomic_load_explicit(&wire->bell, memory_order_acquire) >= 0) /* B */
         return 0;
     int made = gnli_above_standard(eventfd(wire->rung, EFD_CLOEXEC | EFD_NONBLOCK));
     int result = made < 0 ? -errno : gnli_wire_own(made);
     if (result == 0)
-        atomic_store_explicit(&wire->bell, made, memory_order_relaxed); /* A */
+        atomic_store_explicit(&wire->bell, made, memory_order_release); /* B */
     else if (made >= 0)
         close(made);
     return result;

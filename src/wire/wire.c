@@ -42,14 +42,14 @@ static int64_t within_ms(int64_t deadline, int most)
 /* -1: there can be none now: who waits looks again in a while. */
 static int bell_of(struct gnli_wire *wire)
 {
-    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+    int bell = atomic_load_explicit(&wire->bell, memory_order_acquire); /* B */
 
     if (bell >= 0)
         return bell;
     pthread_mutex_lock(&wire->receiving);
     gnli_wire_bell(wire);
     pthread_mutex_unlock(&wire->receiving);
-    return atomic_load_explicit(&wire->bell, memory_order_relaxed); /* A */
+    return atomic_load_explicit(&wire->bell, memory_order_acquire); /* B */
 }
 
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
@@ -98,7 +98,7 @@ static void interrupt(gnl_port *port)
     /* What was sent stays the other's; whoever polls here wakes. */
     if (!wire->transport->reopen)
         shutdown(atomic_load_explicit(&wire->input, memory_order_relaxed), SHUT_RDWR); /* A */
-    int bell = atomic_load_explicit(&wire->bell, memory_order_relaxed);                /* A */
+    int bell = atomic_load_explicit(&wire->bell, memory_order_acquire);                /* B */
     if (bell >= 0 && write(bell, &count, sizeof count) < 0)
         return; /* it rings already */
 }
@@ -311,7 +311,7 @@ void gnli_wire_free(struct gnli_wire *wire)
         gnli_wire_disown(output);
     gnli_wire_disown(wire->credit);
     gnli_wire_disown(wire->file);
-    gnli_wire_disown(atomic_load_explicit(&wire->bell, memory_order_relaxed)); /* A */
+    gnli_wire_disown(atomic_load_explicit(&wire->bell, memory_order_acquire)); /* B */
     free_memory(wire);
 }
 

@@ -19,6 +19,7 @@
  *     Without a capacity nobody counts: the kernel's buffer is what there is.
  *
  *   A: relaxed: counts and marks that only inform, or that a lock's holder writes.
+ *   B: release when the bell is made, acquire by who rings or polls it: the descriptor is there.
  */
 #ifndef GNLI_WIRE_WIRE_H
 #define GNLI_WIRE_WIRE_H

@@ -67,7 +67,7 @@ static int receive_all(void *context)
     static char data[20000];
 
     for (uint32_t i = 0; i < MESSAGES; i++) {
-        size_t size = 8 + i * 61 % (sizeof data / 2);
+        size_t size = 8 + (size_t)i * 61 % (sizeof data / 2);
         require(gnl_recv(port, data, sizeof data, PATIENCE) == (ssize_t)size);
         require(check_message(data, size) == i);
         atomic_fetch_add(&scene->received, 1);
@@ -85,7 +85,7 @@ static int send_all(void *context)
     static char data[20000];
 
     for (uint32_t i = 0; i < MESSAGES; i++) {
-        size_t size = 8 + i * 61 % (sizeof data / 2);
+        size_t size = 8 + (size_t)i * 61 % (sizeof data / 2);
         fill_message(data, size, i);
         require(gnl_send(port, data, size, PATIENCE) == 0);
     }
