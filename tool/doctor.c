@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
@@ -354,6 +355,16 @@ static void check_room(struct place *place)
                    "its file system has no inodes left: no mailbox can be made");
 }
 
+/* The first use makes it; else errno says why not. */
+static bool can_be_made(const char *path)
+{
+    char above[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    snprintf(above, sizeof above, "%.*s", slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+    return access(above, W_OK | X_OK) == 0;
+}
+
 /* Is it what the library would use? */
 static bool check_rights(struct place *place)
 {
@@ -367,6 +378,9 @@ static bool check_rights(struct place *place)
         else if (place->machine_wide)
             report_add(place->report, NOTE, place->path, "installing Ginnel makes it, or root's first use",
                        "is absent: there are no machine-wide mailboxes");
+        else if (!can_be_made(place->path))
+            report_add(place->report, PROBLEM, place->path, "choose another with GINNEL_DIR",
+                       "is absent and cannot be made (%s): no mailbox can be", strerror(errno));
         return false;
     }
     if (!S_ISDIR(status.st_mode)) {

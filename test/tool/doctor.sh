@@ -4,6 +4,13 @@
 # nobody's, and nothing else.
 . "$(dirname "$0")/common.sh"
 
+before=$GINNEL_DIR
+export GINNEL_DIR="$room/nowhere/below"
+status 1 ginnel doctor
+grep -q 'nowhere/below: is absent and cannot be made (No such file' "$room/out" ||
+    fail "no mailbox can be made: $(cat "$room/out")"
+export GINNEL_DIR="$before"
+
 # doctor WANTED [OPTION]: problems (1) or none (0) of our own; what is machine-wide is everybody's, and so are cgroups
 # but for $cgroup. Its exit status is of all.
 cgroup=none
