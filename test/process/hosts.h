@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two hosts and a link between them: two processes in network namespaces of their own, each with a TUN device, and the
- * test as the wire that passes packets on, late, not all of them, or none. What that does to a packet depends on
- * its number alone.
+ * Two hosts and a link between them: two processes in network namespaces of their own, each with a TUN
+ * device, and the test as the wire that passes packets on, late, not all of them, or none. Which are lost
+ * depends on their number alone.
  */
 #ifndef TEST_PROCESS_HOSTS_H
 #define TEST_PROCESS_HOSTS_H
@@ -27,8 +27,8 @@ struct link {
 };
 
 /*
- * Both run, once the link is up; context is both's. False: this user may not have namespaces or TUN devices. What a
- * host returns is its exit status.
+ * Both run, once the link is up; context is both's. False: this user may not have namespaces or TUN devices.
+ * What a host returns is its exit status.
  */
 bool link_hosts(struct link *link, int (*first)(void *context), int (*second)(void *context), void *context);
 

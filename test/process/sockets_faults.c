@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A proxy between two ports that cuts, resets, splits, delays or repeats at a given byte: at every byte of a short
- * conversation, in either direction. Nothing here is left to chance or time: the proxy passes on what is there when
- * it is told to.
+ * A proxy between two ports that cuts, resets, splits, delays or repeats at a given byte: at every byte of a
+ * short conversation, in either direction. Nothing here is left to chance or time: the proxy passes on what
+ * is there when it is told to.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TCP between two hosts (hosts.h): a slow link that loses packets, one that is cut and restored, one that is cut
- * for good, when neither side hears of the other's end.
+ * TCP between two hosts (hosts.h): a slow link that loses packets, one that is cut and restored, one that is
+ * cut for good, when neither side hears of the other's end.
  */
 #include "hosts.h"
 
