@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "certificates.h"
+
 #define LARGE ((size_t)12 << 20) /* bytes: more than any kernel holds of a stream */
 
 struct way {
@@ -27,6 +29,8 @@ static const struct way ways[] = {
     { .name = "UNIX socket, from who listens", .address = "unix:%s/stream", .accepted = true },
     { .name = "TCP", .address = "tcp:127.0.0.1:0" },
     { .name = "TCP, from who listens", .address = "tcp:[::1]:0", .accepted = true },
+    { .name = "TLS", .address = "tls:127.0.0.1:0" },
+    { .name = "TLS, from who listens", .address = "tls:[::1]:0", .accepted = true },
 };
 #define WAYS (int)(sizeof ways / sizeof ways[0])
 
@@ -37,8 +41,13 @@ struct stream {
     gnl_port *sender, *receiver;
 };
 
-static const struct gnl_options bytes = { .stream = 1 };
+static const struct gnl_options bytes = { .stream = 1 }, tls_bytes = { .stream = 1, .tls = &tls_both_ways };
 static const struct gnl_options in = { .direction = GNL_RECV_ONLY }, out = { .direction = GNL_SEND_ONLY };
+
+static bool is_tls(const struct way *way)
+{
+    return strncmp(way->address, "tls:", 4) == 0;
+}
 
 /* The name, and who listens. */
 static struct stream begin(int number)
@@ -51,7 +60,10 @@ static struct stream begin(int number)
         snprintf(stream.address, sizeof stream.address, "%.*s%s%s", (int)(place - stream.way->address),
                  stream.way->address, support_directory(), place + 2);
     if (!stream.way->fifo) {
-        assert_ok(gnl_listen(&stream.listener, stream.address, &bytes));
+        bool tls = is_tls(stream.way);
+        if (tls)
+            tls_make();
+        assert_ok(gnl_listen(&stream.listener, stream.address, tls ? &tls_bytes : &bytes));
         strcpy(stream.address, gnl_listener_address(stream.listener));
     }
     return stream;
@@ -65,6 +77,12 @@ static struct stream both(int number)
     if (stream.way->fifo) {
         assert_ok(gnl_open(&stream.receiver, stream.address, &in));
         assert_ok(gnl_open(&stream.sender, stream.address, &out));
+        return stream;
+    }
+    if (is_tls(stream.way)) {
+        tls_meet(stream.listener, accepted ? &stream.sender : &stream.receiver,
+                 accepted ? &stream.receiver : &stream.sender, &tls_bytes);
+        tls_unmake();
         return stream;
     }
     assert_ok(gnl_open(accepted ? &stream.receiver : &stream.sender, stream.address, &bytes));
@@ -334,7 +352,7 @@ END_TEST
 /* As many bytes as there is room for; how many. */
 static size_t fill_up(const struct stream *stream)
 {
-    int64_t quiet = strncmp(stream->address, "tcp:", 4) == 0 ? QUIET : GNL_NOWAIT;
+    int64_t quiet = strncmp(stream->address, "t", 1) == 0 ? QUIET : GNL_NOWAIT;
     size_t sent = 0, size = 4096;
 
     while (send_bytes(stream->sender, sent, size, GNL_NOWAIT) == 0 ||
