@@ -32,10 +32,10 @@ struct gnli_tls_session {
     char subject[GNL_ADDRESS_MAX + 1];
     char *out;
     size_t out_size, out_room;
-    int read_error;  /* errno value of the socket, 0 none */
-    int write_error; /* the same */
-    int ended;       /* 1: the other has said its end; or why nothing more can be read */
-    bool finished;
+    int read_error;        /* errno value of the socket, 0 none */
+    int write_error;       /* the same */
+    int ended;             /* 1: the other has said its end; or why nothing more can be read */
+    bool finished, shaken; /* hands */
 };
 
 /* ---- the socket ---- */
@@ -238,7 +238,7 @@ static int why(struct gnli_tls_session *session)
     int error = session->read_error;
 
     if (error == 0)
-        return gnli_tls_why(session->fail, session->ssl, session->subject);
+        return gnli_tls_why(session->fail, session->ssl, session->shaken, session->subject);
     ERR_clear_error();
     if (error == ETIMEDOUT || error == EHOSTUNREACH)
         return session->fail(-EPIPE, "%s: the other side does not answer any more: taken for dead",
@@ -253,11 +253,11 @@ static int handshake(struct gnli_tls_session *session)
 
     pthread_mutex_lock(&session->lock);
     ERR_clear_error();
-    bool gone = flush(session);
+    flush(session);
     int done = SSL_do_handshake(session->ssl);
     if (done != 1)
         result = SSL_get_error(session->ssl, done) == SSL_ERROR_WANT_READ ? -EAGAIN : why(session);
-    (void)gone;
+    session->shaken = done == 1;
     pthread_mutex_unlock(&session->lock);
     return result;
 }

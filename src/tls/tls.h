@@ -34,7 +34,7 @@ void gnli_tls_context_free(struct gnli_tls_context *context);
 /* Reads the file's keys into the context, and has them used. */
 int gnli_psk_use(struct gnli_tls_context *context, const char *file, const char *subject);
 
-/* Why OpenSSL failed just now, as a sentence; the code. */
-int gnli_tls_why(gnli_tls_fail *fail, const SSL *ssl, const char *subject);
+/* Why OpenSSL failed just now, in the handshake or after it, as a sentence; the code. */
+int gnli_tls_why(gnli_tls_fail *fail, const SSL *ssl, bool shaken, const char *subject);
 
 #endif

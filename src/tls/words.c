@@ -92,7 +92,7 @@ static int about_certificate(gnli_tls_fail *fail, const SSL *ssl, const char *su
                 X509_verify_cert_error_string(verdict));
 }
 
-int gnli_tls_why(gnli_tls_fail *fail, const SSL *ssl, const char *subject)
+int gnli_tls_why(gnli_tls_fail *fail, const SSL *ssl, bool shaken, const char *subject)
 {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
@@ -103,7 +103,7 @@ int gnli_tls_why(gnli_tls_fail *fail, const SSL *ssl, const char *subject)
         return about_certificate(fail, ssl, subject);
     if (ERR_GET_LIB(error) == ERR_LIB_SSL)
         words = find(reasons, sizeof reasons / sizeof reasons[0], reason);
-    if (words && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING && !SSL_is_init_finished(ssl))
+    if (words && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING && !shaken)
         return fail(-EBADMSG, "%s: the other side ended in the midst of TLS's handshake: is it TLS there?",
                     subject);
     if (words)

@@ -502,15 +502,28 @@ START_TEST(finish_ends_one_way_alone)
 }
 END_TEST
 
+static void *close_port(void *port)
+{
+    return gnl_close(port) == 0 ? NULL : port;
+}
+
+/* Over TLS the last record may be half with the kernel: closing sees to the rest while the other receives. */
 START_TEST(all_that_was_sent_comes_before_the_end)
 {
     struct stream stream = both(_i);
     size_t sent = fill_up(&stream);
 
-    assert_ok(gnl_close(stream.sender));
+    void *failed = NULL;
+    pthread_t thread;
+    if (is_tls(stream.way))
+        ck_assert_int_eq(pthread_create(&thread, NULL, close_port, stream.sender), 0);
+    else
+        assert_ok(gnl_close(stream.sender));
     stream.sender = NULL;
     expect_bytes(stream.receiver, 0, sent, 10000);
     expect_end(stream.receiver);
+    if (is_tls(stream.way))
+        ck_assert(pthread_join(thread, &failed) == 0 && !failed);
     end(&stream);
 }
 END_TEST
