@@ -56,7 +56,7 @@ void port_close(gnl_port *port);
       "bytes of the largest message (1M)" },                                                                 \
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \
-    { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" },                       \
+    { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" },                  \
     { "tls-ca", "FILE", &port_tls.ca_file, parse_text, NULL,                                                 \
       "tls: the authorities that are trusted (the system's); who listens asks for certificates then" },      \
     { "tls-cert", "FILE", &port_tls.certificate_file, parse_text, NULL, "tls: the certificate to show" },    \

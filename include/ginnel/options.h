@@ -76,7 +76,7 @@ struct gnl_options {
 };
 
 /*
- * For libginnel-tls alone, which says by this what tls: is done by; programs link with that library, see tls.h.
+ * For libginnel-tls alone, which says by this what tls: is done by; programs link with that library.
  */
 struct gnl_tls_engine;
 

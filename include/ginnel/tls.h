@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS: ports over `tls:HOST:PORT`, which are those of `tcp:` with what they carry encrypted, and with the other
- * side's identity checked. It is in a library of its own, libginnel-tls (`pkg-config ginnel-tls`), which uses
+ * TLS: ports over `tls:HOST:PORT`, which are those of `tcp:` with what they carry encrypted, and with the
+ * other side's identity checked. It is in a library of its own, libginnel-tls (`pkg-config ginnel-tls`), which uses
  * OpenSSL 3. A program that is linked with it has the addresses; without it they are -EPROTONOSUPPORT.
  *
  *     gnl_open(&port, "tls:server.example:7000", NULL);
@@ -46,8 +46,8 @@ struct gnl_tls_options {
 
 /*
  * Makes sure that the library is linked with: a linker that drops what no function is called of (--as-needed)
- * would drop it otherwise. Loading it does the same. Always 0. May be called again, by any thread; not in signal
- * handlers. After fork both processes go on with their own ports as gnl_open(3) says.
+ * would drop it otherwise. Loading it does the same. Always 0. May be called again, by any thread; not in
+ * signal handlers. After fork both processes go on with their own ports as gnl_open(3) says.
  */
 int gnl_tls_init(void);
 

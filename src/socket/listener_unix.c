@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening. In message mode, and over TLS, who connects is *new* (newcomers.h) until its hello has come, however slowly,
+ * Listening. In message mode, and over TLS, who connects is *new* (newcomers.h) until its hello has come,
+ * however slowly,
  * and only then accepted: who goes without a word, says something else or says nothing for too long nobody
  * hears of.
  *

@@ -2,8 +2,8 @@
 /*
  * A session on a socket that does not block. OpenSSL reads from it and writes to it through a BIO of this
  * file, which takes all that is written: what the socket has no room for waits in memory, `out`, and goes
- * before anything else is taken. So OpenSSL never wants to write before it can read, nor the other way round, and
- * what it took it need not be given again. `out` has a record and what answers the other side at most.
+ * before anything else is taken. So OpenSSL never wants to write before it can read, nor the other way round,
+ * and what it took it need not be given again. `out` has a record and what answers the other side at most.
  */
 #include "tls/tls.h"
 

@@ -157,8 +157,9 @@ int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transpor
 /* Is something left of a message that has begun? `sending` is held. */
 static inline bool gnli_wire_rests(const struct gnli_wire *wire)
 {
-    return wire->rest_size + wire->head_left + atomic_load_explicit(&wire->unsent, memory_order_relaxed) >
-           0; /* A */
+    size_t unsent = atomic_load_explicit(&wire->unsent, memory_order_relaxed); /* A */
+
+    return wire->rest_size + wire->head_left + unsent > 0;
 }
 
 /* Closes its descriptors and frees it. */
