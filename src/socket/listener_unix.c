@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listening. In message mode, and over TLS, who connects is *new* (newcomers.h) until its hello has come,
- * however slowly,
- * and only then accepted: who goes without a word, says something else or says nothing for too long nobody
- * hears of.
+ * however slowly, and only then accepted: who goes without a word, says something else or says nothing for
+ * too long nobody hears of.
  *
  *   A: relaxed: the closing mark, after which the listener is woken until nobody is inside.
  *   B: acquire-release: the crowd, counted up here and down by who leaves (socket.c).

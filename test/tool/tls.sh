@@ -26,7 +26,8 @@ until_true told "$room/where"
 echo hello | status 0 ginnel send "$(found "$room/where")" --tls-psk "$room/psk"
 
 # OpenSSL connects.
-start serve tls:127.0.0.1:0 --stream --tls-cert "$room/cert" --tls-key "$room/key" -- tr a-z A-Z 2>"$room/where"
+start serve tls:127.0.0.1:0 --stream --tls-cert "$room/cert" --tls-key "$room/key" -- \
+    sh -c 'read -r line; echo "got $line"' 2>"$room/where"
 until_true told "$room/where"
 at=$(found "$room/where")
 if command -v curl >/dev/null; then
@@ -36,6 +37,7 @@ if command -v curl >/dev/null; then
     web=$(found "$room/where")
     same curl "$(curl -s --noproxy '*' --cacert "$room/cert" "https://${web#tls:}/")" yes
 fi
-(echo hello; sleep 1) | openssl s_client -connect "${at#tls:}" -CAfile "$room/cert" -verify_return_error -quiet \
+# It ends when the other side does.
+echo hello | timeout 60 openssl s_client -connect "${at#tls:}" -CAfile "$room/cert" -verify_return_error -quiet \
     >"$room/out" 2>"$room/err" || true
-grep -q HELLO "$room/out" || fail "s_client: $(cat "$room/out" "$room/err")"
+grep -q "got hello" "$room/out" || fail "s_client: $(cat "$room/out" "$room/err")"
