@@ -31,7 +31,8 @@ int source_open(struct source **opened, const char *address, const struct gnl_op
     if (!source)
         return -ENOMEM;
     pthread_mutex_init(&source->lock, NULL);
-    int result = port_listen ? gnl_listen(&source->listener, address, options)
+    const struct gnl_options all = with_tls(options);
+    int result = port_listen ? gnl_listen(&source->listener, address, &all)
                              : port_open(&source->port, address, options);
     if (result < 0) {
         free(source);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <ginnel/tls.h>
+
 #include "arguments.h"
 #include "commands.h"
 #include "failure.h"
@@ -79,6 +81,7 @@ int main(int argc, char **argv)
 {
     static char help[] = "--help";
 
+    gnl_tls_init(); /* so that the library is linked with */
     if (!open_standard())
         return EXIT_FAILED; /* and nowhere to say so */
     if (argc < 2)

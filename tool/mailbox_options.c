@@ -98,7 +98,20 @@ bool parse_as(const char *text, void *value)
 
 const char *port_as;
 bool port_listen, port_stream;
+struct gnl_tls_options port_tls;
+bool port_tls_1_2;
 static gnl_identity *identity;
+
+struct gnl_options with_tls(const struct gnl_options *options)
+{
+    struct gnl_options all = *options;
+
+    port_tls.allow_tls_1_2 = port_tls_1_2;
+    if (port_tls.ca_file || port_tls.certificate_file || port_tls.key_file || port_tls.psk_file ||
+        port_tls.server_name || port_tls_1_2)
+        all.tls = &port_tls;
+    return all;
+}
 
 bool port_is_bytes(const char *address)
 {
@@ -118,7 +131,8 @@ static int accept_first(gnl_port **port, const char *address, const struct gnl_o
 {
     gnl_listener *listener;
 
-    int result = gnl_listen(&listener, address, options);
+    const struct gnl_options all = with_tls(options);
+    int result = gnl_listen(&listener, address, &all);
     if (result < 0)
         return result;
     tell_address(listener, address);
@@ -135,14 +149,15 @@ int port_open(gnl_port **port, const char *address, const struct gnl_options *op
 
     if (port_listen)
         return accept_first(port, address, options);
+    const struct gnl_options all = with_tls(options);
     if (strncmp(address, "direct:", 7) != 0)
-        return gnl_open(port, address, options);
+        return gnl_open(port, address, &all);
     /* To a machine-wide name one goes by a machine-wide name. */
     snprintf(name, sizeof name, "%sginnel-%d", address[7] == '/' ? "/" : "", (int)getpid());
     int result = gnl_identity_claim(&identity, port_as ? port_as : name);
     if (result < 0)
         return result;
-    struct gnl_options direct = *options;
+    struct gnl_options direct = all;
     direct.direction = GNL_BOTH; /* a link has both */
     direct.identity = identity;
     result = gnl_open(port, address, &direct);

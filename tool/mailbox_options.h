@@ -10,7 +10,9 @@
 #include <stdbool.h>
 
 #include <ginnel/identity.h>
+#include <ginnel/tls.h>
 
+#include "arguments.h"
 #include "quantities.h"
 
 bool parse_capacity(const char *text, void *value);       /* int64_t */
@@ -26,6 +28,13 @@ extern const char *port_as;
 
 /* --listen: be the side that listens; --stream: byte mode. */
 extern bool port_listen, port_stream;
+
+/* --tls-ca and so on: for tls: addresses. */
+extern struct gnl_tls_options port_tls;
+extern bool port_tls_1_2;
+
+/* With those of TLS, if any was given. */
+struct gnl_options with_tls(const struct gnl_options *options);
 
 /* Are bytes all that goes there, and no messages? */
 bool port_is_bytes(const char *address);
@@ -47,7 +56,16 @@ void port_close(gnl_port *port);
       "bytes of the largest message (1M)" },                                                                 \
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \
-    { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" }
+    { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" },                  \
+    { "tls-ca", "FILE", &port_tls.ca_file, parse_text, NULL,                                                 \
+      "tls: the authorities that are trusted (the system's); who listens asks for certificates then" },      \
+    { "tls-cert", "FILE", &port_tls.certificate_file, parse_text, NULL, "tls: the certificate to show" },    \
+    { "tls-key", "FILE", &port_tls.key_file, parse_text, NULL, "tls: its key (in the certificate's file)" }, \
+    { "tls-psk", "FILE", &port_tls.psk_file, parse_text, NULL,                                               \
+      "tls: pre-shared keys, lines NAME:HEX, instead of certificates" },                                     \
+    { "tls-name", "NAME", &port_tls.server_name, parse_text, NULL,                                           \
+      "tls: whom the certificate has to name (the address's host)" },                                        \
+    { "tls-1.2", NULL, &port_tls_1_2, NULL, NULL, "tls: version 1.2, too (1.3 alone)" }
 #define MAILBOX_OPTIONS(options)                                                                             \
     PIPE_OPTIONS(options),                                                                                   \
     { "listen", NULL, &port_listen, NULL, NULL, "pipes and sockets: be the side that listens" },             \

@@ -308,7 +308,8 @@ int run_serve(int argc, char **argv)
         complain("no descriptor left: %s", strerror(-result));
         return EXIT_FAILED;
     }
-    result = gnl_listen(&listener, arguments.operands[0], &opening);
+    const struct gnl_options all = with_tls(&opening);
+    result = gnl_listen(&listener, arguments.operands[0], &all);
     if (result < 0)
         return failed(result);
     tell_address(listener, arguments.operands[0]);

@@ -43,6 +43,7 @@ enum gnl_side {
 };
 
 typedef struct gnl_identity gnl_identity;
+struct gnl_tls_options; /* tls.h */
 
 struct gnl_options {
     int64_t capacity;   /* messages that queue; 0: GNL_CAPACITY_DEFAULT; or GNL_RENDEZVOUS, GNL_UNBOUNDED */
@@ -69,7 +70,26 @@ struct gnl_options {
     int64_t
         dead_after; /* nanoseconds after which a peer that does not answer is dead; tcp: see gnl_open(3) */
     uint32_t connections_max; /* that a listener has at a time; who comes then is turned away: no limit */
-    uint64_t reserved[4];     /* zero, else -EINVAL */
+    const struct gnl_tls_options
+        *tls;             /* tls: only, NULL elsewhere; NULL: the defaults. Used within the call. */
+    uint64_t reserved[4]; /* zero, else -EINVAL */
 };
+
+/*
+ * For libginnel-tls alone, which says by this what tls: is done by; programs link with that library.
+ */
+struct gnl_tls_engine;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+void gnl_tls_provide(const struct gnl_tls_engine *engine);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
 
 #endif

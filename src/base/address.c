@@ -18,7 +18,7 @@ bool gnli_name_valid(const char *name)
 }
 
 /* The kinds whose addresses are no names. */
-static const char *const path_kinds[] = { "fifo", "unix", "tcp" };
+static const char *const path_kinds[] = { "fifo", "unix", "tcp", "tls" };
 
 /* Of a host and port: HOST:PORT or [HOST]:PORT, the port a number up to 65535. */
 static bool endpoint_good(const char *text)
@@ -51,9 +51,9 @@ static int parse_path(struct gnli_address *address, const char *text, const char
         return gnli_fail(-EINVAL, "address '%.100s': give a path after the colon", text);
     if (strlen(text) > GNL_ADDRESS_MAX)
         return gnli_fail(-ENAMETOOLONG, "address '%.100s…': more than %d bytes", text, GNL_ADDRESS_MAX);
-    if (strcmp(kind, "tcp") == 0 && !endpoint_good(path))
-        return gnli_fail(-EINVAL, "address '%.100s': give tcp:HOST:PORT, as tcp:localhost:80 or tcp:[::1]:80",
-                         text);
+    if ((strcmp(kind, "tcp") == 0 || strcmp(kind, "tls") == 0) && !endpoint_good(path))
+        return gnli_fail(-EINVAL, "address '%.100s': give %s:HOST:PORT, as %s:localhost:80 or %s:[::1]:80",
+                         text, kind, kind, kind);
     *address = (struct gnli_address){ .path = "" };
     strcpy(address->kind, kind);
     strcpy(address->path, path);

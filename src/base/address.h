@@ -24,7 +24,7 @@ int gnli_address_parse(struct gnli_address *address, const char *text);
 /* Writes KIND:[/]NAME or KIND:PATH; `text` has room for GNL_ADDRESS_MAX + 1. */
 void gnli_address_format(const struct gnli_address *address, char *text);
 
-/* The two of tcp:HOST:PORT, without brackets; each has room for GNL_ADDRESS_MAX + 1. */
+/* The two of tcp:HOST:PORT or tls:HOST:PORT, without brackets; each has room for GNL_ADDRESS_MAX + 1. */
 void gnli_address_split(const struct gnli_address *address, char *host, char *port);
 
 /* Is this a name: 1 to GNL_NAME_MAX of A-Z a-z 0-9 . _ - with no leading dot? */

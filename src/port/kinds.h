@@ -10,7 +10,7 @@
 
 #define GNLI_KINDS(row)                                                                   \
     row(gnli_mailbox_kind) row(gnli_link_kind) row(gnli_segment_kind) row(gnli_pipe_kind) \
-        row(gnli_fifo_kind) row(gnli_unix_kind) row(gnli_tcp_kind)
+        row(gnli_fifo_kind) row(gnli_unix_kind) row(gnli_tcp_kind) row(gnli_tls_kind)
 
 #define GNLI_DECLARE(kind) extern const struct gnli_kind kind;
 GNLI_KINDS(GNLI_DECLARE)

@@ -66,6 +66,8 @@ int gnli_options_fit(const struct gnl_options *options, const struct gnli_kind *
     if (kind->kind != GNL_SOCKET &&
         (options->connect_timeout || options->dead_after || options->connections_max))
         return gnli_fail(-EINVAL, "connect_timeout, dead_after and connections_max are for sockets alone");
+    if (options->tls && strcmp(kind->name, "tls") != 0)
+        return gnli_fail(-EINVAL, "options.tls is for addresses that begin with tls:");
     return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "memory/file.h"
 #include "socket/socket.h"
+#include "socket/tls.h"
 #include "wait/poll.h"
 
 #define TRIES_MAX        16
@@ -125,17 +126,16 @@ static int race(struct tries *tries, int64_t deadline)
     return result;
 }
 
-static int connect_to_host(const struct gnli_address *address, const struct gnl_options *options)
+static int connect_to_host(const struct gnli_address *address, int64_t deadline)
 {
     struct tries tries = { .error = ENOENT };
     struct addrinfo *found;
     char host[GNL_ADDRESS_MAX + 1], port[GNL_ADDRESS_MAX + 1];
-    int64_t deadline =
-        gnli_deadline_ns(options->connect_timeout ? options->connect_timeout : CONNECT_PATIENCE);
 
     gnli_address_split(address, host, port);
     if (strtol(port, NULL, 10) == 0)
-        return gnli_fail(-EINVAL, "tcp:%s: port 0 is for who listens: give a port", address->path);
+        return gnli_fail(-EINVAL, "%s:%s: port 0 is for who listens: give a port", address->kind,
+                         address->path);
     int result = gnli_socket_resolve(&found, address, false, deadline);
     if (result < 0)
         return result;
@@ -144,7 +144,8 @@ static int connect_to_host(const struct gnli_address *address, const struct gnl_
     for (unsigned i = 0; i < tries.under_way; i++)
         close(tries.entries[i].fd);
     freeaddrinfo(found);
-    return result < 0 ? gnli_fail_errno(-result, "tcp:%s: cannot connect", address->path) : result;
+    return result < 0 ? gnli_fail_errno(-result, "%s:%s: cannot connect", address->kind, address->path)
+                      : result;
 }
 
 /* ---- files and names ---- */
@@ -182,20 +183,44 @@ static int connect_to_file(struct gnli_wire *wire, const struct gnli_address *ad
     return cannot_reach(address, result);
 }
 
+/* What lies between, if anything does: all within the time that connecting has. */
+static int cover(struct gnli_wire *wire, int made, const struct gnli_address *address,
+                 const struct gnl_options *options, int64_t deadline)
+{
+    struct gnli_tls_context *context;
+
+    if (!gnli_socket_is_tls(address))
+        return 0;
+    int result = gnli_tls_context(&context, options, false, wire->port.subject);
+    if (result < 0)
+        return result;
+    result = gnli_tls_connect(wire, context, made, address, deadline);
+    gnli_tls()->context_free(context);
+    return result;
+}
+
 int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *address,
                         const struct gnl_options *options)
 {
     uid_t wanted = options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
     bool local = gnli_socket_is_local(address);
 
-    int made = local ? connect_to_file(wire, address) : connect_to_host(address, options);
+    int64_t deadline =
+        gnli_deadline_ns(options->connect_timeout ? options->connect_timeout : CONNECT_PATIENCE);
+    int made = local ? connect_to_file(wire, address) : connect_to_host(address, deadline);
     if (made < 0)
         return made;
     int result = gnli_wire_own(made);
-    if (result < 0)
+    if (result < 0) {
         close(made);
-    else
-        result = gnli_socket_attach(wire, made, options);
+        return gnli_fail_errno(-result, "%s: cannot connect", wire->port.subject);
+    }
+    result = cover(wire, made, address, options, deadline);
+    if (result < 0) {
+        gnli_wire_disown(made);
+        return result;
+    }
+    result = gnli_socket_attach(wire, made, options);
     if (result < 0)
         return gnli_fail_errno(-result, "%s: cannot connect", wire->port.subject);
     if (!local)

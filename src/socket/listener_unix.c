@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening. In message mode who connects is *new* (newcomers.h) until its hello has come, however slowly,
- * and only then accepted: who goes without a word, says something else or says nothing for too long nobody
- * hears of.
+ * Listening. In message mode, and over TLS, who connects is *new* (newcomers.h) until its hello has come,
+ * however slowly, and only then accepted: who goes without a word, says something else or says nothing for
+ * too long nobody hears of.
  *
  *   A: relaxed: the closing mark, after which the listener is woken until nobody is inside.
  *   B: acquire-release: the crowd, counted up here and down by who leaves (socket.c).
@@ -26,6 +26,7 @@
 #include "memory/file.h"
 #include "socket/newcomers.h"
 #include "socket/socket.h"
+#include "socket/tls.h"
 #include "wait/poll.h"
 #include "wire/stream.h"
 
@@ -74,8 +75,9 @@ static int prepare(struct listener *listener)
     int result = 0;
 
     while (!listener->spare) {
-        result = gnli_wire_new(&listener->spare, &gnli_socket_transport, &listener->address,
-                               &listener->options, listener->base.subject);
+        result = gnli_wire_new(&listener->spare,
+                               listener->new.context ? &gnli_tls_transport : &gnli_socket_transport,
+                               &listener->address, &listener->options, listener->base.subject);
         if (result < 0 && !yields(listener, result))
             return result;
     }
@@ -85,16 +87,25 @@ static int prepare(struct listener *listener)
     return 0;
 }
 
-/* The spare port gets the socket, and with it the hello if there is one. NULL: that one is turned away. */
-static struct gnli_wire *admit(struct listener *listener, int made, const uint8_t *hello)
+/*
+ * The spare port gets the socket, and with it the session and the hello if there are any. NULL: that one is
+ * turned away.
+ */
+static struct gnli_wire *admit(struct listener *listener, int made, const uint8_t *hello,
+                               struct gnli_tls_session *session)
 {
     struct gnli_wire *wire = listener->spare;
 
     if (crowded(listener) || (hello && !gnli_stream_understand(wire, hello))) {
+        if (session)
+            gnli_tls()->session_free(session);
         gnli_wire_disown(made);
         return NULL;
     }
     listener->spare = NULL;
+    wire->layer = session;
+    wire->ahead = session && gnli_tls()->ahead(session);
+    gnli_wire_ring(wire);
     if (gnli_socket_attach(wire, made, &listener->options) < 0) {
         gnli_wire_free(wire);
         return NULL;
@@ -107,10 +118,12 @@ static struct gnli_wire *admit(struct listener *listener, int made, const uint8_
 static struct gnli_wire *hear(struct listener *listener, unsigned place)
 {
     uint8_t hello[GNLI_STREAM_HELLO];
+    struct gnli_tls_session *session;
 
     if (gnli_newcomers_hear(&listener->new, place) < 0)
         return NULL;
-    return admit(listener, gnli_newcomers_release(&listener->new, place, hello), hello);
+    int made = gnli_newcomers_release(&listener->new, place, hello, &session);
+    return admit(listener, made, listener->options.stream ? NULL : hello, session);
 }
 
 /* Takes the next from the backlog: its socket; -EAGAIN nobody is there; -ECONNABORTED it has gone. */
@@ -134,8 +147,13 @@ static int let_in(struct listener *listener, struct gnli_wire **accepted)
 
     if (made < 0)
         return made == -ECONNABORTED || made == -EPROTO ? 0 : made == -EINVAL ? -ECANCELED : made;
-    *accepted = listener->options.stream ? admit(listener, made, NULL)
-                                         : hear(listener, gnli_newcomers_add(&listener->new, made));
+    if (listener->options.stream && !listener->new.context) {
+        *accepted = admit(listener, made, NULL, NULL);
+        return 0;
+    }
+    int place = gnli_newcomers_add(&listener->new, made);
+    if (place >= 0)
+        *accepted = hear(listener, (unsigned)place);
     return 0;
 }
 
@@ -215,6 +233,8 @@ static void interrupt(gnl_listener *base)
 
 static void free_memory(struct listener *listener)
 {
+    if (listener->new.context)
+        gnli_tls()->context_free(listener->new.context);
     gnli_crowd_leave(listener->crowd);
     free(listener);
 }
@@ -252,6 +272,7 @@ static void close_listener(gnl_listener *base)
         free_name(listener);
         free_listener(listener);
     } else { /* the parent's: its descriptors were closed when this process began */
+        gnli_newcomers_forget(&listener->new);
         free(listener->spare);
         free_memory(listener);
     }
@@ -436,11 +457,17 @@ int gnli_socket_listen(gnl_listener **made, const struct gnli_address *address,
     listener->address = *address;
     listener->options = *options;
     listener->options.mode = options->mode ? options->mode : 0600;
+    listener->options.tls = NULL; /* the caller's, which the context is made from */
     listener->socket = listener->set = listener->directory = -1;
     bool short_of_patience = options->dead_after > 0 && options->dead_after < MUTE_NS;
-    gnli_newcomers_init(&listener->new, short_of_patience ? options->dead_after : MUTE_NS);
+    gnli_newcomers_init(&listener->new, short_of_patience ? options->dead_after : MUTE_NS, !options->stream,
+                        listener->base.subject);
     pthread_mutex_init(&listener->lock, NULL);
-    int result = !gnli_socket_is_local(address) ? take_port(listener)
+    int result = gnli_socket_is_tls(address)
+                     ? gnli_tls_context(&listener->new.context, options, true, listener->base.subject)
+                     : 0;
+    if (result == 0)
+        result = !gnli_socket_is_local(address) ? take_port(listener)
                  : address->path[0] == '@'      ? take_abstract(listener)
                                                 : take_file(listener);
     if (result == 0)

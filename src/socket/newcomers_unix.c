@@ -11,8 +11,13 @@
 #include "base/clock.h"
 #include "memory/file.h"
 
-void gnli_newcomers_init(struct gnli_newcomers *newcomers, int64_t patience_ns)
+#define DRAIN_READS 64
+
+void gnli_newcomers_init(struct gnli_newcomers *newcomers, int64_t patience_ns, bool hellos,
+                         const char *subject)
 {
+    newcomers->subject = subject;
+    newcomers->wanted = hellos ? GNLI_STREAM_HELLO : 0;
     newcomers->patience_ns = patience_ns;
     newcomers->timer = -1;
     for (unsigned i = 0; i < GNLI_NEW_MAX; i++)
@@ -68,9 +73,26 @@ static int take_out(struct gnli_newcomers *newcomers, struct gnli_newcomer *newc
     return socket;
 }
 
+/* What it has said and nobody read would have the kernel drop what it is told: why it is turned away. */
+static void let_go(int socket)
+{
+    char away[4096];
+
+    shutdown(socket, SHUT_WR);
+    for (unsigned i = 0; i < DRAIN_READS && recv(socket, away, sizeof away, MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
 static void turn_away(struct gnli_newcomers *newcomers, struct gnli_newcomer *newcomer)
 {
-    gnli_wire_disown(take_out(newcomers, newcomer));
+    int socket = take_out(newcomers, newcomer);
+
+    if (newcomer->session) {
+        gnli_tls()->session_free(newcomer->session);
+        let_go(socket);
+    }
+    newcomer->session = NULL;
+    gnli_wire_disown(socket);
 }
 
 bool gnli_newcomers_make_room(struct gnli_newcomers *newcomers)
@@ -95,29 +117,40 @@ void gnli_newcomers_tidy(struct gnli_newcomers *newcomers)
     set_timer(newcomers);
 }
 
-unsigned gnli_newcomers_add(struct gnli_newcomers *newcomers, int socket)
+int gnli_newcomers_add(struct gnli_newcomers *newcomers, int socket)
 {
+    struct gnli_tls_session *session = NULL;
     unsigned place = 0;
 
+    if (newcomers->context &&
+        gnli_tls()->session_new(&session, newcomers->context, socket, NULL, newcomers->subject) < 0) {
+        gnli_wire_disown(socket);
+        return -ENOMEM;
+    }
     if (newcomers->count == GNLI_NEW_MAX)
         gnli_newcomers_make_room(newcomers);
     while (newcomers->places[place].socket >= 0)
         place++;
     newcomers->places[place] =
         (struct gnli_newcomer){ .socket = socket,
+                                .session = session,
                                 .number = ++newcomers->numbers,
                                 .deadline_ns = gnli_now_ns() + newcomers->patience_ns };
     newcomers->count++;
-    return place;
+    return (int)place;
 }
 
 static int wait_for(struct gnli_newcomers *newcomers, unsigned place)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.u64 = place };
     struct gnli_newcomer *newcomer = &newcomers->places[place];
+    bool writes = newcomer->session && gnli_tls()->unsent(newcomer->session) > 0;
+    struct epoll_event event = { .events = writes ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.u64 = place };
 
-    if (newcomer->waits)
+    if (newcomer->waits && writes == newcomer->writes)
         return -EAGAIN;
+    newcomer->writes = writes;
+    if (newcomer->waits)
+        return epoll_ctl(newcomers->set, EPOLL_CTL_MOD, newcomer->socket, &event) == 0 ? -EAGAIN : -errno;
     newcomer->waits = epoll_ctl(newcomers->set, EPOLL_CTL_ADD, newcomer->socket, &event) == 0;
     if (!newcomer->waits) {
         turn_away(newcomers, newcomer);
@@ -128,31 +161,58 @@ static int wait_for(struct gnli_newcomers *newcomers, unsigned place)
     return -EAGAIN;
 }
 
+/* More of its hello: bytes, or -EAGAIN; 0 or another error: none comes. */
+static ssize_t read_hello(struct gnli_newcomers *newcomers, struct gnli_newcomer *newcomer)
+{
+    uint8_t *to = newcomer->hello + newcomer->heard;
+    size_t room = newcomers->wanted - newcomer->heard;
+    ssize_t size;
+
+    if (newcomer->session)
+        return gnli_tls()->read(newcomer->session, to, room);
+    do
+        size = recv(newcomer->socket, to, room, MSG_DONTWAIT);
+    while (size < 0 && errno == EINTR);
+    return size < 0 ? -errno : size;
+}
+
+static int shake_hands(struct gnli_newcomer *newcomer)
+{
+    int result = newcomer->session && !newcomer->shaken ? gnli_tls()->handshake(newcomer->session) : 0;
+
+    newcomer->shaken = result == 0;
+    return result;
+}
+
 int gnli_newcomers_hear(struct gnli_newcomers *newcomers, unsigned place)
 {
     struct gnli_newcomer *newcomer = &newcomers->places[place];
 
     if (newcomer->socket < 0)
         return -EAGAIN;
-    while (newcomer->heard < sizeof newcomer->hello) {
-        ssize_t size = recv(newcomer->socket, newcomer->hello + newcomer->heard,
-                            sizeof newcomer->hello - newcomer->heard, MSG_DONTWAIT);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0 && errno == EAGAIN)
-            return wait_for(newcomers, place);
-        if (size <= 0) {
-            turn_away(newcomers, newcomer);
-            return -EPIPE;
-        }
-        newcomer->heard += (size_t)size;
+    ssize_t result = shake_hands(newcomer);
+    while (result >= 0 && newcomer->heard < newcomers->wanted) {
+        result = read_hello(newcomers, newcomer);
+        if (result > 0)
+            newcomer->heard += (size_t)result;
+        else if (result == 0)
+            result = -EPIPE;
     }
-    return 0;
+    if (result >= 0)
+        return 0;
+    if (result == -EAGAIN)
+        return wait_for(newcomers, place);
+    turn_away(newcomers, newcomer);
+    return -EPIPE;
 }
 
-int gnli_newcomers_release(struct gnli_newcomers *newcomers, unsigned place, uint8_t *hello)
+int gnli_newcomers_release(struct gnli_newcomers *newcomers, unsigned place, uint8_t *hello,
+                           struct gnli_tls_session **session)
 {
     struct gnli_newcomer *newcomer = &newcomers->places[place];
+
+    *session = newcomer->session;
+    newcomer->session = NULL;
 
     memcpy(hello, newcomer->hello, sizeof newcomer->hello);
     return take_out(newcomers, newcomer);
@@ -164,4 +224,11 @@ void gnli_newcomers_end(struct gnli_newcomers *newcomers)
         ;
     gnli_wire_disown(newcomers->timer);
     newcomers->timer = -1;
+}
+
+void gnli_newcomers_forget(struct gnli_newcomers *newcomers)
+{
+    for (unsigned i = 0; i < GNLI_NEW_MAX; i++)
+        if (newcomers->places[i].session)
+            gnli_tls()->session_free(newcomers->places[i].session);
 }

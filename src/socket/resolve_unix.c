@@ -88,33 +88,35 @@ static bool is_done(struct lookup *lookup)
 }
 
 /* 0 once the resolver has answered. */
-static int wait_for(struct lookup *lookup, const char *path, int64_t deadline)
+static int wait_for(struct lookup *lookup, const struct gnli_address *address, int64_t deadline)
 {
     /* One too many for an instant does no harm. */
     if (atomic_fetch_add_explicit(&lookups, 1, memory_order_relaxed) >= LOOKUPS_MAX || /* C */
         !start(lookup)) {
         atomic_fetch_sub_explicit(&lookups, 1, memory_order_relaxed); /* C */
-        return gnli_fail(-EAGAIN, "tcp:%s: cannot ask the resolver: too many wait for it: try again later",
-                         path);
+        return gnli_fail(-EAGAIN, "%s:%s: cannot ask the resolver: too many wait for it: try again later",
+                         address->kind, address->path);
     }
     while (!is_done(lookup)) {
         if (gnli_now_ns() >= deadline)
-            return gnli_fail(-ETIMEDOUT, "tcp:%s: the system's resolver gives no answer", path);
+            return gnli_fail(-ETIMEDOUT, "%s:%s: the system's resolver gives no answer", address->kind,
+                             address->path);
         gnli_futex_wait(&lookup->done, 0, deadline);
     }
     return 0;
 }
 
-static int verdict(const struct lookup *lookup, const char *path)
+static int verdict(const struct lookup *lookup, const struct gnli_address *address)
 {
     int error = lookup->error;
 
     if (error == 0)
         return 0;
     if (error == EAI_SYSTEM)
-        return gnli_fail_errno(lookup->system_error, "tcp:%s: cannot look the host up", path);
+        return gnli_fail_errno(lookup->system_error, "%s:%s: cannot look the host up", address->kind,
+                               address->path);
     int code = error == EAI_MEMORY ? -ENOMEM : error == EAI_AGAIN ? -EAGAIN : -ENOENT;
-    return gnli_fail(code, "tcp:%s: %s", path, gai_strerror(error));
+    return gnli_fail(code, "%s:%s: %s", address->kind, address->path, gai_strerror(error));
 }
 
 int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *address, bool listens,
@@ -124,15 +126,15 @@ int gnli_socket_resolve(struct addrinfo **found, const struct gnli_address *addr
     int result = 0;
 
     if (!lookup)
-        return gnli_fail(-ENOMEM, "tcp:%s: no memory", address->path);
+        return gnli_fail(-ENOMEM, "%s:%s: no memory", address->kind, address->path);
     gnli_address_split(address, lookup->host, lookup->port);
     lookup->listens = listens;
     atomic_init(&lookup->users, 1);
     lookup->error = look_up(lookup, AI_NUMERICHOST);
     if (lookup->error == EAI_NONAME)
-        result = wait_for(lookup, address->path, deadline);
+        result = wait_for(lookup, address, deadline);
     if (result == 0)
-        result = verdict(lookup, address->path);
+        result = verdict(lookup, address);
     if (result == 0) {
         *found = lookup->found;
         lookup->found = NULL;

@@ -9,6 +9,7 @@
 
 #include "base/errors.h"
 #include "port/kinds.h"
+#include "socket/tls.h"
 
 void gnli_crowd_leave(struct gnli_crowd *crowd)
 {
@@ -69,7 +70,11 @@ static int open_socket(gnl_port **port, const struct gnli_address *address, cons
     if (options->create == GNL_CREATE_ONLY || options->connections_max)
         return gnli_fail(-EINVAL, "%s: GNL_CREATE_ONLY and connections_max are for who listens (gnl_listen)",
                          subject);
-    result = gnli_wire_new(&wire, &gnli_socket_transport, address, options, subject);
+    bool tls = gnli_socket_is_tls(address);
+    if (tls && !gnli_tls_engine(subject))
+        return -EPROTONOSUPPORT;
+    result =
+        gnli_wire_new(&wire, tls ? &gnli_tls_transport : &gnli_socket_transport, address, options, subject);
     if (result < 0)
         return result;
     wire->kind = GNL_SOCKET;
@@ -98,8 +103,8 @@ static int listen_on_socket(gnl_listener **listener, const struct gnli_address *
 
 static int remove_tcp(const struct gnli_address *address)
 {
-    return gnli_fail(-EOPNOTSUPP, "tcp:%s: there is nothing to remove: it ends with who listens",
-                     address->path);
+    return gnli_fail(-EOPNOTSUPP, "%s:%s: there is nothing to remove: it ends with who listens",
+                     address->kind, address->path);
 }
 
 static ssize_t inspect(const struct gnli_address *address, struct gnl_port_info *info,
@@ -123,6 +128,15 @@ const struct gnli_kind gnli_unix_kind = {
 
 const struct gnli_kind gnli_tcp_kind = {
     .name = "tcp",
+    .kind = GNL_SOCKET,
+    .open = open_socket,
+    .listen = listen_on_socket,
+    .remove = remove_tcp,
+    .inspect = inspect,
+};
+
+const struct gnli_kind gnli_tls_kind = {
+    .name = "tls",
     .kind = GNL_SOCKET,
     .open = open_socket,
     .listen = listen_on_socket,

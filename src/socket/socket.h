@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets: `unix:PATH`, `unix:@NAME` and `tcp:HOST:PORT`, byte streams all of them; messages are framed by
- * wire/stream.h. What the system's sockets need is in the files that end in _unix.
+ * Sockets: `unix:PATH`, `unix:@NAME`, `tcp:HOST:PORT` and `tls:HOST:PORT` (tls.h), byte streams all of them;
+ * messages are framed by wire/stream.h. What the system's sockets need is in the files that end in _unix.
  *
  * The seam for what shall lie between the frames and the kernel, such as encryption, is struct
  * gnli_transport: put, get, finish and leave.

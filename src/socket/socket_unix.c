@@ -161,6 +161,6 @@ int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_option
     if (wire->bytes)
         return 0;
     gnli_stream_hello(wire, hello);
-    ssize_t sent = send(made, hello, sizeof hello, MSG_DONTWAIT | MSG_NOSIGNAL); /* it has room: it is new */
-    return sent == sizeof hello ? 0 : -EPIPE;
+    struct iovec part = { hello, sizeof hello };
+    return wire->transport->put(wire, &part, 1) == sizeof hello ? 0 : -EPIPE; /* it has room: it is new */
 }

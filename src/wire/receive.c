@@ -35,7 +35,7 @@ void gnli_wire_ring(struct gnli_wire *wire)
 {
     uint64_t count = 1;
     bool complete = wire->partial && wire->partial->at == wire->partial->size;
-    bool wanted = wire->returned || wire->keeps || complete || wire->receive_error != 0;
+    bool wanted = wire->returned || wire->keeps || wire->ahead || complete || wire->receive_error != 0;
 
     if (wanted == wire->rung)
         return;

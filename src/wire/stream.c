@@ -148,6 +148,7 @@ int gnli_stream_meet(struct gnli_wire *wire)
 {
     pthread_mutex_lock(&wire->receiving);
     int result = meet(wire);
+    gnli_wire_ring(wire); /* a message may have come with the hello */
     pthread_mutex_unlock(&wire->receiving);
     return result;
 }

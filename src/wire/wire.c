@@ -95,6 +95,8 @@ static void interrupt(gnl_port *port)
     struct gnli_wire *wire = gnli_wire_of(port);
     uint64_t count = 1;
 
+    if (wire->transport->interrupt)
+        wire->transport->interrupt(wire);
     /* What was sent stays the other's; whoever polls here wakes. */
     if (!wire->transport->reopen)
         shutdown(atomic_load_explicit(&wire->input, memory_order_relaxed), SHUT_RDWR); /* A */
@@ -264,14 +266,19 @@ static int after_fork(gnl_port *port)
 
 #define CLOSE_MS 1000 /* for the rest of a message: while the other goes on reading it is no time at all */
 
+static size_t left_to_write(struct gnli_wire *wire)
+{
+    return wire->rest_size + atomic_load_explicit(&wire->unsent, memory_order_relaxed); /* A */
+}
+
 /* Writes what is left of a message that has begun, as long as the other takes any of it. */
 static void write_rest(struct gnli_wire *wire)
 {
-    for (size_t before = 0; wire->rest_size != before && gnli_wire_rests(wire);) {
+    for (size_t before = 0; left_to_write(wire) != before && gnli_wire_rests(wire);) {
         int64_t deadline = gnli_now_ns() + INT64_C(1000000) * CLOSE_MS;
-        before = wire->rest_size;
-        while (wire->rest_size == before && gnli_now_ns() < deadline && gnli_wire_flush(wire) == -EAGAIN &&
-               wire->rest_size == before) {
+        before = left_to_write(wire);
+        while (left_to_write(wire) == before && gnli_now_ns() < deadline &&
+               gnli_wire_flush(wire) == -EAGAIN && left_to_write(wire) == before) {
             struct pollfd entry = {
                 .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
                 .events = POLLOUT,

@@ -59,6 +59,8 @@ struct gnli_transport {
     int (*reopen)(struct gnli_wire *wire);
     /* Sockets: the port is to be closed, its descriptors are open still. Else NULL. */
     void (*leave)(struct gnli_wire *wire);
+    /* Sockets: the port is closed, and its socket shut down, while others are inside calls. Else NULL. */
+    void (*interrupt)(struct gnli_wire *wire);
     /* A child of the port's process frees its memory. Else NULL. */
     void (*forget)(struct gnli_wire *wire);
 };
@@ -88,7 +90,8 @@ struct gnli_wire {
     size_t message_max; /* as asked for; 0: as the other side has it */
     uint32_t capacity;  /* of what I send; 0: what the kernel holds */
     struct gnl_sender peer;
-    void *own; /* the transport's */
+    void *own;   /* the transport's */
+    void *layer; /* what it has between the frames and the kernel, such as encryption; NULL: nothing */
 
     _Atomic int input, output; /* what to poll; -1 not open now. Of a socket the same */
     int credit;                /* a socket; -1 in byte mode, and where nobody counts */
@@ -105,11 +108,12 @@ struct gnli_wire {
     size_t rest_size;
     uint8_t head[4]; /* of its frame, in a stream: the last head_left bytes have not gone */
     size_t head_left;
-    char *rest_memory; /* the port's own, where its sender has left */
-    uint64_t begun;    /* messages */
-    bool finishing;    /* once there is no rest */
-    bool watched;      /* whoever polls the port's descriptor comes back for the rest */
-    int send_error;    /* from now on */
+    char *rest_memory;     /* the port's own, where its sender has left */
+    uint64_t begun;        /* messages */
+    bool finishing;        /* once there is no rest */
+    bool watched;          /* whoever polls the port's descriptor comes back for the rest */
+    int send_error;        /* from now on */
+    _Atomic size_t unsent; /* bytes that the layer has taken and not handed to the kernel: of the rest, too */
     _Atomic uint64_t sent;
 
     pthread_mutex_t crediting;
@@ -128,6 +132,7 @@ struct gnli_wire {
     struct gnli_copy *partial;  /* what has come of a message */
     struct gnli_copy *returned; /* given back, the first to come first */
     bool rung;
+    bool ahead;        /* the layer has read more than it has given: no poll tells */
     int receive_error; /* from now on */
     struct gnli_spin spin;
     uint64_t told; /* received messages that the other knows of */
@@ -154,7 +159,9 @@ int gnli_wire_new(struct gnli_wire **wire, const struct gnli_transport *transpor
 /* Is something left of a message that has begun? `sending` is held. */
 static inline bool gnli_wire_rests(const struct gnli_wire *wire)
 {
-    return wire->rest_size + wire->head_left > 0;
+    size_t unsent = atomic_load_explicit(&wire->unsent, memory_order_relaxed); /* A */
+
+    return wire->rest_size + wire->head_left + unsent > 0;
 }
 
 /* Closes its descriptors and frees it. */

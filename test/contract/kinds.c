@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "certificates.h"
+
 #define MIB ((size_t)1 << 20)
 
 #define MAILBOX(a_name, capacity_of_it, max, ...)                                                      \
@@ -36,6 +38,13 @@
         .sending = { .message_max = max }, .receiving = { .message_max = max }, .pipe = true,  \
         .accepted = who_sends, .alone = 100000, .socket = true, .tcp = is_tcp,                 \
         .says = is_tcp ? "tcp:" : "contract"                                                   \
+    }
+#define TLS(a_name, max, who_sends)                                                                      \
+    {                                                                                                    \
+        .name = a_name, .address = "tls:127.0.0.1:0", .capacity = GNL_UNBOUNDED, .message_max = max,     \
+        .sending = { .message_max = max, .tls = &tls_both_ways },                                        \
+        .receiving = { .message_max = max, .tls = &tls_both_ways }, .pipe = true, .accepted = who_sends, \
+        .alone = 100000, .socket = true, .tcp = true, .tls = true, .says = "tls:"                        \
     }
 
 const struct kind kinds[] = {
@@ -89,8 +98,11 @@ const struct kind kinds[] = {
     SOCKET("TCP", "tcp:127.0.0.1:0", true, MIB, false),
     SOCKET("TCP, from who listens", "tcp:127.0.0.1:0", true, MIB, true),
     SOCKET("TCP of long messages", "tcp:localhost:0", true, 4 * MIB, true),
+    TLS("TLS", MIB, false),
+    TLS("TLS, from who listens", MIB, true),
+    TLS("TLS of long messages", 4 * MIB, true),
 };
-static const int paired_kinds = 21; /* the last */
+static const int paired_kinds = 24; /* the last */
 const int kinds_count = sizeof kinds / sizeof kinds[0];
 
 void add_for_each_kind(TCase *test_case, const TTest *test)
@@ -122,8 +134,15 @@ static void open_pipe(struct pair *pair)
     if (place)
         snprintf(address, sizeof pair->address, "%.*s%s%s", (int)(place - kind->address), kind->address,
                  support_directory(), place + 2);
+    if (kind->tls)
+        tls_make();
     assert_ok(gnl_listen(&pair->listener, address, &kind->receiving));
     strcpy(address, gnl_listener_address(pair->listener));
+    if (kind->tls) {
+        tls_meet(pair->listener, is_accepted, connects, &kind->sending);
+        tls_unmake();
+        return;
+    }
     assert_ok(gnl_open(connects, address, &kind->sending));
     assert_ok(gnl_accept(pair->listener, is_accepted, PATIENCE));
 }

@@ -35,6 +35,7 @@ struct kind {
     bool accepted; /* which sends */
     bool socket;   /* nobody counts what the other has received */
     bool tcp; /* nobody vouches for the sender; the kernel makes room, and tells of no end to who sends */
+    bool tls; /* with certificates of the test's own */
     const char *says; /* how sentences name it; NULL: "contract" */
     size_t alone; /* bytes that can be sent while nobody receives, of hundred messages at most; 0: no limit */
 };
