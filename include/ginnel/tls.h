@@ -2,7 +2,8 @@
 /*
  * TLS: ports over `tls:HOST:PORT`, which are those of `tcp:` with what they carry encrypted, and with the
  * other side's identity checked. It is in a library of its own, libginnel-tls (`pkg-config ginnel-tls`),
- * which uses OpenSSL 3. A program that is linked with it has the addresses; without it they are -EPROTONOSUPPORT.
+ * which uses OpenSSL 3. A program that is linked with it has the addresses; without it they are
+ * -EPROTONOSUPPORT.
  *
  *     gnl_open(&port, "tls:server.example:7000", NULL);
  *     gnl_listen(&listener, "tls:0.0.0.0:7000", &(struct gnl_options){
