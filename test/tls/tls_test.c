@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -19,6 +20,7 @@ struct server {
     gnl_listener *listener;
     gnl_port *accepted;
     pthread_t thread;
+    atomic_bool stops;
 };
 
 static void write_file(const char *name, const char *text)
@@ -33,24 +35,26 @@ static void *accept_all(void *context)
     struct server *server = context;
     gnl_port *port;
 
-    while (gnl_accept(server->listener, &port, GNL_FOREVER) == 0) {
-        gnl_close(server->accepted);
-        server->accepted = port;
-    }
+    while (!atomic_load(&server->stops))
+        if (gnl_accept(server->listener, &port, gnl_ms(20)) == 0) {
+            gnl_close(server->accepted);
+            server->accepted = port;
+        }
     return NULL;
 }
 
 static void serve(struct server *server, const struct gnl_tls_options *tls)
 {
-    *server = (struct server){ 0 };
+    *server = (struct server){ .listener = NULL };
     assert_ok(gnl_listen(&server->listener, SERVER, &(struct gnl_options){ .tls = tls }));
     ck_assert_int_eq(pthread_create(&server->thread, NULL, accept_all, server), 0);
 }
 
 static void end(struct server *server)
 {
-    assert_ok(gnl_listener_close(server->listener));
+    atomic_store(&server->stops, true);
     ck_assert_int_eq(pthread_join(server->thread, NULL), 0);
+    assert_ok(gnl_listener_close(server->listener));
     assert_ok(gnl_close(server->accepted));
 }
 

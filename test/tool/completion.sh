@@ -20,6 +20,7 @@ completed() {
 }
 same "subcommands" "$(completed 'ginnel s' ginnel s)" "send serve stat segment"
 same "of help" "$(completed 'ginnel help r' ginnel help r)" "recv run rm"
-same "options" "$(completed 'ginnel recv --t' ginnel recv --t)" "--timeout"
+same "options" "$(completed 'ginnel recv --ti' ginnel recv --ti)" "--timeout"
+same "options with digits" "$(completed 'ginnel recv --tls-1' ginnel recv --tls-1)" "--tls-1.2"
 same "addresses" "$(completed 'ginnel recv mail' ginnel recv mail)" "mailbox:alpha mailbox:beta"
 same "after the colon" "$(completed 'ginnel recv mailbox:a' ginnel recv mailbox : a)" "alpha"

@@ -13,7 +13,7 @@ _ginnel() {
     elif [[ $command == help ]]; then
         choices=$(ginnel --help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')
     elif [[ $word == -* ]]; then
-        choices=$(ginnel "$command" --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p')
+        choices=$(ginnel "$command" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9.-]*\).*/\1/p')
     else
         choices=$(ginnel ls 2>/dev/null | awk 'NR > 1 { print $1 ":" $2 }')
         mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$address")
