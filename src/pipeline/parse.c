@@ -108,6 +108,7 @@ static int read_command(struct gnli_reader *reader, struct gnli_stage *stage)
     size_t began = 0;
 
     reader->assigns = true;
+    reader->assignments = &stage->assignments;
     for (;;) {
         int result = gnli_read(reader);
         if (result < 0)

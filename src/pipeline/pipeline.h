@@ -21,6 +21,7 @@ struct gnli_redirection {
     char *path;    /* NULL: a copy of `source` */
     int source;    /* 0 to 2 */
     int opened;    /* while it starts; -1 */
+    bool created;  /* by that */
     size_t column; /* of the path, or of the copy, in the text */
 };
 

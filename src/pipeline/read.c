@@ -60,26 +60,62 @@ static bool ends_word(char character)
 
 /* ---- within a word ---- */
 
+/* Lines that go on. */
+static void skip_joins(struct gnli_reader *reader)
+{
+    while (reader->at[0] == '\\' && reader->at[1] == '\n')
+        reader->at += 2;
+}
+
+/* The name that begins there, over lines that go on: its length. `name` has room for all of the text. */
+static size_t read_name(struct gnli_reader *reader, char *name)
+{
+    size_t length = 0;
+
+    for (skip_joins(reader); is_name(*reader->at, length == 0); skip_joins(reader))
+        name[length++] = *reader->at++;
+    name[length] = '\0';
+    return length;
+}
+
+/* As the command has it so far if this is an assignment of its own; else this process's. */
+static const char *value_of(const struct gnli_reader *reader, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = reader->token.name > 0 ? reader->assignments->count : 0; i-- > 0;) {
+        const char *text = reader->assignments->texts[i];
+        if (strncmp(text, name, length) == 0 && text[length] == '=')
+            return text + length + 1;
+    }
+    return getenv(name);
+}
+
 /* $NAME or ${NAME}; a $ before anything that begins no name is a $. */
 static int read_variable(struct gnli_reader *reader, enum gnli_mark mark)
 {
-    const char *dollar = reader->at++;
-    bool braces = *reader->at == '{';
+    const char *dollar = reader->at++, *value = NULL;
+    int result = 0;
 
+    skip_joins(reader);
+    bool braces = *reader->at == '{';
     reader->at += braces;
-    size_t length = name_length(reader->at);
-    if (length == 0 && !braces && (*reader->at == '\0' || !strchr("(0123456789?$!#@*-", *reader->at)))
-        return gnli_word_add(&reader->token.word, '$', GNLI_QUOTED);
-    if (length == 0 || (braces && reader->at[length] != '}'))
-        return gnli_fail_at(-EINVAL, column_of(reader, dollar),
-                            "of $ only $NAME and ${NAME} are known here; " SHELL_HAS);
-    char *name = strndup(reader->at, length);
+    char *name = strdup(reader->at);
     if (!name)
         return -ENOMEM;
-    reader->at += length + braces;
-    const char *value = getenv(name);
+    size_t length = read_name(reader, name);
+    if (length == 0 && !braces && (*reader->at == '\0' || !strchr("(0123456789?$!#@*-", *reader->at)))
+        result = gnli_word_add(&reader->token.word, '$', GNLI_QUOTED);
+    else if (length == 0 || (braces && *reader->at != '}'))
+        result = gnli_fail_at(-EINVAL, column_of(reader, dollar),
+                              "of $ only $NAME and ${NAME} are known here; " SHELL_HAS);
+    else
+        value = value_of(reader, name);
+    if (value)
+        result = gnli_word_add_text(&reader->token.word, value, mark);
+    reader->at += result == 0 && length > 0 && braces;
     free(name);
-    return value ? gnli_word_add_text(&reader->token.word, value, mark) : 0;
+    return result;
 }
 
 static int unclosed(const struct gnli_reader *reader, const char *quote)

@@ -29,7 +29,8 @@ struct gnli_token {
 
 struct gnli_reader {
     const char *text, *at;
-    bool assigns; /* NAME=VALUE is an assignment here, and no word */
+    bool assigns;                        /* NAME=VALUE is an assignment here, and no word */
+    const struct gnli_list *assignments; /* those of this command so far: later ones see them */
     struct gnli_token token;
 };
 

@@ -202,8 +202,15 @@ static int open_file(const struct starting *starting, struct gnli_redirection *f
     struct statfs system;
     char where[32];
 
-    file->opened = openat(starting->directory, file->path,
-                          (file->flags & ~O_TRUNC) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    file->created = false;
+    int flags = (file->flags & ~(O_TRUNC | O_CREAT)) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    file->opened = openat(starting->directory, file->path, flags);
+    if (file->opened < 0 && errno == ENOENT && file->flags & O_CREAT) {
+        file->opened = openat(starting->directory, file->path, flags | O_CREAT | O_EXCL, 0666);
+        file->created = file->opened >= 0;
+        if (file->opened < 0 && errno == EEXIST) /* by somebody else since, or where a link leads */
+            file->opened = openat(starting->directory, file->path, flags | O_CREAT, 0666);
+    }
     bool fifo = file->opened < 0 && errno == ENXIO &&
                 fstatat(starting->directory, file->path, &status, 0) == 0 && S_ISFIFO(status.st_mode);
     if (file->opened < 0 && !fifo)
@@ -234,6 +241,22 @@ static int open_files(const struct starting *starting, bool to_read)
                 return result;
         }
     return 0;
+}
+
+/* It does not run: what it has made goes, if it is that still. */
+static void remove_created(const struct starting *starting)
+{
+    const struct gnl_pipeline *pipeline = starting->pipeline;
+    struct stat made, named;
+
+    for (size_t i = 0; i < pipeline->length; i++)
+        for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++) {
+            const struct gnli_redirection *file = &pipeline->stages[i].redirections[j];
+            if (file->path && file->created && file->opened >= 0 && fstat(file->opened, &made) == 0 &&
+                fstatat(starting->directory, file->path, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                made.st_ino == named.st_ino && made.st_dev == named.st_dev && made.st_size == 0)
+                unlinkat(starting->directory, file->path, 0);
+        }
 }
 
 /* Now that all of them are open: one that cannot be leaves the others as they are. */
@@ -472,10 +495,12 @@ int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_op
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     pipeline->started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     int result = prepare(&starting);
-    if (result < 0)
+    if (result < 0) {
         snprintf(sentence, sizeof sentence, "%s", gnl_error_detail());
-    else
+        remove_created(&starting);
+    } else {
         result = start_stages(&starting, sentence);
+    }
     if (result < 0)
         undo(pipeline);
     clean_up(&starting);

@@ -71,7 +71,7 @@ void gnli_list_free(struct gnli_list *list)
 
 static bool is_special(char character)
 {
-    return character != '\0' && strchr("*?[]\\", character) != NULL;
+    return character != '\0' && strchr("*?[]-!^\\", character) != NULL;
 }
 
 static bool is_pattern(const struct gnli_word *word, size_t from, size_t to)
@@ -83,7 +83,18 @@ static bool is_pattern(const struct gnli_word *word, size_t from, size_t to)
     return false;
 }
 
-/* With `escaped`, what means itself has a backslash before it if it were special. */
+/*
+ * With `escaped`, what means itself has a backslash before it if it were special. That is all that is quoted;
+ * ^, which negates in brackets for glob(3) and not for sh; and a backslash, but that of a value escapes what
+ * comes after it, as in sh.
+ */
+static bool means_itself(const struct gnli_word *word, size_t i)
+{
+    char mark = word->marks[i];
+
+    return mark == GNLI_QUOTED || word->text[i] == '^' || (word->text[i] == '\\' && mark != GNLI_REPLACED);
+}
+
 static char *part_text(const struct gnli_word *word, size_t from, size_t to, bool escaped)
 {
     char *text = malloc(2 * (to - from) + 1), *at = text;
@@ -91,7 +102,7 @@ static char *part_text(const struct gnli_word *word, size_t from, size_t to, boo
     for (size_t i = from; text && i < to; i++) {
         if (word->marks[i] == GNLI_NOTHING)
             continue;
-        if (escaped && is_special(word->text[i]) && (word->marks[i] == GNLI_QUOTED || word->text[i] == '\\'))
+        if (escaped && is_special(word->text[i]) && means_itself(word, i))
             *at++ = '\\';
         *at++ = word->text[i];
     }

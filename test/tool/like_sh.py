@@ -5,6 +5,7 @@ like_sh.py GINNEL COUNT [SEED]: a line that differs is printed with both results
 """
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -15,16 +16,17 @@ QUOTED = ["'single $X *'", '"double $X"', '"a\\"q\\\\b\\$X"', "\\*", "\\ ", "'it
           '"$E"', '"${X}y"', "'|'", '">"', "\\$X", '"\\n"', "a\\\nb"]
 REPLACED = ["$X", "${X}", "$E", "a$X", "$X'z'", "$STAR", '"$STAR"', "$T", "${UNSET}b", "$", "a$", "$X$X", "~", "~/f", "a~"]
 PATTERNS = ["*", "*.txt", "?.txt", "[ab].txt", "[!a].txt", "none*", '"*".txt', "\\*.txt", "sub/*", "s*/*", "[", "[a", "a[", "*$E",
-            "$STAR*", "sub/.*x"]
+            "$STAR*", "sub/.*x", "[^a]*", "[a'-'b]*", "[\\!a]*", "[a\"-\"z].txt", "$BS", "$BS*"]
 FILTERS = ["cat", "sort", "sort -r", "tr a-z A-Z", "head -n 2", "wc -l", "sed s/a/b/g", "grep a", "grep -v a", "cat - a.txt",
            "tail -n 1", "env cat", "grep nowhere", "false", "true", "sh -c 'cat; exit 4'", "sh -c 'cat >&2'", "cut -c 1-3", "od -c", "sh -c 'head -n 1; exit 0'"]
-SOURCES = ["cat a.txt", "cat b.txt sub/s.x", "seq 1 9", "ls nowhere", "sh -c 'echo o; echo e >&2; exit 3'", "printf ''",
-           "seq 1 100000", "sh -c 'kill -PIPE $$'", "sh -c 'kill -TERM $$'", "ls sub", "true", "false", "cat -n a.txt"]
+SOURCES = ["cat a.txt", "cat b.txt sub/s.x", "seq 1 9", "ls nowhere", "sh -c 'echo e >&2; echo o; exit 3'", "printf ''",
+           "seq 1 100000", "sh -c 'kill -PIPE $$'", "ls sub", "true", "false", "cat -n a.txt"]
 
 
 def word(random):
     pieces = random.choices([PLAIN, QUOTED, REPLACED, PATTERNS], [4, 4, 4, 4], k=random.choice([1, 1, 1, 2]))
-    return "".join(random.choice(piece) for piece in pieces)
+    made = "".join(random.choice(piece) for piece in pieces)
+    return word(random) if re.search(r"\$[$0-9]", made) else made # those are the shell's own
 
 
 def words(random):
@@ -53,7 +55,7 @@ def stage(random, number, last):
     for redirection in redirections(random, number, last):
         parts.insert(random.choice([0, len(parts)]), redirection)
     if random.random() < 0.12:
-        parts = ["V=" + word(random)] + random.choice([["sh -c 'printf \"<%s>\" \"$V\"'"], parts])
+        parts = random.choice([[], ["X=" + word(random)]]) + ["V=" + word(random)] + random.choice([["sh -c 'printf \"<%s>\" \"$V\"'"], parts])
     return " ".join(parts)
 
 
@@ -73,7 +75,7 @@ def result_of(command, room):
     for name, text in (("a.txt", "banana\napple\n"), ("b.txt", "cherry\n"), ("sub/s.x", "sub\n"), (".hidden", "h\n")):
         with open(room + "/" + name, "w", encoding="utf-8") as file:
             file.write(text)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/home of", "X": "one  two", "E": "", "STAR": "*.txt", "T": "\tb \n",
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/home of", "X": "one  two", "E": "", "STAR": "*.txt", "BS": "a\\*", "T": "\tb \n",
                    "LC_ALL": "C", "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
     done = subprocess.run(command, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=60, check=False)

@@ -31,6 +31,8 @@ error 127 "column 8: 'cd' is a command of the shell's own" 'true | cd / > kept'
 error 126 "column 1: cannot execute '/etc/passwd'" '/etc/passwd > kept'
 error 125 "column 23: cannot open 'nofile' to read" 'echo new > kept | wc <nofile'
 error 125 "cannot open '/nowhere/x' to write" 'true > kept 2> /nowhere/x'
+error 125 "cannot open '/nowhere/x' to write" 'true > kept > new 2> /nowhere/x'
+[ ! -e new ] || fail "a line that cannot run has left a file behind"
 error 125 "column 4: ';' is not known here" 'ls ; ls > kept'
 # shellcheck disable=SC2016
 error 125 "column 6: of $ only" 'echo $(ls) > kept'

@@ -26,6 +26,7 @@ until_true told "$room/where"
 echo hello | status 0 ginnel send "$(found "$room/where")" --tls-psk "$room/psk"
 
 # OpenSSL connects.
+# shellcheck disable=SC2016
 start serve tls:127.0.0.1:0 --stream --tls-cert "$room/cert" --tls-key "$room/key" -- \
     sh -c 'read -r line; echo "got $line"' 2>"$room/where"
 until_true told "$room/where"
