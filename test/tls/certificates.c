@@ -2,6 +2,7 @@
 #include "certificates.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include <openssl/ec.h>
@@ -134,9 +135,14 @@ void tls_meet(gnl_listener *listener, gnl_port **accepted, gnl_port **connected,
               const struct gnl_options *options)
 {
     struct acceptance acceptance = { .listener = listener };
+    sigset_t all, before;
     pthread_t thread;
 
+    /* A test's signals are for its own thread. */
+    sigfillset(&all);
+    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, accept_one, &acceptance), 0);
+    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     assert_ok(gnl_open(connected, gnl_listener_address(listener), options));
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     assert_ok(acceptance.result);
