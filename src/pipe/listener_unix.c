@@ -6,8 +6,7 @@
  * Descriptors that a port will need are there before its connection is taken from the backlog: who finds none
  * leaves it waiting.
  *
- *   A: relaxed: a port's descriptors, set before it is anybody's; the closing mark, after which the listener
- *      is woken until nobody is inside.
+ *   A: relaxed: a port's descriptors, set before it is anybody's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,14 +18,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/directory.h"
 #include "base/errors.h"
 #include "base/socket_file.h"
 #include "life/process.h"
 #include "memory/file.h"
 #include "pipe/pipe.h"
-#include "wait/poll.h"
 
 #define NEW_MAX 64 /* who is mute longest has to go when there are more */
 
@@ -42,7 +39,6 @@ struct listener {
     struct gnl_options options;
     int directory, socket, set; /* set: an epoll descriptor: the socket and the new */
     uint64_t inode;
-    pthread_mutex_t lock;
     struct newcomer new[NEW_MAX];
     uint64_t numbers;
 };
@@ -235,8 +231,10 @@ static struct gnli_wire *next_who_is_ready(struct listener *listener)
 
 /* ---- the table ---- */
 
-static int try_accept(struct listener *listener, gnl_port **port)
+static int accept_now(gnl_listener *base, gnl_port **port)
 {
+    struct listener *listener = listener_of(base);
+
     for (unsigned i = 0; i <= GNLI_BACKLOG; i++) { /* who is turned away makes room for the next */
         struct gnli_wire *wire = next_who_is_ready(listener);
         if (wire) {
@@ -248,26 +246,6 @@ static int try_accept(struct listener *listener, gnl_port **port)
             return result;
     }
     return -EAGAIN;
-}
-
-static int accept_port(gnl_listener *base, gnl_port **port, int64_t timeout)
-{
-    struct listener *listener = listener_of(base);
-    int64_t deadline = gnli_wire_deadline(timeout);
-
-    for (;;) {
-        pthread_mutex_lock(&listener->lock);
-        int result = try_accept(listener, port);
-        pthread_mutex_unlock(&listener->lock);
-        bool closing = atomic_load_explicit(&base->closing, memory_order_relaxed); /* A */
-        if (closing && result < 0)
-            return -ECANCELED;
-        if (result != -EAGAIN || deadline == 0)
-            return result;
-        if (gnli_now_ns() >= deadline)
-            return -ETIMEDOUT;
-        gnli_poll(&(struct pollfd){ .fd = listener->set, .events = POLLIN }, 1, deadline);
-    }
 }
 
 static int descriptor(gnl_listener *base)
@@ -322,7 +300,7 @@ static void close_listener(gnl_listener *base)
 }
 
 static const struct gnli_listener_operations operations = {
-    .accept = accept_port,
+    .accept = accept_now,
     .fd = descriptor,
     .interrupt = interrupt,
     .close = close_listener,
@@ -414,7 +392,7 @@ int gnli_pipe_listen(gnl_listener **made, const struct gnli_address *address,
     listener->options = *options;
     listener->options.mode = options->mode ? options->mode : 0600;
     listener->socket = listener->set = -1;
-    pthread_mutex_init(&listener->lock, NULL);
+    pthread_mutex_init(&listener->base.lock, NULL);
     listener->directory = gnli_above_standard(gnli_directory_open(address->machine_wide, true));
     int result = listener->directory < 0 ? listener->directory : 0;
     if (result == 0) {

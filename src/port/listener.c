@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "life/process.h"
 #include "port/port.h"
+#include "wait/poll.h"
 
 int gnl_listen(gnl_listener **listener, const char *text, const struct gnl_options *options)
 {
@@ -62,6 +64,26 @@ static int leave(gnl_listener *listener, int result)
     return result;
 }
 
+static int await_port(gnl_listener *listener, gnl_port **port, int64_t timeout)
+{
+    int64_t deadline = gnli_deadline_ns(timeout);
+
+    for (;;) {
+        pthread_mutex_lock(&listener->lock);
+        int result = listener->operations->accept(listener, port);
+        pthread_mutex_unlock(&listener->lock);
+        bool closing = atomic_load_explicit(&listener->closing, memory_order_relaxed); /* A */
+        if (closing && result < 0)
+            return -ECANCELED;
+        if (result != -EAGAIN || timeout == GNL_NOWAIT)
+            return result;
+        if (gnli_now_ns() >= deadline)
+            return -ETIMEDOUT;
+        int descriptor = listener->operations->fd(listener);
+        gnli_poll(&(struct pollfd){ .fd = descriptor, .events = POLLIN }, 1, deadline);
+    }
+}
+
 int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout)
 {
     int result = enter(listener);
@@ -71,7 +93,7 @@ int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout)
     result = gnli_timeout_check(timeout);
     if (result == 0 && !port)
         result = gnli_fail(-EINVAL, "%s: nowhere to put the port", listener->subject);
-    return leave(listener, result < 0 ? result : listener->operations->accept(listener, port, timeout));
+    return leave(listener, result < 0 ? result : await_port(listener, port, timeout));
 }
 
 int gnl_listener_fd(gnl_listener *listener)

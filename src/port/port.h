@@ -13,6 +13,7 @@
 #ifndef GNLI_PORT_PORT_H
 #define GNLI_PORT_PORT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -97,8 +98,8 @@ struct gnl_port {
 
 /* What one who listens provides, under the same rules. */
 struct gnli_listener_operations {
-    int (*accept)(gnl_listener *listener, gnl_port **port, int64_t timeout);
-    int (*fd)(gnl_listener *listener);
+    int (*accept)(gnl_listener *listener, gnl_port **port); /* without waiting; its lock is held */
+    int (*fd)(gnl_listener *listener);                      /* readable while one may be accepted */
     void (*interrupt)(gnl_listener *listener); /* `closing` is set: wake whoever is blocked in accept */
     void (*close)(gnl_listener *listener);     /* nobody is inside; in a forked child only memory goes */
 };
@@ -108,6 +109,7 @@ struct gnl_listener {
     char subject[GNL_ADDRESS_MAX + 1];
     uint64_t stamp; /* of the process that listens */
     atomic_bool closing;
+    pthread_mutex_t lock; /* of who accepts */
     struct gnli_memberships memberships;
     char address[GNL_ADDRESS_MAX + 1]; /* where it listens: with the number that port 0 became */
 };

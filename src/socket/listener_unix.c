@@ -4,12 +4,10 @@
  * however slowly, and only then accepted: who goes without a word, says something else or says nothing for
  * too long nobody hears of.
  *
- *   A: relaxed: the closing mark, after which the listener is woken until nobody is inside.
- *   B: acquire-release: the crowd, counted up here and down by who leaves (socket.c).
+ *   A: acquire-release: the crowd, counted up here and down by who leaves (socket.c).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +25,6 @@
 #include "socket/newcomers.h"
 #include "socket/socket.h"
 #include "socket/tls.h"
-#include "wait/poll.h"
 #include "wire/stream.h"
 
 #define MUTE_NS     INT64_C(10000000000) /* or dead_after, if that is less */
@@ -46,7 +43,6 @@ struct listener {
     ino_t inode;      /* of the file, 0 none */
     struct gnli_wire
         *spare; /* the port for who comes next: its descriptor is made before somebody is let in */
-    pthread_mutex_t lock;
     struct gnli_newcomers new;
 };
 
@@ -61,7 +57,7 @@ static bool crowded(const struct listener *listener)
 {
     uint32_t most = listener->options.connections_max;
 
-    return most > 0 && atomic_load_explicit(&listener->crowd->users, memory_order_acquire) > most; /* B */
+    return most > 0 && atomic_load_explicit(&listener->crowd->users, memory_order_acquire) > most; /* A */
 }
 
 /* Without descriptors for who may come, who is mute has to give up its own. */
@@ -110,7 +106,7 @@ static struct gnli_wire *admit(struct listener *listener, int made, const uint8_
         gnli_wire_free(wire);
         return NULL;
     }
-    atomic_fetch_add_explicit(&listener->crowd->users, 1, memory_order_acq_rel); /* B */
+    atomic_fetch_add_explicit(&listener->crowd->users, 1, memory_order_acq_rel); /* A */
     wire->own = listener->crowd;
     return wire;
 }
@@ -187,8 +183,9 @@ static int look(struct listener *listener, struct gnli_wire **accepted)
     return result == 0 && backlog && !*accepted ? let_in(listener, accepted) : result;
 }
 
-static int try_accept(struct listener *listener, gnl_port **port)
+static int accept_now(gnl_listener *base, gnl_port **port)
 {
+    struct listener *listener = listener_of(base);
     struct gnli_wire *accepted = NULL;
     int result = 0;
 
@@ -199,26 +196,6 @@ static int try_accept(struct listener *listener, gnl_port **port)
     if (accepted)
         *port = &accepted->port;
     return accepted ? 0 : result < 0 ? result : -EAGAIN;
-}
-
-static int accept_port(gnl_listener *base, gnl_port **port, int64_t timeout)
-{
-    struct listener *listener = listener_of(base);
-    int64_t deadline = gnli_wire_deadline(timeout);
-
-    for (;;) {
-        pthread_mutex_lock(&listener->lock);
-        int result = try_accept(listener, port);
-        pthread_mutex_unlock(&listener->lock);
-        bool closing = atomic_load_explicit(&base->closing, memory_order_relaxed); /* A */
-        if (closing && result < 0)
-            return -ECANCELED;
-        if (result != -EAGAIN || deadline == 0)
-            return result;
-        if (gnli_now_ns() >= deadline)
-            return -ETIMEDOUT;
-        gnli_poll(&(struct pollfd){ .fd = listener->set, .events = POLLIN }, 1, deadline);
-    }
 }
 
 static int descriptor(gnl_listener *base)
@@ -279,7 +256,7 @@ static void close_listener(gnl_listener *base)
 }
 
 static const struct gnli_listener_operations operations = {
-    .accept = accept_port,
+    .accept = accept_now,
     .fd = descriptor,
     .interrupt = interrupt,
     .close = close_listener,
@@ -462,7 +439,7 @@ int gnli_socket_listen(gnl_listener **made, const struct gnli_address *address,
     bool short_of_patience = options->dead_after > 0 && options->dead_after < MUTE_NS;
     gnli_newcomers_init(&listener->new, short_of_patience ? options->dead_after : MUTE_NS, !options->stream,
                         listener->base.subject);
-    pthread_mutex_init(&listener->lock, NULL);
+    pthread_mutex_init(&listener->base.lock, NULL);
     int result = gnli_socket_is_tls(address)
                      ? gnli_tls_context(&listener->new.context, options, true, listener->base.subject)
                      : 0;
