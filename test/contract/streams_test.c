@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every byte stream promises: named pipes in byte mode, FIFOs, UNIX and TCP sockets with `stream`. A
- * new kind is a row here. Each byte depends on its place, so that none is lost, doubled or moved unseen.
+ * What every byte stream promises: named pipes in byte mode, FIFOs, UNIX and TCP sockets with `stream`, TLS
+ * (streams.c). Each byte depends on its place, so that none is lost, doubled or moved unseen.
  */
 #include "kinds.h"
 
@@ -11,93 +11,9 @@
 #include <string.h>
 
 #include "certificates.h"
+#include "streams.h"
 
 #define LARGE ((size_t)12 << 20) /* bytes: more than any kernel holds of a stream */
-
-struct way {
-    const char *name;
-    const char *address; /* %s: the test's directory */
-    bool fifo;           /* one-way, and nobody listens */
-    bool accepted;       /* who sends is the one that is accepted */
-};
-
-static const struct way ways[] = {
-    { .name = "named pipe", .address = "pipe:stream" },
-    { .name = "named pipe, from who listens", .address = "pipe:stream", .accepted = true },
-    { .name = "FIFO", .address = "fifo:%s/stream", .fifo = true },
-    { .name = "UNIX socket", .address = "unix:%s/stream" },
-    { .name = "UNIX socket, from who listens", .address = "unix:%s/stream", .accepted = true },
-    { .name = "TCP", .address = "tcp:127.0.0.1:0" },
-    { .name = "TCP, from who listens", .address = "tcp:[::1]:0", .accepted = true },
-    { .name = "TLS", .address = "tls:127.0.0.1:0" },
-    { .name = "TLS, from who listens", .address = "tls:[::1]:0", .accepted = true },
-};
-#define WAYS (int)(sizeof ways / sizeof ways[0])
-
-struct stream {
-    const struct way *way;
-    char address[GNL_ADDRESS_MAX + 1];
-    gnl_listener *listener;
-    gnl_port *sender, *receiver;
-};
-
-static const struct gnl_options bytes = { .stream = 1 }, tls_bytes = { .stream = 1, .tls = &tls_both_ways };
-static const struct gnl_options in = { .direction = GNL_RECV_ONLY }, out = { .direction = GNL_SEND_ONLY };
-
-static bool is_tls(const struct way *way)
-{
-    return strncmp(way->address, "tls:", 4) == 0;
-}
-
-/* The name, and who listens. */
-static struct stream begin(int number)
-{
-    struct stream stream = { .way = &ways[number] };
-    const char *place = strstr(stream.way->address, "%s");
-
-    strcpy(stream.address, stream.way->address);
-    if (place)
-        snprintf(stream.address, sizeof stream.address, "%.*s%s%s", (int)(place - stream.way->address),
-                 stream.way->address, support_directory(), place + 2);
-    if (!stream.way->fifo) {
-        bool tls = is_tls(stream.way);
-        if (tls)
-            tls_make();
-        assert_ok(gnl_listen(&stream.listener, stream.address, tls ? &tls_bytes : &bytes));
-        strcpy(stream.address, gnl_listener_address(stream.listener));
-    }
-    return stream;
-}
-
-static struct stream both(int number)
-{
-    struct stream stream = begin(number);
-    bool accepted = stream.way->accepted;
-
-    if (stream.way->fifo) {
-        assert_ok(gnl_open(&stream.receiver, stream.address, &in));
-        assert_ok(gnl_open(&stream.sender, stream.address, &out));
-        return stream;
-    }
-    if (is_tls(stream.way)) {
-        tls_meet(stream.listener, accepted ? &stream.sender : &stream.receiver,
-                 accepted ? &stream.receiver : &stream.sender, &tls_bytes);
-        tls_unmake();
-        return stream;
-    }
-    assert_ok(gnl_open(accepted ? &stream.receiver : &stream.sender, stream.address, &bytes));
-    assert_ok(gnl_accept(stream.listener, accepted ? &stream.sender : &stream.receiver, PATIENCE));
-    return stream;
-}
-
-static void end(struct stream *stream)
-{
-    assert_ok(gnl_close(stream->sender));
-    assert_ok(gnl_close(stream->receiver));
-    assert_ok(gnl_listener_close(stream->listener));
-    if (stream->way->fifo)
-        assert_ok(gnl_remove(stream->address));
-}
 
 /* ---- bytes ---- */
 
@@ -188,35 +104,35 @@ START_TEST(bytes_arrive_in_order_and_complete)
     static const size_t writes[] = { 7, 5000, 300000 }, reads[] = { 100000, 1, 4096 };
 
     for (unsigned i = 0; i < 3; i++) {
-        struct stream stream = both(_i);
+        struct stream stream = stream_open(_i);
         struct writer writer;
         size_t until = i == 0 ? 200000 : i == 1 ? 100000 : LARGE; /* the first: a storm of small writes */
         start(&writer, stream.sender, 0, until, writes[i]);
         expect_bytes(stream.receiver, 0, until, reads[i]);
         expect_end(stream.receiver);
         join(&writer);
-        end(&stream);
+        stream_close(&stream);
     }
 }
 END_TEST
 
 START_TEST(write_larger_than_any_buffer_is_one_send)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     struct writer writer;
 
     start(&writer, stream.sender, 0, LARGE, LARGE * 2);
     expect_bytes(stream.receiver, 0, LARGE, 65536);
     expect_end(stream.receiver);
     join(&writer);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
 /* What has begun counts as sent: the port goes on with it, in whatever call comes next. */
 START_TEST(write_that_has_begun_is_finished)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     struct writer writer;
 
     assert_ok(send_bytes(stream.sender, 0, LARGE, GNL_NOWAIT));
@@ -225,13 +141,13 @@ START_TEST(write_that_has_begun_is_finished)
     expect_bytes(stream.receiver, 0, LARGE + 5, 65536);
     expect_end(stream.receiver);
     join(&writer);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
 START_TEST(empty_write_is_nothing)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     char byte;
 
     assert_ok(gnl_send(stream.sender, NULL, 0, PATIENCE));
@@ -240,13 +156,13 @@ START_TEST(empty_write_is_nothing)
     assert_ok(gnl_send(stream.sender, NULL, 0, PATIENCE));
     expect_bytes(stream.receiver, 0, 3, 10);
     ck_assert_int_eq(gnl_recv(stream.receiver, &byte, 1, GNL_NOWAIT), -EAGAIN);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
 START_TEST(many_writes_at_once_are_one_after_the_other)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     char data[1000];
     struct iovec parts[10];
 
@@ -255,14 +171,14 @@ START_TEST(many_writes_at_once_are_one_after_the_other)
         parts[i] = (struct iovec){ data + 100 * i, 100 };
     ck_assert_int_eq(gnl_send_many(stream.sender, parts, 10, PATIENCE), 10);
     expect_bytes(stream.receiver, 0, sizeof data, sizeof data);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
 /* And what was given back comes first. */
 START_TEST(bytes_that_are_taken_are_read_in_place)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     gnl_message message;
     size_t at = 0;
 
@@ -279,7 +195,7 @@ START_TEST(bytes_that_are_taken_are_read_in_place)
             at += 99;
         }
     }
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -303,7 +219,7 @@ static void *write_blocks(void *context)
 
 START_TEST(writes_of_several_threads_do_not_mix)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     pthread_t threads[3];
     struct block blocks[3];
     char data[BLOCK];
@@ -322,7 +238,7 @@ START_TEST(writes_of_several_threads_do_not_mix)
     }
     for (unsigned i = 0; i < 3; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -330,7 +246,7 @@ END_TEST
 
 START_TEST(reader_waits_for_as_long_as_it_says)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     struct call call;
     char byte;
 
@@ -343,7 +259,7 @@ START_TEST(reader_waits_for_as_long_as_it_says)
     ck_assert_int_gt(got, 0);
     check(call.data, 0, (size_t)got);
     expect_bytes(stream.receiver, (size_t)got, 5, 5);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -363,7 +279,7 @@ static size_t fill_up(const struct stream *stream)
 
 START_TEST(writer_waits_for_as_long_as_it_says)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     struct call call;
     size_t sent = fill_up(&stream);
 
@@ -381,13 +297,13 @@ START_TEST(writer_waits_for_as_long_as_it_says)
         at += (size_t)got;
     }
     message_expect(data, sizeof data, 0);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
 START_TEST(close_ends_calls_of_other_threads)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     struct call call;
 
     call_start(&call, stream.receiver, RECV, GNL_FOREVER);
@@ -395,8 +311,8 @@ START_TEST(close_ends_calls_of_other_threads)
     assert_ok(gnl_close(stream.receiver));
     ck_assert_int_eq(call_end(&call), -ECANCELED);
     stream.receiver = NULL;
-    end(&stream);
-    stream = both(_i);
+    stream_close(&stream);
+    stream = stream_open(_i);
     fill_up(&stream);
     call_start(&call, stream.sender, SEND, GNL_FOREVER);
     call_blocks(&call);
@@ -404,7 +320,7 @@ START_TEST(close_ends_calls_of_other_threads)
     stream.sender = NULL;
     assert_ok(gnl_close(sender));
     ck_assert_int_eq(call_end(&call), -ECANCELED);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -415,7 +331,7 @@ static bool readable(int descriptor, int timeout_ms)
 
 START_TEST(descriptor_is_readable_while_bytes_are_there)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     int descriptor = gnl_port_fd(stream.receiver);
 
     assert_ok(descriptor);
@@ -431,7 +347,7 @@ START_TEST(descriptor_is_readable_while_bytes_are_there)
     assert_ok(gnl_finish(stream.sender));
     ck_assert(readable(descriptor, PATIENCE_MS));
     expect_end(stream.receiver);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -446,7 +362,7 @@ static unsigned told(gnl_waitset *set, int64_t timeout)
 
 START_TEST(waitset_tells_of_bytes_room_and_the_end)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     gnl_waitset *reads, *writes;
     static char data[65536];
 
@@ -476,7 +392,7 @@ START_TEST(waitset_tells_of_bytes_room_and_the_end)
     ck_assert_uint_eq(told(reads, PATIENCE), GNL_READABLE | GNL_ENDED);
     gnl_waitset_free(reads);
     gnl_waitset_free(writes);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -484,7 +400,7 @@ END_TEST
 
 START_TEST(finish_ends_one_way_alone)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     char data[8];
 
     assert_ok(send_bytes(stream.sender, 0, 8, PATIENCE));
@@ -498,7 +414,7 @@ START_TEST(finish_ends_one_way_alone)
         assert_ok(gnl_finish(stream.receiver));
         ck_assert_int_eq(gnl_recv(stream.sender, data, sizeof data, PATIENCE), -EPIPE);
     }
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -510,12 +426,12 @@ static void *close_port(void *port)
 /* Over TLS the last record may be half with the kernel: closing sees to the rest while the other receives. */
 START_TEST(all_that_was_sent_comes_before_the_end)
 {
-    struct stream stream = both(_i);
+    struct stream stream = stream_open(_i);
     size_t sent = fill_up(&stream);
 
     void *failed = NULL;
     pthread_t thread = pthread_self();
-    bool apart = is_tls(stream.way);
+    bool apart = stream_is_tls(stream.way);
     if (apart)
         ck_assert_int_eq(pthread_create(&thread, NULL, close_port, stream.sender), 0);
     else
@@ -525,7 +441,7 @@ START_TEST(all_that_was_sent_comes_before_the_end)
     expect_end(stream.receiver);
     if (apart)
         ck_assert(pthread_join(thread, &failed) == 0 && !failed);
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -544,7 +460,9 @@ static int live(void *context)
     gnl_port *port;
     char byte;
 
-    const struct gnl_options *options = stream->way->fifo ? &out : is_tls(stream->way) ? &tls_bytes : &bytes;
+    const struct gnl_options *options = stream->way->fifo            ? &stream_out
+                                        : stream_is_tls(stream->way) ? &stream_over_tls
+                                                                     : &stream_bytes;
     require(gnl_open(&port, stream->address, options) == 0);
     if (stream->way->accepted)
         require(gnl_recv(port, &byte, 1, PATIENCE) == 1);
@@ -557,13 +475,13 @@ static int live(void *context)
 
 START_TEST(killed_peer_is_an_end_after_all_that_it_sent)
 {
-    struct stream stream = begin(_i);
+    struct stream stream = stream_begin(_i);
     struct life life = { .stream = &stream, .ready = support_gate() };
     int result = 0;
     gnl_port *port = NULL;
 
     if (stream.way->fifo)
-        assert_ok(gnl_open(&port, stream.address, &in));
+        assert_ok(gnl_open(&port, stream.address, &stream_in));
     pid_t child = support_fork(live, &life);
     if (!stream.way->fifo)
         assert_ok(gnl_accept(stream.listener, &port, PATIENCE));
@@ -577,16 +495,16 @@ START_TEST(killed_peer_is_an_end_after_all_that_it_sent)
         ck_assert_int_eq(result, -EPIPE);
     } else {
         expect_bytes(port, 0, LAST_WORDS, 4000);
-        if (is_tls(stream.way)) /* its end was not said: that may be a cut */
+        if (stream_is_tls(stream.way)) /* its end was not said: that may be a cut */
             ck_assert_int_eq(gnl_recv(port, (char[1]){ 0 }, 1, PATIENCE), -EBADMSG);
         else
             expect_end(port);
     }
     support_gate_close(&life.ready);
-    if (is_tls(stream.way))
+    if (stream_is_tls(stream.way))
         tls_unmake();
     stream.receiver = port;
-    end(&stream);
+    stream_close(&stream);
 }
 END_TEST
 
@@ -597,20 +515,20 @@ int main(void)
     TCase *waits = support_case(suite, "waits");
     TCase *ends = support_case(suite, "ends");
 
-    tcase_add_loop_test(flow, bytes_arrive_in_order_and_complete, 0, WAYS);
-    tcase_add_loop_test(flow, write_larger_than_any_buffer_is_one_send, 0, WAYS);
-    tcase_add_loop_test(flow, write_that_has_begun_is_finished, 0, WAYS);
-    tcase_add_loop_test(flow, empty_write_is_nothing, 0, WAYS);
-    tcase_add_loop_test(flow, many_writes_at_once_are_one_after_the_other, 0, WAYS);
-    tcase_add_loop_test(flow, bytes_that_are_taken_are_read_in_place, 0, WAYS);
-    tcase_add_loop_test(flow, writes_of_several_threads_do_not_mix, 0, WAYS);
-    tcase_add_loop_test(waits, reader_waits_for_as_long_as_it_says, 0, WAYS);
-    tcase_add_loop_test(waits, writer_waits_for_as_long_as_it_says, 0, WAYS);
-    tcase_add_loop_test(waits, close_ends_calls_of_other_threads, 0, WAYS);
-    tcase_add_loop_test(waits, descriptor_is_readable_while_bytes_are_there, 0, WAYS);
-    tcase_add_loop_test(waits, waitset_tells_of_bytes_room_and_the_end, 0, WAYS);
-    tcase_add_loop_test(ends, finish_ends_one_way_alone, 0, WAYS);
-    tcase_add_loop_test(ends, all_that_was_sent_comes_before_the_end, 0, WAYS);
-    tcase_add_loop_test(ends, killed_peer_is_an_end_after_all_that_it_sent, 0, WAYS);
+    tcase_add_loop_test(flow, bytes_arrive_in_order_and_complete, 0, stream_ways);
+    tcase_add_loop_test(flow, write_larger_than_any_buffer_is_one_send, 0, stream_ways);
+    tcase_add_loop_test(flow, write_that_has_begun_is_finished, 0, stream_ways);
+    tcase_add_loop_test(flow, empty_write_is_nothing, 0, stream_ways);
+    tcase_add_loop_test(flow, many_writes_at_once_are_one_after_the_other, 0, stream_ways);
+    tcase_add_loop_test(flow, bytes_that_are_taken_are_read_in_place, 0, stream_ways);
+    tcase_add_loop_test(flow, writes_of_several_threads_do_not_mix, 0, stream_ways);
+    tcase_add_loop_test(waits, reader_waits_for_as_long_as_it_says, 0, stream_ways);
+    tcase_add_loop_test(waits, writer_waits_for_as_long_as_it_says, 0, stream_ways);
+    tcase_add_loop_test(waits, close_ends_calls_of_other_threads, 0, stream_ways);
+    tcase_add_loop_test(waits, descriptor_is_readable_while_bytes_are_there, 0, stream_ways);
+    tcase_add_loop_test(waits, waitset_tells_of_bytes_room_and_the_end, 0, stream_ways);
+    tcase_add_loop_test(ends, finish_ends_one_way_alone, 0, stream_ways);
+    tcase_add_loop_test(ends, all_that_was_sent_comes_before_the_end, 0, stream_ways);
+    tcase_add_loop_test(ends, killed_peer_is_an_end_after_all_that_it_sent, 0, stream_ways);
     return support_run(suite);
 }
