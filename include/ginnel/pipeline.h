@@ -52,8 +52,9 @@ int gnl_pipeline_add(gnl_pipeline *pipeline, char *const argv[]);
  * all stages. Each stage has its own ends of pipes and no others.
  *
  * -ENOENT, -EACCES, -ENOEXEC of a command, -EBADF of a file that cannot be opened, with its place in the
- * text; -EINVAL there is no stage, or a file is a FIFO; -EBUSY it has been started; and what gnl_spawn may
- * give: then those that had started have been ended.
+ * text; -EINVAL there is no stage, or a file is a FIFO; -EBUSY it has been started. Nothing has been changed
+ * then. And what only exec can tell, such as -E2BIG, or a program that is damaged, and what else gnl_spawn
+ * may give: then files that are written have been emptied, and stages that had started have been ended.
  */
 int gnl_pipeline_start(gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
 

@@ -6,6 +6,7 @@
 #include "pipeline/start.h"
 
 #include <assert.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,7 +30,8 @@
 struct starting {
     struct gnl_pipeline *pipeline;
     struct gnl_spawn_options options;
-    int directory; /* in which names of files and commands begin; AT_FDCWD */
+    int directory;         /* in which names of files and commands begin; AT_FDCWD */
+    char interpreter[256]; /* of a script, if that is what cannot be executed; else "" */
     int (*pipes)[2];
     struct stage_start *starts;
     size_t begun;
@@ -116,8 +118,7 @@ static char **make_environment(const struct starting *starting, const struct gnl
 
 /* ---- commands ---- */
 
-/* 0, or why that is no program: -ENOENT, -EACCES, … */
-static int try_program(const struct starting *starting, const char *path)
+static int try_file(const struct starting *starting, const char *path)
 {
     struct stat status;
 
@@ -128,7 +129,38 @@ static int try_program(const struct starting *starting, const char *path)
     return 0;
 }
 
-static int try_along(const struct starting *starting, const char *name, const char *path)
+/* Does it begin as what is executed does? What may not be read is left to exec, and a program's insides. */
+static int try_beginning(struct starting *starting, const char *path)
+{
+    char head[sizeof starting->interpreter];
+
+    int file = openat(starting->directory, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t size = read(file, head, sizeof head - 1);
+    close(file);
+    if (size < 0 || (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0))
+        return 0;
+    head[size] = '\0';
+    if (strncmp(head, "#!", 2) != 0) /* a kind of its own, where the system has been taught any */
+        return access("/proc/sys/fs/binfmt_misc/status", F_OK) == 0 ? 0 : -ENOEXEC;
+    char *interpreter = head + 2 + strspn(head + 2, " \t");
+    interpreter[strcspn(interpreter, " \t\n")] = '\0';
+    int result = try_file(starting, interpreter);
+    if (result < 0)
+        strcpy(starting->interpreter, interpreter);
+    return result;
+}
+
+/* 0, or why that is no program: -ENOENT, -EACCES, -ENOEXEC, … */
+static int try_program(struct starting *starting, const char *path)
+{
+    int result = try_file(starting, path);
+
+    return result < 0 ? result : try_beginning(starting, path);
+}
+
+static int try_along(struct starting *starting, const char *name, const char *path)
 {
     int result = -ENOENT;
 
@@ -139,8 +171,8 @@ static int try_along(const struct starting *starting, const char *name, const ch
             return -ENOMEM;
         int found = try_program(starting, candidate);
         free(candidate);
-        if (found == 0)
-            return 0;
+        if (found == 0 || found == -ENOEXEC)
+            return found;
         result = found == -EACCES ? -EACCES : result;
         if (path[folder] == '\0')
             return result;
@@ -162,17 +194,21 @@ static bool is_shells_own(const char *name)
     return false;
 }
 
-static int find_command(const struct starting *starting, const struct gnli_stage *stage)
+static int find_command(struct starting *starting, const struct gnli_stage *stage)
 {
     const char *name = stage->words.texts[0];
     char where[32];
 
     place(where, stage->column);
+    starting->interpreter[0] = '\0';
     int result = name[0] == '\0'     ? -ENOENT
                  : strchr(name, '/') ? try_program(starting, name)
                                      : try_along(starting, name, path_of(starting, stage));
     if (result == 0 || result == -ENOMEM)
         return result;
+    if (starting->interpreter[0])
+        return gnli_fail_errno(-result, "%scannot execute '%s': its first line names '%s'", where, name,
+                               starting->interpreter);
     if (result == -ENOENT && is_shells_own(name))
         return gnli_fail(-ENOENT, "%s'%s' is a command of the shell's own: sh -c '…' has that", where, name);
     if (result == -ENOENT && !strchr(name, '/'))

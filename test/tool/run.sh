@@ -29,6 +29,10 @@ error 127 "column 1: there is no program 'nosuch' along PATH" 'nosuch > kept'
 error 127 "column 7: there is no program" 'cat | nosuch > kept'
 error 127 "column 8: 'cd' is a command of the shell's own" 'true | cd / > kept'
 error 126 "column 1: cannot execute '/etc/passwd'" '/etc/passwd > kept'
+printf '#!/no/such -x\n' >script && printf 'echo\n' >bare && chmod +x script bare
+error 127 "column 15: cannot execute './script': its first line names '/no/such': No such file" 'true > kept | ./script'
+[ -e /proc/sys/fs/binfmt_misc/status ] ||
+    error 126 "column 15: cannot execute './bare': Exec format error" 'true > kept | ./bare'
 error 125 "column 23: cannot open 'nofile' to read" 'echo new > kept | wc <nofile'
 error 125 "cannot open '/nowhere/x' to write" 'true > kept 2> /nowhere/x'
 error 125 "cannot open '/nowhere/x' to write" 'true > kept > new 2> /nowhere/x'
