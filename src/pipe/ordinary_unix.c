@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One end of an ordinary pipe as a port in byte mode.
+ * Ordinary pipes, and one end of one as a port in byte mode.
  *
  *   A: relaxed: the descriptors of a wire, as in fifo_unix.c
  */
@@ -16,6 +16,21 @@
 #include "life/process.h"
 #include "wait/write.h"
 #include "wire/wire.h"
+
+int gnl_pipe(int *read_end, int *write_end)
+{
+    int ends[2];
+
+    if (!read_end || !write_end)
+        return gnli_fail(-EINVAL, "a pipe has two ends: NULL was given for one");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return gnli_fail_errno(errno, "cannot make a pipe");
+    *read_end = ends[0];
+    *write_end = ends[1];
+    return 0;
+}
+
+/* ---- a port ---- */
 
 static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count, struct gnl_sender *sender)
 {
