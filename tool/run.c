@@ -172,7 +172,20 @@ static int status_of_all(const struct gnl_exit *exits, size_t length)
 static int own_status(int code)
 {
     failed(code);
-    return code == -ENOENT ? NOT_FOUND : code == -EACCES || code == -ENOEXEC ? NOT_EXECUTABLE : OWN_FAILURE;
+    switch (code) {
+    case -ENOENT:
+    case -ENOTDIR:
+    case -ELOOP:
+    case -ENAMETOOLONG:
+        return NOT_FOUND;
+    case -EACCES:
+    case -ENOEXEC:
+    case -ETXTBSY:
+    case -E2BIG:
+        return NOT_EXECUTABLE;
+    default:
+        return OWN_FAILURE;
+    }
 }
 
 /* ---- all of it ---- */

@@ -36,9 +36,8 @@ struct gnli_stage {
 
 /* Between stage i and stage i + 1. */
 struct gnli_joint {
-    uint64_t inode;   /* of the pipe: who has one of its ends is known by it */
-    int64_t capacity; /* bytes, when it was made */
-    int path;         /* an O_PATH descriptor of it, no end: to look at it; -1: none */
+    uint64_t inode; /* of the pipe: who has one of its ends is known by it */
+    int path;       /* an O_PATH descriptor of it, no end: to look at it; -1: none */
 };
 
 struct gnl_pipeline {

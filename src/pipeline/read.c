@@ -260,21 +260,54 @@ static int unknown(const struct gnli_reader *reader, const char *what)
     return gnli_fail_at(-EINVAL, column_of(reader, reader->at), "'%s' is not known here; " SHELL_HAS, what);
 }
 
+/* The two characters that come next, over lines that go on; none is 0. */
+static void look(const struct gnli_reader *reader, char next[2])
+{
+    struct gnli_reader ahead = { .at = reader->at };
+
+    for (size_t i = 0; i < 2; i++) {
+        skip_joins(&ahead);
+        next[i] = *ahead.at;
+        ahead.at += next[i] != '\0';
+    }
+}
+
+static void take(struct gnli_reader *reader, size_t count)
+{
+    for (; count > 0; count--) {
+        skip_joins(reader);
+        reader->at++;
+    }
+}
+
+/* 0, or what is wrong if one of those `count` comes next. */
+static int refuse(const struct gnli_reader *reader, const char *const others[], size_t count)
+{
+    char next[2];
+
+    look(reader, next);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(next, others[i], strlen(others[i])) == 0)
+            return unknown(reader, others[i]);
+    return 0;
+}
+
 /* < > >> >&, of the descriptor that has that number. */
 static int read_redirection(struct gnli_reader *reader, int number)
 {
     static const char *const others[] = { "<<", "<&", "<>", ">|" };
-    const char *at = reader->at;
+    char next[2];
 
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (strncmp(at, others[i], 2) == 0)
-            return unknown(reader, others[i]);
-    reader->token.kind = at[0] == '<'   ? GNLI_TOKEN_FROM
-                         : at[1] == '>' ? GNLI_TOKEN_APPEND
-                         : at[1] == '&' ? GNLI_TOKEN_COPY
-                                        : GNLI_TOKEN_TO;
-    reader->token.number = number >= 0 ? number : at[0] == '>';
-    reader->at += reader->token.kind == GNLI_TOKEN_APPEND || reader->token.kind == GNLI_TOKEN_COPY ? 2 : 1;
+    int result = refuse(reader, others, sizeof others / sizeof others[0]);
+    if (result < 0)
+        return result;
+    look(reader, next);
+    reader->token.kind = next[0] == '<'   ? GNLI_TOKEN_FROM
+                         : next[1] == '>' ? GNLI_TOKEN_APPEND
+                         : next[1] == '&' ? GNLI_TOKEN_COPY
+                                          : GNLI_TOKEN_TO;
+    reader->token.number = number >= 0 ? number : next[0] == '>';
+    take(reader, reader->token.kind == GNLI_TOKEN_APPEND || reader->token.kind == GNLI_TOKEN_COPY ? 2 : 1);
     return 0;
 }
 
@@ -282,15 +315,18 @@ static int read_operator(struct gnli_reader *reader)
 {
     static const char *const others[] = { "||", "&&", "&>", "&", ";", "(", ")" };
 
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (strncmp(reader->at, others[i], strlen(others[i])) == 0)
-            return unknown(reader, others[i]);
+    char next[2];
+
+    int result = refuse(reader, others, sizeof others / sizeof others[0]);
+    if (result < 0)
+        return result;
     if (*reader->at == '\n')
         return gnli_fail_at(-EINVAL, column_of(reader, reader->at), "a pipeline is one line; " SHELL_HAS);
     if (*reader->at != '|')
         return read_redirection(reader, -1);
-    reader->token.kind = reader->at[1] == '&' ? GNLI_TOKEN_PIPE_BOTH : GNLI_TOKEN_PIPE;
-    reader->at += reader->token.kind == GNLI_TOKEN_PIPE_BOTH ? 2 : 1;
+    look(reader, next);
+    reader->token.kind = next[1] == '&' ? GNLI_TOKEN_PIPE_BOTH : GNLI_TOKEN_PIPE;
+    take(reader, reader->token.kind == GNLI_TOKEN_PIPE_BOTH ? 2 : 1);
     return 0;
 }
 
@@ -306,6 +342,7 @@ static void skip(struct gnli_reader *reader)
 int gnli_read(struct gnli_reader *reader)
 {
     struct gnli_token *token = &reader->token;
+    char next[2];
 
     gnli_word_free(&token->word);
     skip(reader);
@@ -314,12 +351,13 @@ int gnli_read(struct gnli_reader *reader)
         return 0;
     if (*reader->at == '#')
         return gnli_fail_at(-EINVAL, token->column, "a comment begins here: '#' in quotes is a word");
-    if (reader->at[0] >= '0' && reader->at[0] <= '9' && (reader->at[1] == '<' || reader->at[1] == '>')) {
-        if (reader->at[0] > '2')
+    look(reader, next);
+    if (next[0] >= '0' && next[0] <= '9' && (next[1] == '<' || next[1] == '>')) {
+        if (next[0] > '2')
             return gnli_fail_at(-EINVAL, token->column,
                                 "only descriptors 0, 1 and 2 can be redirected here; " SHELL_HAS);
-        reader->at++;
-        return read_redirection(reader, reader->at[-1] - '0');
+        take(reader, 1);
+        return read_redirection(reader, next[0] - '0');
     }
     return ends_word(*reader->at) ? read_operator(reader) : read_word(reader);
 }

@@ -56,6 +56,7 @@ static int make_pipe(int ends[2], int ours, struct gnl_stdio *theirs)
     int result = gnli_pipeline_pipe(ends);
     if (result < 0)
         return result;
+    gnli_pipeline_enlarge(ends[ours]);
     result = keep(ends[ours]);
     if (result < 0)
         return gnli_fail_errno(-result, "cannot make a pipe");

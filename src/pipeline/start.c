@@ -6,12 +6,13 @@
 #include "pipeline/start.h"
 
 #include <assert.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -20,6 +21,8 @@
 #include "base/errors.h"
 #include "life/process.h"
 #include "memory/file.h"
+#include "pipeline/command.h"
+#include "process/raw.h"
 #include "process/spawn.h"
 
 #define PIPE_BYTES (1 << 20) /* where the kernel allows it: fewer switches between the two sides */
@@ -30,8 +33,7 @@
 struct starting {
     struct gnl_pipeline *pipeline;
     struct gnl_spawn_options options;
-    int directory;         /* in which names of files and commands begin; AT_FDCWD */
-    char interpreter[256]; /* of a script, if that is what cannot be executed; else "" */
+    int directory; /* in which names of files and commands begin; AT_FDCWD */
     int (*pipes)[2];
     struct stage_start *starts;
     size_t begun;
@@ -116,104 +118,12 @@ static char **make_environment(const struct starting *starting, const struct gnl
     return made;
 }
 
-/* ---- commands ---- */
-
-static int try_file(const struct starting *starting, const char *path)
+static int find_command(const struct starting *starting, const struct gnli_stage *stage)
 {
-    struct stat status;
-
-    if (fstatat(starting->directory, path, &status, 0) != 0)
-        return -errno;
-    if (!S_ISREG(status.st_mode) || faccessat(starting->directory, path, X_OK, AT_EACCESS) != 0)
-        return -EACCES;
-    return 0;
-}
-
-/* Does it begin as what is executed does? What may not be read is left to exec, and a program's insides. */
-static int try_beginning(struct starting *starting, const char *path)
-{
-    char head[sizeof starting->interpreter];
-
-    int file = openat(starting->directory, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (file < 0)
-        return 0;
-    ssize_t size = read(file, head, sizeof head - 1);
-    close(file);
-    if (size < 0 || (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0))
-        return 0;
-    head[size] = '\0';
-    if (strncmp(head, "#!", 2) != 0) /* a kind of its own, where the system has been taught any */
-        return access("/proc/sys/fs/binfmt_misc/status", F_OK) == 0 ? 0 : -ENOEXEC;
-    char *interpreter = head + 2 + strspn(head + 2, " \t");
-    interpreter[strcspn(interpreter, " \t\n")] = '\0';
-    int result = try_file(starting, interpreter);
-    if (result < 0)
-        strcpy(starting->interpreter, interpreter);
-    return result;
-}
-
-/* 0, or why that is no program: -ENOENT, -EACCES, -ENOEXEC, … */
-static int try_program(struct starting *starting, const char *path)
-{
-    int result = try_file(starting, path);
-
-    return result < 0 ? result : try_beginning(starting, path);
-}
-
-static int try_along(struct starting *starting, const char *name, const char *path)
-{
-    int result = -ENOENT;
-
-    for (;;) {
-        size_t folder = strcspn(path, ":");
-        char *candidate;
-        if (asprintf(&candidate, "%.*s%s%s", (int)folder, path, folder ? "/" : "", name) < 0)
-            return -ENOMEM;
-        int found = try_program(starting, candidate);
-        free(candidate);
-        if (found == 0 || found == -ENOEXEC)
-            return found;
-        result = found == -EACCES ? -EACCES : result;
-        if (path[folder] == '\0')
-            return result;
-        path += folder + 1;
-    }
-}
-
-static bool is_shells_own(const char *name)
-{
-    static const char *const names[] = { ".",       ":",     "alias", "bg",       "cd",     "command",
-                                         "eval",    "exec",  "exit",  "export",   "fg",     "getopts",
-                                         "hash",    "jobs",  "read",  "readonly", "return", "set",
-                                         "shift",   "times", "trap",  "type",     "ulimit", "umask",
-                                         "unalias", "unset", "wait" };
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-static int find_command(struct starting *starting, const struct gnli_stage *stage)
-{
-    const char *name = stage->words.texts[0];
     char where[32];
 
-    place(where, stage->column);
-    starting->interpreter[0] = '\0';
-    int result = name[0] == '\0'     ? -ENOENT
-                 : strchr(name, '/') ? try_program(starting, name)
-                                     : try_along(starting, name, path_of(starting, stage));
-    if (result == 0 || result == -ENOMEM)
-        return result;
-    if (starting->interpreter[0])
-        return gnli_fail_errno(-result, "%scannot execute '%s': its first line names '%s'", where, name,
-                               starting->interpreter);
-    if (result == -ENOENT && is_shells_own(name))
-        return gnli_fail(-ENOENT, "%s'%s' is a command of the shell's own: sh -c '…' has that", where, name);
-    if (result == -ENOENT && !strchr(name, '/'))
-        return gnli_fail(-ENOENT, "%sthere is no program '%s' along PATH", where, name);
-    return gnli_fail_errno(-result, "%scannot execute '%s'", where, name);
+    return gnli_command_find(stage->words.texts[0], path_of(starting, stage), starting->directory,
+                             place(where, stage->column));
 }
 
 /* ---- files ---- */
@@ -324,30 +234,15 @@ int gnli_pipeline_pipe(int ends[2])
     ends[1] = gnli_above_standard(ends[1]);
     if (ends[0] < 0 || ends[1] < 0)
         return gnli_fail_errno(errno, "cannot make a pipe");
-    int capacity = fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* no more for this user: as it is */
-    return capacity > 0 ? capacity : fcntl(ends[1], F_GETPIPE_SZ);
-}
-
-static int make_joint(struct starting *starting, size_t i)
-{
-    struct gnli_joint *joint = &starting->pipeline->joints[i];
-    int *ends = starting->pipes[i];
-    struct stat status;
-    char path[32];
-
-    int capacity = gnli_pipeline_pipe(ends);
-    if (capacity < 0)
-        return capacity;
-    if (fstat(ends[0], &status) != 0)
-        return gnli_fail_errno(errno, "cannot make a pipe");
-    joint->capacity = capacity;
-    joint->inode = status.st_ino;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
-    joint->path = gnli_above_standard(open(path, O_PATH | O_CLOEXEC)); /* without it nobody looks */
     return 0;
 }
 
-static int make_joints(struct starting *starting)
+void gnli_pipeline_enlarge(int end)
+{
+    fcntl(end, F_SETPIPE_SZ, PIPE_BYTES); /* no more for this user: as it is */
+}
+
+static int make_pipes(struct starting *starting)
 {
     struct gnl_pipeline *pipeline = starting->pipeline;
     size_t length = pipeline->length;
@@ -363,7 +258,7 @@ static int make_joints(struct starting *starting)
         starting->pipes[i][0] = starting->pipes[i][1] = -1;
     }
     for (size_t i = 0; i + 1 < length; i++) {
-        int result = make_joint(starting, i);
+        int result = gnli_pipeline_pipe(starting->pipes[i]);
         if (result < 0)
             return result;
     }
@@ -396,7 +291,7 @@ static int place_failure(const struct gnli_stage *stage, int result)
     return gnli_fail(result, "%s%s", place(where, stage->column), before);
 }
 
-static int begin_stage(struct starting *starting, size_t i)
+static int begin_stage(struct starting *starting, size_t i, const uint64_t *unusual)
 {
     struct gnl_pipeline *pipeline = starting->pipeline;
     struct gnli_stage *stage = &pipeline->stages[i];
@@ -420,7 +315,8 @@ static int begin_stage(struct starting *starting, size_t i)
             return -ENOMEM;
         options.environment = start->environment;
     }
-    int result = gnli_spawn_begin(&start->spawning, stage->words.texts, path_of(starting, stage), &options);
+    int result =
+        gnli_spawn_begin(&start->spawning, stage->words.texts, path_of(starting, stage), &options, unusual);
     return result < 0 ? place_failure(stage, result) : 0;
 }
 
@@ -432,17 +328,54 @@ static int end_start(struct starting *starting, size_t i)
     return result < 0 ? place_failure(stage, result) : 0;
 }
 
+/*
+ * What a pipe is not needed for to begin: it takes no time of its own while the stages execute their
+ * programs. Whoever has it open already finds it larger.
+ */
+static void make_joint(struct starting *starting, size_t i)
+{
+    struct gnli_joint *joint = &starting->pipeline->joints[i];
+    const int *ends = starting->pipes[i];
+    struct stat status;
+    char path[32];
+
+    gnli_pipeline_enlarge(ends[1]);
+    joint->inode = fstat(ends[0], &status) == 0 ? status.st_ino : 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    joint->path = gnli_above_standard(open(path, O_PATH | O_CLOEXEC)); /* without it nobody looks */
+}
+
+/*
+ * All begin. Where nobody else can change what is done for signals, they are asked about once for all stages.
+ */
+static int begin_stages(struct starting *starting)
+{
+    bool alone = __libc_single_threaded;
+    uint64_t all = ~(uint64_t)0, before = 0, unusual = 0;
+    int result = 0;
+
+    if (alone) {
+        syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, GNLI_SIGNALS_BYTES);
+        unusual = gnli_signals_unusual();
+    }
+    for (size_t i = 0; i < starting->pipeline->length && result == 0; i++) {
+        result = begin_stage(starting, i, alone ? &unusual : NULL);
+        starting->begun += result == 0;
+    }
+    if (alone)
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, GNLI_SIGNALS_BYTES);
+    return result;
+}
+
 /* All begin before any is waited for. The first failure counts. */
 static int start_stages(struct starting *starting, char sentence[SENTENCE])
 {
-    int result = 0;
+    int result = begin_stages(starting);
 
-    for (size_t i = 0; i < starting->pipeline->length && result == 0; i++) {
-        result = begin_stage(starting, i);
-        starting->begun += result == 0;
-    }
     if (result < 0)
         snprintf(sentence, SENTENCE, "%s", gnl_error_detail());
+    for (size_t i = 0; i + 1 < starting->begun; i++)
+        make_joint(starting, i);
     for (size_t i = 0; i < starting->begun; i++) {
         int ended = end_start(starting, i);
         if (ended < 0 && result == 0) {
@@ -471,7 +404,7 @@ static int prepare(struct starting *starting)
     if (result == 0)
         result = open_files(starting, true);
     if (result == 0)
-        result = make_joints(starting);
+        result = make_pipes(starting);
     if (result == 0)
         result = open_files(starting, false);
     return result < 0 ? result : empty_files(pipeline);

@@ -8,8 +8,11 @@
 /* It has stages, and has not been started. A sentence says what failed; nothing is left of it then. */
 int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
 
-/* An ordinary pipe, as large as this user may have it: its capacity. Both ends are -1, or the caller's. */
+/* An ordinary pipe. Both ends are -1, or the caller's. */
 int gnli_pipeline_pipe(int ends[2]);
+
+/* As large as this user may have it. */
+void gnli_pipeline_enlarge(int end);
 
 /* The joints and their descriptors. */
 void gnli_pipeline_forget(struct gnl_pipeline *pipeline);

@@ -109,13 +109,22 @@ GNLI_BARE static long give_up(struct gnli_plan *plan, enum gnli_step step, long 
     return error;
 }
 
+GNLI_BARE uint64_t gnli_signals_unusual(void)
+{
+    uint64_t unusual = 0;
+
+    for (int signo = 1; signo <= SIGNALS; signo++) {
+        struct kernel_action action = { 0, { 0, 0, 0 } };
+        if (GNLI_RAW(SYS_rt_sigaction, signo, NULL, &action, GNLI_SIGNALS_BYTES) == 0 && action.handler != 0)
+            unusual |= UINT64_C(1) << (signo - 1);
+    }
+    return unusual;
+}
+
 GNLI_BARE void gnli_signal_default(int signo)
 {
     struct kernel_action action = { 0, { 0, 0, 0 } };
 
-    if (GNLI_RAW(SYS_rt_sigaction, signo, NULL, &action, GNLI_SIGNALS_BYTES) != 0 || action.handler == 0)
-        return;
-    action.handler = action.others[0] = action.others[1] = action.others[2] = 0;
     GNLI_RAW(SYS_rt_sigaction, signo, &action, NULL, GNLI_SIGNALS_BYTES);
 }
 
@@ -198,8 +207,10 @@ GNLI_BARE static void run_child(void *context)
     long result;
 
     /* A handler of the parent's would run in the parent's memory: they go before any signal is let in. */
+    uint64_t unusual = plan->unusual ? *plan->unusual : gnli_signals_unusual();
     for (int signo = 1; signo <= SIGNALS; signo++)
-        gnli_signal_default(signo);
+        if (unusual >> (signo - 1) & 1)
+            gnli_signal_default(signo);
     if (plan->own_group && (result = GNLI_RAW(SYS_setpgid, 0, 0)) != 0) {
         give_up(plan, GNLI_STEP_GROUP, result);
         return;

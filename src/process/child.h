@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define GNLI_CHILD_STACK 4096 /* on that of the caller, which may be a thread with little */
@@ -40,8 +41,9 @@ struct gnli_plan {
     struct gnli_move *moves; /* by `to`, which are 0, 1, 2, …: written over */
     size_t move_count;
     bool own_group;
-    pid_t dies_with; /* 0, or the parent, which has one thread */
-    int cgroup;      /* that it begins in, by its directory; -1: the parent's. Set to that if it may not be */
+    pid_t dies_with;         /* 0, or the parent, which has one thread */
+    const uint64_t *unusual; /* gnli_signals_unusual, when it is begun; NULL: the child asks itself */
+    int cgroup; /* that it begins in, by its directory; -1: the parent's. Set to that if it may not be */
     /* The answer: 0, or the errno value of what failed, and of which descriptor. */
     enum gnli_step step;
     int error;
@@ -58,6 +60,12 @@ struct gnli_plan {
  */
 pid_t gnli_child_start(struct gnli_plan *plan, void *stack, int *pidfd, atomic_int *alive);
 pid_t gnli_child_join(struct gnli_plan *plan, pid_t pid, int pidfd, atomic_int *alive);
+
+/*
+ * A bit (signo - 1) for each signal for which this process does not do the kernel's default: 64 system calls.
+ * It is true of a process begun later only if nobody can have changed it, neither a thread nor a handler.
+ */
+uint64_t gnli_signals_unusual(void);
 
 /* Nothing of the program's is done for that signal any more. Bare code. */
 void gnli_signal_default(int signo);

@@ -180,12 +180,13 @@ static pid_t start(struct gnli_spawning *spawning, const struct gnl_spawn_option
 }
 
 static int plan_and_start(struct gnli_spawning *spawning, char *const argv[], const char *path,
-                          const struct gnl_spawn_options *options)
+                          const struct gnl_spawn_options *options, const uint64_t *unusual)
 {
     spawning->plan = (struct gnli_plan){ .argv = argv,
                                          .environment = options->environment ? options->environment : environ,
                                          .directory = options->directory,
                                          .own_group = options->tree != 0,
+                                         .unusual = unusual,
                                          .cgroup = -1 };
 
     int result = plan_moves(&spawning->plan, options);
@@ -208,14 +209,14 @@ static void clean_up(struct gnli_spawning *spawning)
 }
 
 static int begin(struct gnli_spawning *spawning, char *const argv[], const char *path,
-                 const struct gnl_spawn_options *options)
+                 const struct gnl_spawn_options *options, const uint64_t *unusual)
 {
     static const struct gnl_spawn_options none;
 
     gnli_reap_abandoned();
     spawning->process = gnli_process_new();
-    int result =
-        spawning->process ? plan_and_start(spawning, argv, path, options ? options : &none) : -ENOMEM;
+    int result = spawning->process ? plan_and_start(spawning, argv, path, options ? options : &none, unusual)
+                                   : -ENOMEM;
     if (result == 0)
         return 0;
     if (spawning->process)
@@ -225,7 +226,7 @@ static int begin(struct gnli_spawning *spawning, char *const argv[], const char 
 }
 
 int gnli_spawn_begin(struct gnli_spawning *spawning, char *const argv[], const char *path,
-                     const struct gnl_spawn_options *options)
+                     const struct gnl_spawn_options *options, const uint64_t *unusual)
 {
     bool kept = options && (options->tree || options->die_with_parent);
     int result = check(&spawning->process, argv, options);
@@ -235,7 +236,7 @@ int gnli_spawn_begin(struct gnli_spawning *spawning, char *const argv[], const c
     *spawning = (struct gnli_spawning){ .stack = kept ? NULL : malloc(GNLI_CHILD_STACK) };
     if (!kept && !spawning->stack)
         return -ENOMEM;
-    return begin(spawning, argv, path, options);
+    return begin(spawning, argv, path, options, unusual);
 }
 
 int gnli_spawn_end(struct gnli_spawning *spawning, gnl_process **process)
@@ -269,6 +270,6 @@ int gnl_spawn(gnl_process **process, char *const argv[], const struct gnl_spawn_
     gnli_failure_begin();
     int result = check(process, argv, options);
     if (result == 0)
-        result = begin(&spawning, argv, NULL, options);
+        result = begin(&spawning, argv, NULL, options, NULL);
     return result < 0 ? result : gnli_spawn_end(&spawning, process);
 }

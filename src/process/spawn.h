@@ -22,11 +22,12 @@ struct gnli_spawning {
 };
 
 /*
- * What gnl_spawn does up to where there is a process, along that PATH. What the arguments lead to stays there
- * until gnli_spawn_end, which follows every success: it waits, and returns what gnl_spawn does.
+ * What gnl_spawn does up to where there is a process, along that PATH; `unusual` as in a plan. What the
+ * arguments lead to stays there until gnli_spawn_end, which follows every success: it waits, and returns what
+ * gnl_spawn does.
  */
 int gnli_spawn_begin(struct gnli_spawning *spawning, char *const argv[], const char *path,
-                     const struct gnl_spawn_options *options);
+                     const struct gnl_spawn_options *options, const uint64_t *unusual);
 int gnli_spawn_end(struct gnli_spawning *spawning, gnl_process **process);
 
 #endif

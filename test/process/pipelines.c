@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,45 @@ START_TEST(without_memory_it_ends)
 }
 END_TEST
 
+static void *stay(void *end)
+{
+    char byte;
+
+    ck_assert_int_eq(read(*(int *)end, &byte, 1), 0);
+    return NULL;
+}
+
+static void expect_no_signals(void)
+{
+    expect_output("sed -n '/^Sig[BI]/p' /proc/self/status | sed -n '/^Sig[BI]/p' - /proc/self/status", "",
+                  "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+                  "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+/* A process of one thread asks what is done for signals once, else each stage does. */
+START_TEST(stages_have_no_signal_blocked_or_ignored)
+{
+    pthread_t thread;
+    sigset_t blocked;
+    int ends[2];
+
+    sigfillset(&blocked);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGRTMAX, SIG_IGN);
+    expect_no_signals();
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, stay, &ends[0]), 0);
+    expect_no_signals();
+    close(ends[1]);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    sigset_t now;
+    sigprocmask(SIG_SETMASK, NULL, &now);
+    ck_assert_int_eq(sigismember(&now, SIGTERM), 1);
+}
+END_TEST
+
 START_TEST(nothing_runs_when_it_cannot_start)
 {
     struct gnl_pipeline_memory memory = { .input = "x", .input_size = 1, .output_max = 100 };
@@ -390,6 +430,7 @@ int main(void)
     tcase_add_test(tests, time_has_its_bound);
     tcase_add_test(tests, who_holds_the_output_is_ended_with_the_time);
     tcase_add_test(tests, without_memory_it_ends);
+    tcase_add_test(tests, stages_have_no_signal_blocked_or_ignored);
     tcase_add_test(tests, nothing_runs_when_it_cannot_start);
     tcase_add_loop_test(tests, what_is_no_pipeline_is_one_error_with_its_place, 0,
                         sizeof wrong / sizeof wrong[0]);

@@ -43,17 +43,25 @@ def redirections(random, number, last):
     if last and random.random() < 0.3:
         made.append(random.choice([">made/out", ">> made/log", "1>made/out", ">made/$E$STAR", '>made/"$X"', "> /dev/full",
                                    ">/dev/null"]))
-    if random.random() < 0.2:
+    if random.random() < 0.2 and "> /dev/full" not in made: # each printf says in words of its own that it cannot write
         made.append(random.choice(["2>&1", ">&2", "1>&2"]))
     random.shuffle(made)
     return made
+
+
+# A line may go on in the middle of an operator, as everywhere but in quotes.
+def joined(random, text):
+    if "'" in text or random.random() > 0.1:
+        return text
+    at = random.randrange(1, len(text))
+    return text[:at] + "\\\n" + text[at:]
 
 
 def stage(random, number, last):
     filters = FILTERS + ["tee made/copy"] if last else FILTERS
     parts = [random.choice([words(random), random.choice(SOURCES)]) if number == 0 else random.choice(filters)]
     for redirection in redirections(random, number, last):
-        parts.insert(random.choice([0, len(parts)]), redirection)
+        parts.insert(random.choice([0, len(parts)]), joined(random, redirection))
     if random.random() < 0.12:
         parts = random.choice([[], ["X=" + word(random)]]) + ["V=" + word(random)] + random.choice([["sh -c 'printf \"<%s>\" \"$V\"'"], parts])
     return " ".join(parts)

@@ -33,6 +33,16 @@ printf '#!/no/such -x\n' >script && printf 'echo\n' >bare && chmod +x script bar
 error 127 "column 15: cannot execute './script': its first line names '/no/such': No such file" 'true > kept | ./script'
 [ -e /proc/sys/fs/binfmt_misc/status ] ||
     error 126 "column 15: cannot execute './bare': Exec format error" 'true > kept | ./bare'
+ln -s loop loop
+error 127 "column 1: cannot execute './loop': Too many levels of symbolic links" './loop > kept'
+error 127 "column 8: '.' is a command of the shell's own" 'true | . ./script > kept'
+LONG=$(head -c 100000 /dev/zero | tr '\0' a)
+export LONG
+# shellcheck disable=SC2016
+same "arguments that are too long" "$(ginnel run 'true $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG $LONG' 2>&1 || echo $?)" \
+    "ginnel run: column 1: cannot execute 'true': Argument list too long
+126"
+unset LONG
 error 125 "column 23: cannot open 'nofile' to read" 'echo new > kept | wc <nofile'
 error 125 "cannot open '/nowhere/x' to write" 'true > kept 2> /nowhere/x'
 error 125 "cannot open '/nowhere/x' to write" 'true > kept > new 2> /nowhere/x'
