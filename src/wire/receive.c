@@ -225,6 +225,18 @@ static ssize_t deliver_partial(struct gnli_wire *wire, const struct receipt *rec
     return result;
 }
 
+/* It is where it is wanted. */
+static ssize_t deliver_landed(struct gnli_wire *wire)
+{
+    ssize_t size = (ssize_t)wire->partial->size;
+
+    free(wire->partial);
+    wire->partial = NULL;
+    wire->landing = NULL;
+    count_received(wire);
+    return size;
+}
+
 /* One message of those that have not been delivered yet; -EAGAIN none is complete. */
 static ssize_t next_message(struct gnli_wire *wire, const struct receipt *receipt)
 {
@@ -254,11 +266,11 @@ static ssize_t next_of_stream(struct gnli_wire *wire, const struct receipt *rece
     const char *data;
     size_t size;
 
-    int read = gnli_stream_read(wire, &data, &size);
+    int read = gnli_stream_read(wire, &(struct iovec){ receipt->data, receipt->size }, &data, &size);
     if (read < 0)
         return read;
     if (!data)
-        return deliver_partial(wire, receipt);
+        return wire->landing ? deliver_landed(wire) : deliver_partial(wire, receipt);
     wire->kept_sender = wire->peer;
     ssize_t result = deliver_frame(wire, data, size, receipt);
     if (result >= 0)
@@ -302,9 +314,10 @@ static ssize_t receive(struct gnli_wire *wire, const struct receipt *receipt)
 
     if (result < 0)
         return result;
-    if (wire->returned)
+    if (wire->returned) {
+        gnli_stream_leave(wire);
         result = deliver_returned(wire, receipt);
-    else if (wire->bytes)
+    } else if (wire->bytes)
         result = next_bytes(wire, receipt);
     else
         result = wire->transport->stream ? next_of_stream(wire, receipt) : next_message(wire, receipt);
@@ -318,6 +331,8 @@ static ssize_t try(struct gnli_wire *wire, const struct receipt *receipt, bool w
     ssize_t result = receive(wire, receipt);
     if (result == -EAGAIN && !waits)
         gnli_credit_tell(wire, true);
+    if (result != -EAGAIN || !waits)
+        gnli_stream_leave(wire);
     pthread_mutex_unlock(&wire->receiving);
     return result;
 }
@@ -334,6 +349,13 @@ static ssize_t try_for_a_while(struct gnli_wire *wire, const struct receipt *rec
         result = try(wire, receipt, true);
     }
     return result;
+}
+
+static void leave(struct gnli_wire *wire)
+{
+    pthread_mutex_lock(&wire->receiving);
+    gnli_stream_leave(wire);
+    pthread_mutex_unlock(&wire->receiving);
 }
 
 static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *receipt, int64_t timeout)
@@ -355,8 +377,10 @@ static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *rece
         if (asleep_ns == 0 && deadline != 0)
             asleep_ns = gnli_now_ns();
         int waited = gnli_wire_wait(wire, GNLI_INPUT, deadline);
-        if (waited < 0)
+        if (waited < 0) {
+            leave(wire);
             return waited;
+        }
     }
 }
 

@@ -165,8 +165,13 @@ static bool head(const struct gnli_wire *wire, size_t *size)
     return true;
 }
 
-/* A message that is larger than the buffer meets in memory of its own. */
-static int begin_partial(struct gnli_wire *wire, size_t size)
+static char *bytes_of_partial(const struct gnli_wire *wire)
+{
+    return wire->landing ? wire->landing : wire->partial->data;
+}
+
+/* A message that is larger than the buffer meets in memory of its own, or lands. */
+static int begin_partial(struct gnli_wire *wire, size_t size, const struct iovec *room)
 {
     struct gnli_copy *copy = gnli_copy_new(size);
 
@@ -175,10 +180,18 @@ static int begin_partial(struct gnli_wire *wire, size_t size)
     assert(wire->buffer); /* the head is there */
     copy->sender = wire->peer;
     copy->at = buffered(wire) - HEAD_BYTES;
-    memcpy(copy->data, wire->buffer + wire->from + HEAD_BYTES, copy->at);
-    wire->from = wire->until = 0;
     wire->partial = copy;
+    wire->landing = room->iov_len >= size ? room->iov_base : NULL;
+    memcpy(bytes_of_partial(wire), wire->buffer + wire->from + HEAD_BYTES, copy->at);
+    wire->from = wire->until = 0;
     return 0;
+}
+
+void gnli_stream_leave(struct gnli_wire *wire)
+{
+    if (wire->landing)
+        memcpy(wire->partial->data, wire->landing, wire->partial->at);
+    wire->landing = NULL;
 }
 
 static int read_partial(struct gnli_wire *wire)
@@ -188,7 +201,7 @@ static int read_partial(struct gnli_wire *wire)
     while (copy->at < copy->size) {
         if (wire->receive_error < 0)
             return wire->receive_error;
-        ssize_t got = get(wire, copy->data + copy->at, copy->size - copy->at);
+        ssize_t got = get(wire, bytes_of_partial(wire) + copy->at, copy->size - copy->at);
         if (got < 0)
             return (int)got;
         copy->at += (size_t)got;
@@ -196,10 +209,12 @@ static int read_partial(struct gnli_wire *wire)
     return 0;
 }
 
-int gnli_stream_read(struct gnli_wire *wire, const char **data, size_t *size)
+int gnli_stream_read(struct gnli_wire *wire, const struct iovec *room, const char **data, size_t *size)
 {
     int result = wire->partial ? 0 : meet(wire);
 
+    if (wire->landing != room->iov_base)
+        gnli_stream_leave(wire);
     *data = NULL;
     while (result == 0) {
         if (wire->partial)
@@ -213,8 +228,8 @@ int gnli_stream_read(struct gnli_wire *wire, const char **data, size_t *size)
             *data = wire->buffer + wire->from + HEAD_BYTES;
             return 0;
         } else {
-            result =
-                *size > BUFFER_BYTES - HEAD_BYTES ? begin_partial(wire, *size) : fill(wire, BUFFER_BYTES);
+            result = *size > BUFFER_BYTES - HEAD_BYTES ? begin_partial(wire, *size, room)
+                                                       : fill(wire, BUFFER_BYTES);
         }
     }
     return result;

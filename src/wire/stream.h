@@ -5,7 +5,8 @@
  *
  * What comes goes through a buffer that the port has while something is in it, so that many small messages
  * are one read; a message that the buffer has no room for meets in memory of its own, which costs its sender
- * every byte that it costs here.
+ * every byte that it costs here. Or its bytes land where the call that waits for them wants them: they are moved
+ * into that memory when the call ends before them, or another is made meanwhile.
  */
 #ifndef GNLI_WIRE_STREAM_H
 #define GNLI_WIRE_STREAM_H
@@ -29,8 +30,14 @@ int gnli_stream_meet(struct gnli_wire *wire);
 
 /* ---- receiving; `receiving` is held ---- */
 
-/* The next message: in the buffer, or *data NULL: in wire->partial. -EAGAIN it has not come to its end. */
-int gnli_stream_read(struct gnli_wire *wire, const char **data, size_t *size);
+/*
+ * The next message: in the buffer; or *data NULL: in wire->partial, its bytes in wire->landing if that is not
+ * NULL, which is `room` then. -EAGAIN it has not come to its end.
+ */
+int gnli_stream_read(struct gnli_wire *wire, const struct iovec *room, const char **data, size_t *size);
+
+/* What has landed in the memory of a call goes where it stays. */
+void gnli_stream_leave(struct gnli_wire *wire);
 
 /* The message in the buffer, of that size, was delivered. */
 void gnli_stream_pass(struct gnli_wire *wire, size_t size);

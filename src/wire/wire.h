@@ -129,7 +129,8 @@ struct gnli_wire {
     bool keeps;
     size_t from, until; /* in a stream: what is in the buffer and was not delivered */
     struct gnl_sender kept_sender;
-    struct gnli_copy *partial;  /* what has come of a message */
+    struct gnli_copy *partial; /* what has come of a message */
+    char *landing; /* its bytes are there instead, in the memory of a call that waits for the rest; NULL */
     struct gnli_copy *returned; /* given back, the first to come first */
     bool rung;
     bool ahead;        /* the layer has read more than it has given: no poll tells */
