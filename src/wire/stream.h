@@ -5,8 +5,8 @@
  *
  * What comes goes through a buffer that the port has while something is in it, so that many small messages
  * are one read; a message that the buffer has no room for meets in memory of its own, which costs its sender
- * every byte that it costs here. Or its bytes land where the call that waits for them wants them: they are moved
- * into that memory when the call ends before them, or another is made meanwhile.
+ * every byte that it costs here. Or its bytes land where the call that waits for them wants them: they are
+ * moved into that memory when the call ends before them, or another is made meanwhile.
  */
 #ifndef GNLI_WIRE_STREAM_H
 #define GNLI_WIRE_STREAM_H
