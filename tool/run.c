@@ -4,7 +4,6 @@
  * keys reach them as they would below sh.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +26,6 @@
 #define GRACE_NS    gnl_s(5)
 #define SIGNALLED   128 /* and the signal's number, as sh has it */
 #define LEFT_BEHIND 100 /* looks at what a pipeline that was ended has left */
-#define CHILDREN    4096
 
 /* As env, nice and timeout have them. */
 enum { TIMED_OUT = 124, OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
@@ -65,14 +63,35 @@ static void note_interrupt(int signo, siginfo_t *info, void *context)
     from_terminal = info->si_code == SI_KERNEL ? 1 : -1;
 }
 
-static void catch_signals(sigset_t *blocked)
+static void note_child(int signo)
 {
-    struct sigaction action = { .sa_sigaction = note_interrupt, .sa_flags = SA_SIGINFO | SA_RESETHAND };
+    (void)signo; /* what waits, looks */
+}
+
+/* What was ignored when this began: that stays so, as below sh, for the stages as well. */
+static void find_ignored(sigset_t *ignored)
+{
+    struct sigaction action;
+
+    sigemptyset(ignored);
+    for (int signo = 1; signo < NSIG; signo++)
+        if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            sigaddset(ignored, signo);
+}
+
+static void catch_signals(sigset_t *blocked, const sigset_t *ignored)
+{
+    struct sigaction action = { .sa_sigaction = note_interrupt, .sa_flags = SA_SIGINFO };
 
     interrupt_signals(blocked);
+    sigaddset(blocked, SIGCHLD);
     sigprocmask(SIG_BLOCK, blocked, NULL);
     interrupt_catch();
     sigaction(SIGINT, &action, NULL);
+    for (int signo = 1; signo < NSIG; signo++)
+        if (sigismember(ignored, signo) == 1)
+            signal(signo, SIG_IGN);
+    signal(SIGCHLD, note_child);
 }
 
 /* Which one came: SIGINT is the stages' to heed, as below sh. 0: none, or that. */
@@ -83,6 +102,87 @@ static int told_to_end(gnl_pipeline *pipeline)
             gnl_process_signal(gnl_pipeline_stage(pipeline, i), SIGINT, 0);
     from_terminal = from_terminal ? 1 : 0;
     return interrupt_caught();
+}
+
+/* ---- orphans of stages: this process has got them, as their subreaper ---- */
+
+static char
+    *before; /* the children that it had when it began, from whoever executed it: they are not touched */
+
+/* "PID PID … "; NULL: there is none, or no memory, or it cannot be known. For free(). */
+static char *list_children(void)
+{
+    char path[64], *text = NULL;
+    size_t room = 0;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return NULL;
+    if (getdelim(&text, &room, '\0', file) < 0) {
+        free(text);
+        text = NULL;
+    }
+    fclose(file);
+    return text;
+}
+
+static long next_of(char **at)
+{
+    char *end;
+    long pid = *at ? strtol(*at, &end, 10) : 0;
+
+    if (pid <= 0 || *end != ' ')
+        return 0;
+    *at = end;
+    return pid;
+}
+
+static bool was_before(long child)
+{
+    char *at = before;
+
+    for (long pid; (pid = next_of(&at)) > 0;)
+        if (pid == child)
+            return true;
+    return false;
+}
+
+static bool is_stage(gnl_pipeline *pipeline, long child)
+{
+    for (size_t i = 0; i < gnl_pipeline_length(pipeline); i++)
+        if (gnl_process_pid(gnl_pipeline_stage(pipeline, i)) == child)
+            return true;
+    return false;
+}
+
+static void kill_orphan(pid_t pid)
+{
+    gnl_process *orphan;
+
+    if (gnl_process_open(&orphan, pid) != 0)
+        return;
+    gnl_process_set_tree(orphan);
+    gnl_process_terminate(orphan, 0, NULL);
+    gnl_process_free(orphan);
+}
+
+/* Those that have ended are reaped. False: none is left. */
+static bool look_after_orphans(gnl_pipeline *pipeline, bool ends)
+{
+    char *children = list_children(), *at = children;
+    bool any = false;
+
+    for (long pid; (pid = next_of(&at)) > 0;) {
+        if (was_before(pid) || is_stage(pipeline, pid))
+            continue;
+        any = true;
+        if (ends)
+            kill_orphan((pid_t)pid);
+        waitpid((pid_t)pid, NULL, WNOHANG);
+    }
+    free(children);
+    return any;
 }
 
 /* ---- waiting ---- */
@@ -121,36 +221,11 @@ static int await_watching(struct run_watch *watched, const sigset_t *blocked, in
 
 /* ---- ending ---- */
 
-/* Orphans of stages: this process has got them, as their subreaper. False: none is left. */
-static bool kill_orphans(void)
-{
-    char path[64], text[CHILDREN], *at = text, *end;
-    gnl_process *orphan;
-    bool any = false;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = file < 0 ? 0 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    text[size > 0 ? size : 0] = '\0';
-    for (long pid; (pid = strtol(at, &end, 10)) > 0 && *end == ' '; at = end) {
-        any = true;
-        if (gnl_process_open(&orphan, (pid_t)pid) == 0) {
-            gnl_process_set_tree(orphan);
-            gnl_process_terminate(orphan, 0, NULL);
-            gnl_process_free(orphan);
-        }
-        waitpid((pid_t)pid, NULL, WNOHANG);
-    }
-    return any;
-}
-
 static void end_all(gnl_pipeline *pipeline)
 {
     if (gnl_pipeline_terminate(pipeline, GRACE_NS) < 0)
         failed(-ETIMEDOUT);
-    for (int i = 0; i < LEFT_BEHIND && kill_orphans(); i++)
+    for (int i = 0; i < LEFT_BEHIND && look_after_orphans(pipeline, true); i++)
         ;
 }
 
@@ -199,14 +274,20 @@ static int follow(gnl_pipeline *pipeline, struct run_watch *watched, const sigse
 
     if (!exits)
         return own_status(-ENOMEM);
-    do
+    for (;;) {
         result = watched ? await_watching(watched, blocked, deadline_ns) : await(pipeline, deadline_ns);
-    while (result == -EINTR && !(signo = told_to_end(pipeline)));
+        signo = result == -EINTR ? told_to_end(pipeline) : 0;
+        if (result != -EINTR || signo)
+            break;
+        look_after_orphans(pipeline, false);
+    }
     if (watched)
         run_watch_clear(watched);
     if (result < 0)
         end_all(pipeline);
     int ended = gnl_pipeline_wait(pipeline, exits, length, GRACE_NS);
+    if (result == -ETIMEDOUT)
+        complain("the pipeline ran longer than it may: its stages were ended");
     if (watched && (report || json))
         run_report(&watched->looks, exits, (double)(now_ns() - began) / 1e9, json);
     int status = result == -ETIMEDOUT             ? TIMED_OUT
@@ -216,8 +297,6 @@ static int follow(gnl_pipeline *pipeline, struct run_watch *watched, const sigse
     if (from_terminal && exits[length - 1].signo == SIGINT)
         signo = SIGINT;
     free(exits);
-    if (result == -ETIMEDOUT)
-        complain("the pipeline ran longer than it may: its stages were ended");
     return signo ? (int)interrupt_die(signo) : status;
 }
 
@@ -225,7 +304,7 @@ static int run(const char *text)
 {
     struct run_watch watched;
     gnl_pipeline *pipeline;
-    sigset_t blocked;
+    sigset_t blocked, ignored;
     bool looks = watch || report || json;
 
     int result = gnl_pipeline_parse(&pipeline, text);
@@ -233,9 +312,11 @@ static int run(const char *text)
         failed(result);
         return OWN_FAILURE;
     }
+    before = list_children();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    catch_signals(&blocked);
-    result = gnl_pipeline_start(pipeline, NULL);
+    find_ignored(&ignored);
+    catch_signals(&blocked, &ignored);
+    result = gnl_pipeline_start(pipeline, &(struct gnl_spawn_options){ .ignored = &ignored });
     if (result < 0) {
         gnl_pipeline_free(pipeline);
         return own_status(result);

@@ -2,6 +2,7 @@
 #include "run_watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,10 +111,13 @@ static void make_block(struct block *block, const struct run_looks *looks)
     }
 }
 
-/* In one piece: others write there too. What does not go out is not missed: the terminal has been closed. */
-static bool put(const char *text, size_t length)
+/* In one piece: others write there too. What does not go out at once is not missed. */
+static void put(struct run_watch *watch, const char *text, size_t length)
 {
-    return write(STDERR_FILENO, text, length) == (ssize_t)length;
+    if (write(watch->terminal, text, length) < 0 && errno != EAGAIN && errno != EINTR) { /* it was closed */
+        close(watch->terminal);
+        watch->terminal = -1;
+    }
 }
 
 static bool may_draw(void)
@@ -131,7 +135,7 @@ static void draw(struct run_watch *watch)
     struct block block = { .columns = COLUMNS_DEFAULT, .rows = ROWS_DEFAULT };
     int64_t now = now_ns();
 
-    if (!watch->on || now < watch->next_ns || !may_draw())
+    if (watch->terminal < 0 || now < watch->next_ns || !may_draw())
         return;
     watch->next_ns = now + LOOK_PERIOD_NS / 2;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0) {
@@ -148,14 +152,16 @@ static void draw(struct run_watch *watch)
     if (block.lines > 0)
         block.length +=
             (size_t)snprintf(block.text + block.length, block.room - block.length, "\r\033[%dA", block.lines);
-    watch->on = put(block.text, block.length);
+    put(watch, block.text, block.length);
     watch->shown = true;
     free(block.text);
 }
 
 int run_watch_begin(struct run_watch *watch, gnl_pipeline *pipeline, bool live)
 {
-    *watch = (struct run_watch){ .on = live && isatty(STDERR_FILENO) };
+    *watch = (struct run_watch){ .terminal = -1 };
+    if (live && isatty(STDERR_FILENO))
+        watch->terminal = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     watch->next_ns = now_ns() + PATIENCE_NS;
     return run_looks_begin(&watch->looks, pipeline);
 }
@@ -179,13 +185,15 @@ void run_watch_clear(struct run_watch *watch)
 {
     static const char clear[] = "\r\033[J";
 
-    if (watch->shown && watch->on && may_draw())
-        put(clear, sizeof clear - 1);
+    if (watch->shown && watch->terminal >= 0 && may_draw())
+        put(watch, clear, sizeof clear - 1);
     watch->shown = false;
 }
 
 void run_watch_end(struct run_watch *watch)
 {
     run_watch_clear(watch);
+    if (watch->terminal >= 0)
+        close(watch->terminal);
     run_looks_end(&watch->looks);
 }

@@ -14,8 +14,8 @@
 
 struct run_watch {
     struct run_looks looks;
-    bool on;    /* a terminal is there to be drawn on */
-    bool shown; /* a block stands there */
+    int terminal; /* to be drawn on: one that has been stopped has nobody wait; -1: none */
+    bool shown;   /* a block stands there */
     int64_t next_ns;
 };
 

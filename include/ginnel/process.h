@@ -20,6 +20,7 @@
 #ifndef GINNEL_PROCESS_H
 #define GINNEL_PROCESS_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -66,6 +67,7 @@ struct gnl_spawn_options {
      * thread that started it does.
      */
     int die_with_parent;
+    const sigset_t *ignored; /* signals that it ignores; all others have their default. NULL: none */
     uint64_t reserved[4];
 };
 

@@ -29,37 +29,14 @@ struct running {
     size_t room; /* bytes at memory->output */
 };
 
-static void shut(int *end)
-{
-    if (*end >= 0)
-        close(*end);
-    *end = -1;
-}
-
-/* Ours to keep: no child gets it by a fork of the program's, nor does it block. */
-static int keep(int end)
-{
-    if (fcntl(end, F_SETFL, O_NONBLOCK) != 0)
-        return -errno;
-    return gnli_process_close_in_child(end);
-}
-
-static void drop(int *end)
-{
-    if (*end >= 0)
-        gnli_process_closed(*end);
-    shut(end);
-}
-
 static int make_pipe(int ends[2], int ours, struct gnl_stdio *theirs)
 {
     int result = gnli_pipeline_pipe(ends);
     if (result < 0)
         return result;
     gnli_pipeline_enlarge(ends[ours]);
-    result = keep(ends[ours]);
-    if (result < 0)
-        return gnli_fail_errno(-result, "cannot make a pipe");
+    if (fcntl(ends[ours], F_SETFL, O_NONBLOCK) != 0)
+        return gnli_fail_errno(errno, "cannot make a pipe");
     *theirs = (struct gnl_stdio){ .kind = GNL_FD, .fd = ends[!ours] };
     return 0;
 }
@@ -87,7 +64,7 @@ static int feed(struct running *running)
     if (size > 0)
         running->fed += (size_t)size;
     if (size == -EPIPE || running->fed == memory->input_size)
-        drop(&running->input[1]);
+        gnli_pipeline_drop(&running->input[1]);
     return size < 0 && size != -EAGAIN && size != -EPIPE ? (int)size : 0;
 }
 
@@ -119,7 +96,7 @@ static int collect_end(struct running *running)
         return gnli_fail(-EMSGSIZE, "the pipeline's output is larger than %zu bytes (output_max)",
                          running->memory->output_max);
     if (size == 0)
-        drop(&running->output[0]);
+        gnli_pipeline_drop(&running->output[0]);
     return size < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
@@ -137,7 +114,7 @@ static int collect(struct running *running)
     if (size > 0)
         memory->output_size += (size_t)size;
     if (size == 0)
-        drop(&running->output[0]);
+        gnli_pipeline_drop(&running->output[0]);
     return size < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
@@ -177,15 +154,15 @@ static int run(struct gnl_pipeline *pipeline, struct running *running, struct gn
     int result = make_pipes(running);
     if (result == 0)
         result = gnli_pipeline_start(pipeline, &running->options);
-    shut(&running->input[0]);
-    shut(&running->output[1]);
+    gnli_pipeline_drop(&running->input[0]);
+    gnli_pipeline_drop(&running->output[1]);
     if (result < 0)
         return gnli_fail_plain(result, "a pipeline");
     result = pump(running, deadline_ns);
     if (result == 0)
         result = gnli_pipeline_await(pipeline, exits, count, deadline_ns);
-    drop(&running->input[1]);
-    drop(&running->output[0]);
+    gnli_pipeline_drop(&running->input[1]);
+    gnli_pipeline_drop(&running->output[0]);
     return result < 0 ? end_all(pipeline, exits, count, result) : 0;
 }
 
@@ -196,6 +173,9 @@ int gnl_pipeline_run(gnl_pipeline *pipeline, const struct gnl_spawn_options *opt
     struct gnl_pipeline_memory none = { 0 };
     struct running running = { .memory = memory ? memory : &none, .input = { -1, -1 }, .output = { -1, -1 } };
 
+    gnli_failure_begin();
+    running.memory->output = NULL;
+    running.memory->output_size = 0;
     int result = gnli_pipeline_check_new(pipeline);
     if (result == 0)
         result = gnli_pipeline_check_wait(exits, count, timeout);
@@ -203,11 +183,9 @@ int gnl_pipeline_run(gnl_pipeline *pipeline, const struct gnl_spawn_options *opt
         return result;
     if (options)
         running.options = *options;
-    running.memory->output = NULL;
-    running.memory->output_size = 0;
     result = run(pipeline, &running, exits, count, gnli_deadline_ns(timeout));
-    drop(&running.input[1]);
-    drop(&running.output[0]);
+    gnli_pipeline_drop(&running.input[1]);
+    gnli_pipeline_drop(&running.output[0]);
     if (running.memory->output)
         running.memory->output[running.memory->output_size] = '\0';
     return result;

@@ -97,9 +97,13 @@ void gnli_watch_look(struct gnl_pipeline *pipeline)
 /*
  * Begins a public call, and a watch if there is none; `look`: looks in any case. With the lock, or an error.
  */
-static int look(struct gnl_pipeline *pipeline, bool always)
+static int look(struct gnl_pipeline *pipeline, const void *samples, size_t count, bool always)
 {
     gnli_failure_begin();
+    if (!pipeline)
+        return gnli_fail(-EINVAL, "no pipeline given");
+    if (!samples && count > 0)
+        return gnli_fail(-EINVAL, "no memory given for %zu samples", count);
     if (!gnli_process_is(pipeline->stamp))
         return gnli_fail(-EPERM, "a pipeline stays the parent's; this is its child");
     pthread_mutex_lock(&pipeline->lock);
@@ -118,7 +122,7 @@ static int look(struct gnl_pipeline *pipeline, bool always)
 
 int gnl_pipeline_sample(gnl_pipeline *pipeline, struct gnl_pipe_sample *samples, size_t count)
 {
-    int result = look(pipeline, true);
+    int result = look(pipeline, samples, count, true);
 
     if (result < 0)
         return result;
@@ -141,7 +145,7 @@ int gnl_pipeline_sample(gnl_pipeline *pipeline, struct gnl_pipe_sample *samples,
 
 int gnl_pipeline_sample_stages(gnl_pipeline *pipeline, struct gnl_stage_sample *samples, size_t count)
 {
-    int result = look(pipeline, false);
+    int result = look(pipeline, samples, count, false);
 
     if (result < 0)
         return result;

@@ -25,9 +25,10 @@
 #include "process/raw.h"
 #include "process/spawn.h"
 
-#define PIPE_BYTES (1 << 20) /* where the kernel allows it: fewer switches between the two sides */
-#define SENTENCE   512
-#define PIPE_FS    0x50495045 /* statfs of a pipe that has no name */
+#define PIPE_BYTES  (1 << 20) /* where the kernel allows it: fewer switches between the two sides */
+#define LARGE_PIPES 16        /* of one pipeline: a user's programs have 64 MiB of such memory together */
+#define SENTENCE    512
+#define PIPE_FS     0x50495045 /* statfs of a pipe that has no name */
 
 /* What is needed while it starts. */
 struct starting {
@@ -234,7 +235,19 @@ int gnli_pipeline_pipe(int ends[2])
     ends[1] = gnli_above_standard(ends[1]);
     if (ends[0] < 0 || ends[1] < 0)
         return gnli_fail_errno(errno, "cannot make a pipe");
-    return 0;
+    int result = gnli_process_close_in_child(ends[0]);
+    if (result == 0)
+        result = gnli_process_close_in_child(ends[1]);
+    return result < 0 ? gnli_fail_errno(-result, "cannot make a pipe") : 0;
+}
+
+void gnli_pipeline_drop(int *end)
+{
+    if (*end >= 0) {
+        gnli_process_closed(*end);
+        close(*end);
+    }
+    *end = -1;
 }
 
 void gnli_pipeline_enlarge(int end)
@@ -339,7 +352,8 @@ static void make_joint(struct starting *starting, size_t i)
     struct stat status;
     char path[32];
 
-    gnli_pipeline_enlarge(ends[1]);
+    if (i < LARGE_PIPES)
+        gnli_pipeline_enlarge(ends[1]);
     joint->inode = fstat(ends[0], &status) == 0 ? status.st_ino : 0;
     snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
     joint->path = gnli_above_standard(open(path, O_PATH | O_CLOEXEC)); /* without it nobody looks */
@@ -426,8 +440,8 @@ static void clean_up(struct starting *starting)
         for (size_t j = 0; j < pipeline->stages[i].redirection_count; j++)
             shut(&pipeline->stages[i].redirections[j].opened);
         if (starting->pipes) {
-            shut(&starting->pipes[i][0]);
-            shut(&starting->pipes[i][1]);
+            gnli_pipeline_drop(&starting->pipes[i][0]);
+            gnli_pipeline_drop(&starting->pipes[i][1]);
         }
         if (starting->starts)
             free(starting->starts[i].environment);

@@ -8,8 +8,12 @@
 /* It has stages, and has not been started. A sentence says what failed; nothing is left of it then. */
 int gnli_pipeline_start(struct gnl_pipeline *pipeline, const struct gnl_spawn_options *options);
 
-/* An ordinary pipe. Both ends are -1, or the caller's. */
+/*
+ * An ordinary pipe, of which a child that the program forks has neither end: it would keep the stream open.
+ * Both ends are the caller's, to be dropped, or -1; so after an error, too.
+ */
 int gnli_pipeline_pipe(int ends[2]);
+void gnli_pipeline_drop(int *end); /* -1: there is none */
 
 /* As large as this user may have it. */
 void gnli_pipeline_enlarge(int end);

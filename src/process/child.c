@@ -121,9 +121,9 @@ GNLI_BARE uint64_t gnli_signals_unusual(void)
     return unusual;
 }
 
-GNLI_BARE void gnli_signal_default(int signo)
+GNLI_BARE void gnli_signal_set(int signo, unsigned long handler)
 {
-    struct kernel_action action = { 0, { 0, 0, 0 } };
+    struct kernel_action action = { handler, { 0, 0, 0 } };
 
     GNLI_RAW(SYS_rt_sigaction, signo, &action, NULL, GNLI_SIGNALS_BYTES);
 }
@@ -209,8 +209,9 @@ GNLI_BARE static void run_child(void *context)
     /* A handler of the parent's would run in the parent's memory: they go before any signal is let in. */
     uint64_t unusual = plan->unusual ? *plan->unusual : gnli_signals_unusual();
     for (int signo = 1; signo <= SIGNALS; signo++)
-        if (unusual >> (signo - 1) & 1)
-            gnli_signal_default(signo);
+        if ((unusual | plan->ignored) >> (signo - 1) & 1)
+            gnli_signal_set(signo,
+                            plan->ignored >> (signo - 1) & 1 ? GNLI_SIGNAL_IGNORE : GNLI_SIGNAL_DEFAULT);
     if (plan->own_group && (result = GNLI_RAW(SYS_setpgid, 0, 0)) != 0) {
         give_up(plan, GNLI_STEP_GROUP, result);
         return;

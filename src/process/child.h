@@ -42,6 +42,7 @@ struct gnli_plan {
     size_t move_count;
     bool own_group;
     pid_t dies_with;         /* 0, or the parent, which has one thread */
+    uint64_t ignored;        /* signals that it ignores (bit signo - 1); all others are at their default */
     const uint64_t *unusual; /* gnli_signals_unusual, when it is begun; NULL: the child asks itself */
     int cgroup; /* that it begins in, by its directory; -1: the parent's. Set to that if it may not be */
     /* The answer: 0, or the errno value of what failed, and of which descriptor. */
@@ -67,8 +68,11 @@ pid_t gnli_child_join(struct gnli_plan *plan, pid_t pid, int pidfd, atomic_int *
  */
 uint64_t gnli_signals_unusual(void);
 
+#define GNLI_SIGNAL_DEFAULT 0 /* as the kernel has them */
+#define GNLI_SIGNAL_IGNORE  1
+
 /* Nothing of the program's is done for that signal any more. Bare code. */
-void gnli_signal_default(int signo);
+void gnli_signal_set(int signo, unsigned long handler);
 
 struct gnli_birth {
     unsigned long flags;

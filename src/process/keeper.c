@@ -183,7 +183,7 @@ GNLI_BARE static int prepare(void)
 {
     uint64_t child_ends = (uint64_t)1 << (SIGCHLD - 1);
 
-    gnli_signal_default(SIGCHLD);
+    gnli_signal_set(SIGCHLD, GNLI_SIGNAL_DEFAULT);
     GNLI_RAW(SYS_prctl, PR_SET_NAME, "ginnel-keeper");
     /* Its own group: what is meant for the program's is not for it. */
     GNLI_RAW(SYS_setpgid, 0, 0);

@@ -179,6 +179,16 @@ static pid_t start(struct gnli_spawning *spawning, const struct gnl_spawn_option
     return pid;
 }
 
+static uint64_t bits_of(const sigset_t *signals)
+{
+    uint64_t bits = 0;
+
+    for (int signo = 1; signals && signo < NSIG; signo++)
+        if (sigismember(signals, signo) == 1)
+            bits |= UINT64_C(1) << (signo - 1);
+    return bits;
+}
+
 static int plan_and_start(struct gnli_spawning *spawning, char *const argv[], const char *path,
                           const struct gnl_spawn_options *options, const uint64_t *unusual)
 {
@@ -186,6 +196,7 @@ static int plan_and_start(struct gnli_spawning *spawning, char *const argv[], co
                                          .environment = options->environment ? options->environment : environ,
                                          .directory = options->directory,
                                          .own_group = options->tree != 0,
+                                         .ignored = bits_of(options->ignored),
                                          .unusual = unusual,
                                          .cgroup = -1 };
 
