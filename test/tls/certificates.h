@@ -21,7 +21,7 @@ void certificate_make(const struct wanted *wanted);
 /* A certificate's key again, encrypted: FILE.locked. */
 void key_lock(const char *file);
 
-/* Appends to a file a revocation list of that authority, with the certificate `revoked` in it, NULL: empty. */
+/* Appends to a file that authority's revocation list, with the certificate `revoked` in it; NULL: empty. */
 void revocation_append(const char *list, const char *authority, const char *revoked, long until_s);
 
 /* The path of a file in the test's directory: valid as long as the process. */
