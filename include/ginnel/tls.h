@@ -33,7 +33,9 @@ extern "C" {
 /* gnl_options.tls: read within gnl_open and gnl_listen, and the caller's again after that. Files are PEM. */
 struct gnl_tls_options {
     /* Who signs those that are to be trusted. NULL: who connects trusts the system's authorities; who listens
-       lets in anybody. Given to who listens: only who shows a certificate of these is let in. */
+       lets in anybody. Given to who listens: only who shows a certificate of these is let in. Revocation
+       lists (CRLs) may be among them: then each certificate is looked up in that of the authority that
+       signed it, which has to be there and in date. Without any, nothing is known of what was revoked. */
     const char *ca_file;
     const char *certificate_file; /* mine, then those up to its authority; who listens has one, or psk_file */
     const char *key_file; /* of the certificate, not encrypted; NULL: it is in certificate_file, too */

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "wait/poll.h"
 
 #define TRIES_MAX        16
+#define TRIED_TEXT       128 /* bytes of the addresses in a failure's sentence */
 #define STAGGER_NS       INT64_C(250000000)
 #define CONNECT_PATIENCE INT64_C(10000000000)
 
@@ -126,6 +128,23 @@ static int race(struct tries *tries, int64_t deadline)
     return result;
 }
 
+/* Those that were tried, as many as there is room for: "IP, IP". */
+static int cannot_connect(const struct gnli_address *address, const struct tries *tries, int error)
+{
+    char tried[TRIED_TEXT] = "it", number[64]; /* "it": there was no time for any */
+    size_t length = 0;
+
+    for (unsigned i = 0; i < tries->next; i++) {
+        const struct addrinfo *to = tries->order[i];
+        bool known =
+            getnameinfo(to->ai_addr, to->ai_addrlen, number, sizeof number, NULL, 0, NI_NUMERICHOST) == 0;
+        if (known && length + strlen(number) + sizeof ", " <= sizeof tried)
+            length += (size_t)snprintf(tried + length, sizeof tried - length, "%s%s", length > 0 ? ", " : "",
+                                       number);
+    }
+    return gnli_fail_errno(error, "%s:%s: cannot connect to %s", address->kind, address->path, tried);
+}
+
 static int connect_to_host(const struct gnli_address *address, int64_t deadline)
 {
     struct tries tries = { .error = ENOENT };
@@ -143,9 +162,10 @@ static int connect_to_host(const struct gnli_address *address, int64_t deadline)
     result = race(&tries, deadline);
     for (unsigned i = 0; i < tries.under_way; i++)
         close(tries.entries[i].fd);
+    if (result < 0)
+        result = cannot_connect(address, &tries, -result);
     freeaddrinfo(found);
-    return result < 0 ? gnli_fail_errno(-result, "%s:%s: cannot connect", address->kind, address->path)
-                      : result;
+    return result;
 }
 
 /* ---- files and names ---- */

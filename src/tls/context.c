@@ -11,27 +11,25 @@
 
 #define CIPHERS_OF_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK" /* forward secret, authenticated */
 
-/* An encrypted key is an error: nobody is asked for a password. */
-static int no_password(char *buffer, int size, int writes, void *context)
+/* An encrypted key is an error: nobody is asked for a password. OpenSSL's own error for that varies. */
+static int no_password(char *buffer, int size, int writes, void *encrypted)
 {
     (void)buffer;
     (void)size;
     (void)writes;
-    (void)context;
+    *(bool *)encrypted = true;
     return -1;
 }
 
 /* A file that cannot be read is said to be that; else it is not what it should be. */
 static int bad_file(struct gnli_tls_context *context, const char *subject, const char *file, const char *what)
 {
-    unsigned long error = ERR_peek_last_error();
-
     ERR_clear_error();
     if (access(file, R_OK) != 0) {
         int number = errno;
         return context->fail(-number, "%s: cannot read %s: %s", subject, file, strerrordesc_np(number));
     }
-    if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_BAD_PASSWORD_READ)
+    if (context->encrypted)
         return context->fail(-EINVAL, "%s: the key in %s is encrypted: give one without a password", subject,
                              file);
     return context->fail(-EINVAL, "%s: no %s in PEM form in %s", subject, what, file);
@@ -60,6 +58,17 @@ static int use_certificate(struct gnli_tls_context *context, const struct gnl_tl
                          file);
 }
 
+/* A file of authorities may hold their revocation lists, too: if there is one, certificates are looked up. */
+static void heed_revocation(SSL_CTX *ssl)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+    const STACK_OF(X509_OBJECT) *loaded = X509_STORE_get0_objects(store);
+
+    for (int i = 0; i < sk_X509_OBJECT_num(loaded); i++)
+        if (X509_OBJECT_get_type(sk_X509_OBJECT_value(loaded, i)) == X509_LU_CRL)
+            X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+}
+
 static int trust(struct gnli_tls_context *context, const struct gnl_tls_options *options, const char *subject)
 {
     const char *file = options->ca_file;
@@ -73,6 +82,7 @@ static int trust(struct gnli_tls_context *context, const struct gnl_tls_options 
                    : context->fail(-ENOMEM, "%s: cannot load the system's authorities", subject);
     if (SSL_CTX_load_verify_file(context->ssl, file) != 1)
         return bad_file(context, subject, file, "certificate");
+    heed_revocation(context->ssl);
     if (context->listens)
         SSL_CTX_set_client_CA_list(context->ssl, SSL_load_client_CA_file(file));
     return 0;
@@ -110,6 +120,7 @@ static int set_up(struct gnli_tls_context *context, const struct gnl_tls_options
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_default_passwd_cb(ssl, no_password);
+    SSL_CTX_set_default_passwd_cb_userdata(ssl, &context->encrypted);
     int result = trust(context, options, subject);
     if (result == 0)
         result = use_certificate(context, options, subject);

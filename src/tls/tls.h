@@ -22,6 +22,7 @@ struct gnli_tls_context {
     SSL_CTX *ssl;
     gnli_tls_fail *fail;
     bool listens, checks; /* checks: the other side needs a certificate */
+    bool encrypted;       /* a file wants a password */
     const char *server_name;
     struct gnli_psk *keys;
     unsigned keys_count;

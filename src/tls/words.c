@@ -32,6 +32,10 @@ static const struct words verdicts[] = {
       "comes from an unknown authority: give that one's certificate to trust it" },
     { X509_V_ERR_CERT_SIGNATURE_FAILURE, -EACCES, "has not been signed by the authority that it names" },
     { X509_V_ERR_CERT_REVOKED, -EACCES, "was revoked" },
+    { X509_V_ERR_UNABLE_TO_GET_CRL, -EACCES,
+      "may have been revoked: there are revocation lists, and none is its authority's" },
+    { X509_V_ERR_CRL_HAS_EXPIRED, -EACCES,
+      "may have been revoked: its authority's revocation list is out of date: give a newer one" },
     { X509_V_ERR_INVALID_PURPOSE, -EACCES, "is not for this use (extendedKeyUsage)" },
 };
 

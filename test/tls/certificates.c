@@ -42,20 +42,35 @@ static void extend(X509 *certificate, int what, const char *text)
     X509_EXTENSION_free(extension);
 }
 
+static EVP_PKEY *read_key(const char *name)
+{
+    FILE *file = open_file(name, ".key", "r");
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+
+    fclose(file);
+    ck_assert(key != NULL);
+    return key;
+}
+
+static X509 *read_certificate(const char *name)
+{
+    FILE *file = open_file(name, ".pem", "r");
+    X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+
+    fclose(file);
+    ck_assert(certificate != NULL);
+    return certificate;
+}
+
 static void sign(X509 *certificate, EVP_PKEY *own_key, const char *signer)
 {
     EVP_PKEY *key = own_key;
     X509 *authority = certificate;
 
     if (signer) {
-        FILE *file = open_file(signer, ".key", "r");
-        key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-        fclose(file);
-        file = open_file(signer, ".pem", "r");
-        authority = PEM_read_X509(file, NULL, NULL, NULL);
-        fclose(file);
+        key = read_key(signer);
+        authority = read_certificate(signer);
     }
-    ck_assert(key && authority);
     X509_set_issuer_name(certificate, X509_get_subject_name(authority));
     ck_assert(X509_sign(certificate, key, EVP_sha256()) > 0);
     if (signer) {
@@ -92,6 +107,52 @@ void certificate_make(const struct wanted *wanted)
     X509_free(certificate);
     EVP_PKEY_free(key);
     ERR_clear_error();
+}
+
+void key_lock(const char *name)
+{
+    EVP_PKEY *key = read_key(name);
+    FILE *file = open_file(name, ".locked", "w");
+
+    ck_assert(PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), (const unsigned char *)"word", 4, NULL,
+                                   NULL) == 1);
+    fclose(file);
+    EVP_PKEY_free(key);
+}
+
+static void add_revoked(X509_CRL *list, const char *name)
+{
+    X509 *certificate = read_certificate(name);
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *now = X509_gmtime_adj(NULL, -DAY_S / 2);
+
+    ck_assert(X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certificate)) == 1 &&
+              X509_REVOKED_set_revocationDate(entry, now) == 1 && X509_CRL_add0_revoked(list, entry) == 1);
+    ASN1_TIME_free(now);
+    X509_free(certificate);
+}
+
+void revocation_append(const char *list, const char *authority, const char *revoked, long until_s)
+{
+    X509_CRL *made = X509_CRL_new();
+    X509 *signer = read_certificate(authority);
+    EVP_PKEY *key = read_key(authority);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, -DAY_S), *until = X509_gmtime_adj(NULL, until_s);
+
+    ck_assert(X509_CRL_set_version(made, X509_CRL_VERSION_2) == 1 &&
+              X509_CRL_set_issuer_name(made, X509_get_subject_name(signer)) == 1 &&
+              X509_CRL_set1_lastUpdate(made, from) == 1 && X509_CRL_set1_nextUpdate(made, until) == 1);
+    if (revoked)
+        add_revoked(made, revoked);
+    ck_assert(X509_CRL_sort(made) == 1 && X509_CRL_sign(made, key, EVP_sha256()) > 0);
+    FILE *file = open_file(list, "", "a");
+    ck_assert(PEM_write_X509_CRL(file, made) == 1);
+    fclose(file);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    EVP_PKEY_free(key);
+    X509_free(signer);
+    X509_CRL_free(made);
 }
 
 void tls_make(void)

@@ -18,6 +18,12 @@ struct wanted {
 
 void certificate_make(const struct wanted *wanted);
 
+/* A certificate's key again, encrypted: FILE.locked. */
+void key_lock(const char *file);
+
+/* Appends to a file that authority's revocation list, with the certificate `revoked` in it; NULL: empty. */
+void revocation_append(const char *list, const char *authority, const char *revoked, long until_s);
+
 /* The path of a file in the test's directory: valid as long as the process. */
 const char *in_directory(const char *file);
 

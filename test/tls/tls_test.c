@@ -191,6 +191,131 @@ START_TEST(files_that_are_none_are_said_to_be)
 }
 END_TEST
 
+/* Of who connects as of who listens: a file of either that is not what it should be. */
+START_TEST(damaged_files_are_said_to_be)
+{
+    gnl_listener *listener;
+    gnl_port *port;
+
+    tls_make();
+    key_lock("host");
+    write_file("empty", "");
+    write_file("garbage", "\177ELF\2\1\1 no certificate at all\n");
+    write_file("no-base64", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+    write_file("no-der", "-----BEGIN CERTIFICATE-----\nAAAAAAAA\n-----END CERTIFICATE-----\n");
+    const char *certificate = tls_both_ways.certificate_file, *key = tls_both_ways.key_file;
+    const struct {
+        struct gnl_tls_options tls;
+        const char *words;
+    } cases[] = {
+        { { .certificate_file = certificate, .key_file = in_directory("host.locked") },
+          "host.locked is encrypted: give one without a password" },
+        { { .certificate_file = certificate, .key_file = in_directory("ca.key") },
+          "is not that of the certificate" },
+        { { .certificate_file = in_directory("empty"), .key_file = key }, "no certificate in PEM form" },
+        { { .certificate_file = in_directory("garbage"), .key_file = key }, "no certificate in PEM form" },
+        { { .certificate_file = in_directory("no-base64"), .key_file = key }, "no certificate in PEM form" },
+        { { .certificate_file = in_directory("no-der"), .key_file = key }, "no certificate in PEM form" },
+        { { .certificate_file = certificate, .key_file = in_directory("empty") }, "no private key in PEM" },
+        { { .certificate_file = certificate, .key_file = in_directory("garbage") }, "no private key in PEM" },
+        { { .certificate_file = certificate, .key_file = key, .ca_file = in_directory("empty") },
+          "no certificate in PEM form" },
+        { { .certificate_file = certificate, .key_file = key, .ca_file = in_directory("no-der") },
+          "no certificate in PEM form" },
+        { { .certificate_file = support_directory(), .key_file = key }, "no certificate in PEM form" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct gnl_options options = { .tls = &cases[i].tls };
+        refused(gnl_listen(&listener, SERVER, &options), -EINVAL, cases[i].words);
+    }
+    struct server server;
+    serve(&server, &tls_both_ways);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refused(gnl_open(&port, gnl_listener_address(server.listener),
+                         &(struct gnl_options){ .tls = &cases[i].tls }),
+                -EINVAL, cases[i].words);
+    end(&server);
+    unlink(in_directory("host.locked"));
+    unlink(in_directory("empty"));
+    unlink(in_directory("garbage"));
+    unlink(in_directory("no-base64"));
+    unlink(in_directory("no-der"));
+    tls_unmake();
+}
+END_TEST
+
+/* ---- revocation lists ---- */
+
+/* A file of the authority and of a list; with `lists_of` NULL, none. */
+static void make_lists(const char *lists_of, const char *revoked, long until_s)
+{
+    char text[8192] = "";
+    FILE *file = fopen(in_directory("ca.pem"), "r");
+
+    ck_assert(file && fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    write_file("trusted", text);
+    if (lists_of)
+        revocation_append("trusted", lists_of, revoked, until_s);
+}
+
+static const struct {
+    const char *lists_of, *revoked;
+    long until_s;
+    const char *words;
+} lists[] = {
+    { NULL, NULL, 0, NULL },
+    { "ca", NULL, 3600, NULL },
+    { "ca", "ca", 3600, NULL }, /* another's */
+    { "ca", "host", 3600, "was revoked" },
+    { "ca", NULL, -3600, "out of date" },
+    { "stranger", NULL, 3600, "none is its authority's" },
+};
+
+START_TEST(certificates_that_were_revoked_are_refused)
+{
+    struct server server;
+
+    tls_make();
+    certificate_make(&(struct wanted){ .file = "stranger" });
+    make_lists(lists[_i].lists_of, lists[_i].revoked, lists[_i].until_s);
+    serve(&server, &tls_both_ways);
+    struct gnl_tls_options tls = tls_both_ways;
+    tls.ca_file = in_directory("trusted");
+    if (lists[_i].words)
+        refused(reach(&server, &tls), -EACCES, lists[_i].words);
+    else
+        assert_ok(reach(&server, &tls));
+    end(&server);
+    unlink(in_directory("stranger.pem"));
+    unlink(in_directory("stranger.key"));
+    unlink(in_directory("trusted"));
+    tls_unmake();
+}
+END_TEST
+
+/* As with one that is missing, it learns so from what it receives. */
+START_TEST(client_whose_certificate_was_revoked_is_told_so)
+{
+    struct server server;
+    gnl_port *port;
+    char byte;
+
+    tls_make();
+    make_lists("ca", "host", 3600);
+    struct gnl_tls_options tls = tls_both_ways;
+    tls.ca_file = in_directory("trusted");
+    serve(&server, &tls);
+    assert_ok(gnl_open(&port, gnl_listener_address(server.listener),
+                       &(struct gnl_options){ .tls = &tls_both_ways }));
+    refused((int)gnl_recv(port, &byte, 1, PATIENCE), -EACCES, "this side's certificate was revoked");
+    assert_ok(gnl_close(port));
+    end(&server);
+    unlink(in_directory("trusted"));
+    tls_unmake();
+}
+END_TEST
+
 /* ---- pre-shared keys ---- */
 
 START_TEST(who_has_the_key_is_let_in)
@@ -286,6 +411,9 @@ int main(void)
     tcase_add_test(trust, system_knows_nothing_of_an_authority_of_ones_own);
     tcase_add_test(trust, client_without_a_certificate_is_told_so);
     tcase_add_test(trust, files_that_are_none_are_said_to_be);
+    tcase_add_test(trust, damaged_files_are_said_to_be);
+    tcase_add_loop_test(trust, certificates_that_were_revoked_are_refused, 0, sizeof lists / sizeof lists[0]);
+    tcase_add_test(trust, client_whose_certificate_was_revoked_is_told_so);
     tcase_add_test(trust, who_has_the_key_is_let_in);
     tcase_add_test(hostile, mute_and_babbling_ones_keep_nobody_out);
     tcase_add_test(hostile, server_without_tls_is_an_error_in_time);
