@@ -69,17 +69,18 @@ static void note_child(int signo)
 }
 
 /* What was ignored when this began: that stays so, as below sh, for the stages as well. */
-static void find_ignored(sigset_t *ignored)
+static size_t find_ignored(int ignored[NSIG])
 {
     struct sigaction action;
+    size_t count = 0;
 
-    sigemptyset(ignored);
     for (int signo = 1; signo < NSIG; signo++)
         if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-            sigaddset(ignored, signo);
+            ignored[count++] = signo;
+    return count;
 }
 
-static void catch_signals(sigset_t *blocked, const sigset_t *ignored)
+static void catch_signals(sigset_t *blocked, const int *ignored, size_t count)
 {
     struct sigaction action = { .sa_sigaction = note_interrupt, .sa_flags = SA_SIGINFO };
 
@@ -88,9 +89,8 @@ static void catch_signals(sigset_t *blocked, const sigset_t *ignored)
     sigprocmask(SIG_BLOCK, blocked, NULL);
     interrupt_catch();
     sigaction(SIGINT, &action, NULL);
-    for (int signo = 1; signo < NSIG; signo++)
-        if (sigismember(ignored, signo) == 1)
-            signal(signo, SIG_IGN);
+    for (size_t i = 0; i < count; i++)
+        signal(ignored[i], SIG_IGN);
     signal(SIGCHLD, note_child);
 }
 
@@ -304,7 +304,9 @@ static int run(const char *text)
 {
     struct run_watch watched;
     gnl_pipeline *pipeline;
-    sigset_t blocked, ignored;
+    struct gnl_spawn_options spawning = { 0 };
+    sigset_t blocked;
+    int ignored[NSIG];
     bool looks = watch || report || json;
 
     int result = gnl_pipeline_parse(&pipeline, text);
@@ -314,9 +316,10 @@ static int run(const char *text)
     }
     before = list_children();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    find_ignored(&ignored);
-    catch_signals(&blocked, &ignored);
-    result = gnl_pipeline_start(pipeline, &(struct gnl_spawn_options){ .ignored = &ignored });
+    spawning.ignored = ignored;
+    spawning.ignored_count = find_ignored(ignored);
+    catch_signals(&blocked, ignored, spawning.ignored_count);
+    result = gnl_pipeline_start(pipeline, &spawning);
     if (result < 0) {
         gnl_pipeline_free(pipeline);
         return own_status(result);

@@ -63,7 +63,7 @@ struct gnl_pipeline_memory {
     const void *input; /* for the first stage to read; NULL: its input is as the options say */
     size_t input_size;
     size_t output_max; /* bytes that are kept of what the last stage writes; 0: its output is as they say */
-    /* Written by the call: the bytes, and a 0 behind them, for free(); NULL where nothing was kept. */
+    /* Written by every call: the bytes, and a 0 behind them, for free(); NULL where none were to be kept. */
     char *output;
     size_t output_size;
 };
@@ -116,8 +116,9 @@ struct gnl_pipe_sample {
 /*
  * Looks at the pipes between the stages, the one after the first stage first, without touching what is in
  * them. Returns how many there are, of which the first `count` are written. The numbers of a pipeline that
- * runs are of slightly different moments; once its stages have ended they are exact. A stage's account is
- * gone when it is reaped: gnl_pipeline_wait looks once more before, if this was called before that.
+ * runs are of slightly different moments; once its stages have ended they are exact, or unknown: what a pipe
+ * had held is, if its reader ended before anybody looked after its writer. A stage's account is gone when it
+ * is reaped: gnl_pipeline_wait looks once more before, if this was called before that.
  *
  * Each look opens the writing end of each pipe for the instant of two system calls: if the last writer ends
  * in that instant, the reader sees the end that much later. Does not block. -EINVAL it has not been started;
@@ -157,7 +158,10 @@ int gnl_pipeline_sample_stages(gnl_pipeline *pipeline, struct gnl_stage_sample *
  */
 int gnl_pipeline_wait(gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count, int64_t timeout);
 
-/* Ends all stages, with their trees, as gnl_process_terminate does, at the same time. */
+/*
+ * Ends all stages as gnl_process_terminate does, at the same time; with `tree` in the options all that
+ * descends from them, wherever it went.
+ */
 int gnl_pipeline_terminate(gnl_pipeline *pipeline, int64_t grace);
 
 /* Frees it; stages that run go on, as after gnl_process_free. NULL is fine. */

@@ -20,7 +20,6 @@
 #ifndef GINNEL_PROCESS_H
 #define GINNEL_PROCESS_H
 
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -67,7 +66,8 @@ struct gnl_spawn_options {
      * thread that started it does.
      */
     int die_with_parent;
-    const sigset_t *ignored; /* signals that it ignores; all others have their default. NULL: none */
+    const int *ignored; /* signals that it ignores, so many; all others have their default */
+    size_t ignored_count;
     uint64_t reserved[4];
 };
 
@@ -76,9 +76,9 @@ struct gnl_spawn_options {
  * relative parts of PATH, from `directory`. The caller owns *process. Returns once the program runs, or with
  * the reason why it can't be run, as an error and not as an exit status.
  *
- * The child has no descriptors but the ones named, an empty signal mask and no signal ignored. No memory is
- * copied for it, however large this process is. The calling thread waits until the program is being executed;
- * other threads go on.
+ * The child has no descriptors but the ones named, an empty signal mask, and ignores no signal but those
+ * named. No memory is copied for it, however large this process is. The calling thread waits until the
+ * program is being executed; other threads go on.
  *
  * With `tree` or `die_with_parent` a small process of the library's stands between (its name is
  * ginnel-keeper): it is the child's parent and the one to which its orphans come. The child then is not this

@@ -35,6 +35,18 @@ static int check_standard(const struct gnl_spawn_options *options)
     return 0;
 }
 
+static int check_ignored(const struct gnl_spawn_options *options)
+{
+    if (!options->ignored && options->ignored_count > 0)
+        return gnli_fail(-EINVAL, "ignored_count is %zu, and there are no signals", options->ignored_count);
+    for (size_t i = 0; i < options->ignored_count; i++) {
+        int signo = options->ignored[i];
+        if (signo < 1 || signo >= NSIG || signo == SIGKILL || signo == SIGSTOP)
+            return gnli_fail(-EINVAL, "ignored[%zu] is %d: no signal that can be ignored", i, signo);
+    }
+    return 0;
+}
+
 static int check(gnl_process **process, char *const argv[], const struct gnl_spawn_options *options)
 {
     if (!process || !argv || !argv[0] || argv[0][0] == '\0')
@@ -54,7 +66,8 @@ static int check(gnl_process **process, char *const argv[], const struct gnl_spa
         if (given->here < 0)
             return gnli_fail(-EBADF, "descriptors[%zu].here is %d: not a descriptor", i, given->here);
     }
-    return check_standard(options);
+    int result = check_ignored(options);
+    return result < 0 ? result : check_standard(options);
 }
 
 /* ---- descriptors ---- */
@@ -179,13 +192,12 @@ static pid_t start(struct gnli_spawning *spawning, const struct gnl_spawn_option
     return pid;
 }
 
-static uint64_t bits_of(const sigset_t *signals)
+static uint64_t bits_of(const int *signals, size_t count)
 {
     uint64_t bits = 0;
 
-    for (int signo = 1; signals && signo < NSIG; signo++)
-        if (sigismember(signals, signo) == 1)
-            bits |= UINT64_C(1) << (signo - 1);
+    for (size_t i = 0; i < count; i++)
+        bits |= UINT64_C(1) << (signals[i] - 1);
     return bits;
 }
 
@@ -196,7 +208,7 @@ static int plan_and_start(struct gnli_spawning *spawning, char *const argv[], co
                                          .environment = options->environment ? options->environment : environ,
                                          .directory = options->directory,
                                          .own_group = options->tree != 0,
-                                         .ignored = bits_of(options->ignored),
+                                         .ignored = bits_of(options->ignored, options->ignored_count),
                                          .unusual = unusual,
                                          .cgroup = -1 };
 

@@ -162,5 +162,7 @@ int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_option
         return 0;
     gnli_stream_hello(wire, hello);
     struct iovec part = { hello, sizeof hello };
-    return wire->transport->put(wire, &part, 1) == sizeof hello ? 0 : -EPIPE; /* it has room: it is new */
+    ssize_t sent = wire->transport->put(wire, &part, 1);
+    /* It has room: it is new. Who has closed it already may have sent something before. */
+    return sent == sizeof hello || sent == -EPIPE ? 0 : -EPIPE;
 }

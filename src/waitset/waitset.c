@@ -156,7 +156,7 @@ int gnl_waitset_new(gnl_waitset **made)
 /* ---- what the kernel does not see ---- */
 
 /* The telling's lock is held. */
-static void put_up(gnl_waitset *set, struct gnli_member *member)
+static void raise(gnl_waitset *set, struct gnli_member *member)
 {
     member->raised_next = NULL;
     member->raised_at = set->raised_end;
@@ -186,7 +186,7 @@ static void told(struct gnli_membership *membership, enum gnli_unseen what, bool
     if (what == GNLI_WRITES)
         epoll_ctl(member->set->epoll, EPOLL_CTL_MOD, member->descriptors[0], &event);
     else if (is_so && !member->raised_at)
-        put_up(member->set, member);
+        raise(member->set, member);
     else if (!is_so && member->raised_at)
         lower(member->set, member);
 }
@@ -202,7 +202,7 @@ static int take_raised(gnl_waitset *set, struct epoll_event *events, int most)
         first = first ? first : member->number;
         events[count++].data.u64 = member->number;
         lower(set, member);
-        put_up(set, member);
+        raise(set, member);
     }
     gnli_telling_unlock();
     return count;

@@ -317,6 +317,7 @@ START_TEST(calls_that_make_no_sense_are_errors)
     struct gnl_exit exit;
     gnl_pipeline *pipeline = NULL;
     char name[] = "true", *none[] = { NULL }, *program[] = { name, NULL };
+    struct gnl_pipeline_memory memory = { .output = name, .output_size = 1, .output_max = 1 };
 
     ck_assert_int_eq(gnl_pipeline_new(NULL), -EINVAL);
     ck_assert_int_eq(gnl_pipeline_parse(NULL, "true"), -EINVAL);
@@ -328,6 +329,8 @@ START_TEST(calls_that_make_no_sense_are_errors)
     ck_assert_int_eq(gnl_pipeline_run(NULL, NULL, NULL, NULL, 0, 0), -EINVAL);
     ck_assert_uint_eq(gnl_pipeline_length(NULL), 0);
     ck_assert_ptr_null(gnl_pipeline_stage(NULL, 0));
+    ck_assert_int_eq(gnl_pipeline_sample(NULL, NULL, 0), -EINVAL);
+    ck_assert_int_eq(gnl_pipeline_sample_stages(NULL, NULL, 0), -EINVAL);
     gnl_pipeline_free(NULL);
 
     assert_ok(gnl_pipeline_new(&pipeline));
@@ -345,6 +348,11 @@ START_TEST(calls_that_make_no_sense_are_errors)
     ck_assert_int_eq(gnl_pipeline_start(pipeline, NULL), -EBUSY);
     ck_assert_int_eq(gnl_pipeline_add(pipeline, program), -EBUSY);
     ck_assert_int_eq(gnl_pipeline_wait(pipeline, NULL, 1, PATIENCE), -EINVAL);
+    ck_assert_int_eq(gnl_pipeline_sample(pipeline, NULL, 1), -EINVAL);
+    ck_assert_int_eq(gnl_pipeline_sample_stages(pipeline, NULL, 1), -EINVAL);
+    ck_assert_int_eq(gnl_pipeline_run(pipeline, NULL, &memory, NULL, 0, PATIENCE), -EBUSY);
+    ck_assert_ptr_null(memory.output); /* the caller frees what each call has left there */
+    ck_assert_uint_eq(memory.output_size, 0);
     ck_assert_int_eq(gnl_pipeline_wait(pipeline, &exit, 1, -5), -EINVAL);
     ck_assert_uint_eq(gnl_pipeline_length(pipeline), 1);
     ck_assert_ptr_null(gnl_pipeline_stage(pipeline, 1));

@@ -274,6 +274,30 @@ START_TEST(child_has_no_signal_blocked_or_ignored)
 }
 END_TEST
 
+#define IGNORED SHELL("sed -n 's/^SigIgn.*\t//p' /proc/self/status")
+
+START_TEST(child_ignores_the_signals_that_are_named)
+{
+    static char name[] = "true";
+    char *const words[] = { name, NULL };
+    int some[] = { SIGHUP, SIGUSR2 }, wrong[] = { 0, -1, SIGKILL, SIGSTOP, NSIG };
+    struct gnl_spawn_options options = { .ignored = some, .ignored_count = 2 };
+    gnl_process *process;
+
+    signal(SIGUSR1, SIG_IGN);
+    ck_assert_str_eq(output_of(IGNORED, options), "0000000000000801\n");
+    options.tree = 1;
+    ck_assert_str_eq(output_of(IGNORED, options), "0000000000000801\n");
+    options.ignored_count = 1;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        options.ignored = &wrong[i];
+        ck_assert_int_eq(gnl_spawn(&process, words, &options), -EINVAL);
+    }
+    options.ignored = NULL;
+    ck_assert_int_eq(gnl_spawn(&process, words, &options), -EINVAL);
+}
+END_TEST
+
 START_TEST(child_has_the_environment_and_directory_that_are_given)
 {
     static char variable[] = "A=1";
@@ -400,6 +424,7 @@ int main(int argc, char **argv)
     tcase_add_test(child, number_that_no_descriptor_can_have_is_told_of);
     tcase_add_test(child, thread_with_a_small_stack_spawns_and_may_end);
     tcase_add_test(child, child_has_no_signal_blocked_or_ignored);
+    tcase_add_test(child, child_ignores_the_signals_that_are_named);
     tcase_add_test(child, child_has_the_environment_and_directory_that_are_given);
     tcase_add_test(child, program_that_cannot_be_executed_is_an_error);
     tcase_add_test(child, options_that_make_no_sense_are_refused);

@@ -70,7 +70,35 @@ long=1$$ # a time that nobody else sleeps
 status 124 ginnel run --timeout 300ms "sh -c \"setsid sleep $long & exit 0\" | cat"
 if cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "[s]leep $long"; then fail "an orphan has survived"; fi
 
+# Children that it had already are not its own to end; what was ignored stays ignored; orphans are reaped.
+cat >had <<END
+sleep $long & echo \$! >child
+exec $GINNEL run --timeout 300ms 'sleep 1235'
+END
+status 124 sh had
+kill -KILL "$(cat child)" || fail "a child of whoever executed it was ended"
+for signal in HUP PIPE TERM; do
+    status 0 sh -c "trap '' $signal; $GINNEL run 'sh -c \"kill -$signal \\\$\\\$; echo survived\" | cat'"
+    same "with $signal ignored" "$(cat "$room/out")" survived
+done
+rm -f out
+start_into out run 'sh -c "(true &) ; (true &) ; echo ready; exec sleep 1235" | cat'
+while ! [ -s out ]; do sleep 0.05; done
+reaped() {
+    for child in $(cat "/proc/$pid/task/$pid/children"); do
+        if grep -qs '^State:.Z' "/proc/$child/status"; then return 1; fi
+    done
+}
+until_true reaped
+kill -TERM "$pid"
+wait "$pid" || :
+
+# The report is the last line.
+status 124 ginnel run --timeout 300ms --json 'sleep 1235'
+tail -n 1 "$room/err" | python3 -m json.tool >/dev/null || fail "the last line is no JSON: $(cat "$room/err")"
+
 # Told to end, it ends all stages and dies of the signal.
+rm -f out
 start_into out run 'sh -c "echo \$\$; exec sleep 1235" | cat'
 while ! [ -s out ]; do sleep 0.05; done
 kill -TERM "$pid"
