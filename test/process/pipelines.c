@@ -176,6 +176,7 @@ START_TEST(time_has_its_bound)
     struct gnl_exit exits[2] = { 0 };
 
     ck_assert_int_eq(gnl_pipeline_run(pipeline, NULL, &memory, exits, 2, gnl_ms(500)), -ETIMEDOUT);
+    ck_assert_str_eq(gnl_error_detail(), "a pipeline: timed out"); /* not an earlier call's */
     ck_assert_int_eq(exits[0].kind, GNL_SIGNALLED);
     ck_assert_int_eq(exits[0].signo, SIGTERM);
     ck_assert_int_ne(exits[1].kind, 0);

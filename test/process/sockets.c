@@ -169,6 +169,29 @@ START_TEST(large_message_waits_to_be_accepted)
 }
 END_TEST
 
+/* What it sent stays sent: it was handed to the kernel. */
+START_TEST(who_has_closed_before_it_was_accepted_is_read)
+{
+    static const char *const kinds[] = { ANY_PORT, "unix:%s/early", "unix:@%s" };
+    char address[GNL_ADDRESS_MAX + 1];
+    gnl_port *client;
+
+    snprintf(address, sizeof address, kinds[_i], support_directory());
+    gnl_listener *listener = listen_at(address, NULL);
+
+    assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+    assert_ok(gnl_send(client, "one", 3, PATIENCE));
+    assert_ok(gnl_send(client, "two", 3, PATIENCE));
+    assert_ok(gnl_close(client));
+    gnl_port *server = accept_from(listener);
+    expect(server, "one");
+    expect(server, "two");
+    expect_code(server, -EPIPE);
+    assert_ok(gnl_close(server));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
 START_TEST(messages_of_every_size_go_both_ways)
 {
     static const size_t sizes[] = { 0, 1, 16379, 16380, 16381, 100000, 1 << 20 };
@@ -416,6 +439,7 @@ int main(void)
     tcase_add_test(frames, message_larger_than_message_max_ends_the_receiving);
     tcase_add_test(frames, message_max_is_exact);
     tcase_add_test(frames, large_message_waits_to_be_accepted);
+    tcase_add_loop_test(frames, who_has_closed_before_it_was_accepted_is_read, 0, 3);
     tcase_add_test(frames, messages_of_every_size_go_both_ways);
     tcase_add_test(frames, many_messages_at_once_arrive_in_order);
     tcase_add_test(sets, set_tells_of_messages_that_were_read_ahead);
