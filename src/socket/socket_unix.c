@@ -162,7 +162,8 @@ int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_option
         return 0;
     gnli_stream_hello(wire, hello);
     struct iovec part = { hello, sizeof hello };
-    ssize_t sent = wire->transport->put(wire, &part, 1);
-    /* It has room: it is new. Who has closed it already may have sent something before. */
-    return sent == sizeof hello || sent == -EPIPE ? 0 : -EPIPE;
+    if (wire->transport->put(wire, &part, 1) == sizeof hello) /* it has room: it is new */
+        return 0;
+    bool sent = domain == AF_UNIX && recv(made, hello, 1, MSG_PEEK | MSG_DONTWAIT) > 0; /* and closed */
+    return sent ? 0 : -EPIPE;
 }

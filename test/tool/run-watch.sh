@@ -11,7 +11,8 @@ exec 3<>"$room/gate" 4<>"$room/keys" # so that nobody waits for the other end
 # on_terminal SETTINGS LINE: in the background; what comes on the screen is in $room/screen.
 on_terminal() {
     : >"$room/screen"
-    script -qefc "stty $1; '$GINNEL' run --watch \"$2\"; echo status \$?" "$room/screen" \
+    # What runs in a script's background ignores Ctrl-C, and so would the stages.
+    script -qefc "stty $1; env --default-signal=INT,QUIT '$GINNEL' run --watch \"$2\"; echo status \$?" "$room/screen" \
         <&4 >/dev/null 2>&1 3<&- 4<&- &
     watcher=$!
     started="$started $watcher"

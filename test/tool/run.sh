@@ -85,7 +85,8 @@ rm -f out
 start_into out run 'sh -c "(true &) ; (true &) ; echo ready; exec sleep 1235" | cat'
 while ! [ -s out ]; do sleep 0.05; done
 reaped() {
-    for child in $(cat "/proc/$pid/task/$pid/children"); do
+    children=$(cat "/proc/$pid/task/$pid/children")
+    for child in $children; do
         if grep -qs '^State:.Z' "/proc/$child/status"; then return 1; fi
     done
 }
