@@ -71,7 +71,7 @@ uint64_t gnli_signals_unusual(void);
 #define GNLI_SIGNAL_DEFAULT 0 /* as the kernel has them */
 #define GNLI_SIGNAL_IGNORE  1
 
-/* Nothing of the program's is done for that signal any more. Bare code. */
+/* One of these for that signal, nothing of the program's any more. Bare code. */
 void gnli_signal_set(int signo, unsigned long handler);
 
 struct gnli_birth {
