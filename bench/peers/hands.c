@@ -164,7 +164,7 @@ static int end_sending(struct crew_member *member)
 {
     int result = send_last(member, PEER_THERE);
 
-    for (unsigned i = 0; i < ARRIVAL_MS && result == 0; i++) {
+    for (int64_t until = crew_now_ns() + gnl_ms(ARRIVAL_MS); crew_now_ns() < until && result == 0;) {
         if (atomic_load_explicit(&member->area->line, memory_order_acquire) == ALL_ARRIVED)
             return leave(0);
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
@@ -227,6 +227,17 @@ static int64_t back(struct crew_member *member)
     return hand.ended == 0 ? TRIPS : 0;
 }
 
+/* The other may have begun its last step before it was told to stop: it gets its answers. */
+static int end_answering(struct crew_member *member)
+{
+    while (hand.ended == 0) {
+        int64_t result = back(member);
+        if (result < 0)
+            return (int)result;
+    }
+    return end_receiving(member);
+}
+
 static const struct crew_part busy[] = {
     { .begin = begin_sending,
       .step = there,
@@ -234,7 +245,7 @@ static const struct crew_part busy[] = {
       .sampling = SAMPLE_OWN,
       .counts = true,
       .end = end_sending },
-    { .begin = begin_receiving, .step = back, .place = 1, .end = end_receiving },
+    { .begin = begin_receiving, .step = back, .place = 1, .end = end_answering },
 };
 
 /* ---- the receiver asleep ---- */
