@@ -187,7 +187,7 @@ static int await_stage(struct gnl_pipeline *pipeline, size_t i, struct gnl_exit 
     if (!process->ended)
         gnli_watch_look(pipeline);
     pthread_mutex_unlock(&pipeline->lock);
-    return gnli_process_await(process, exit, deadline_ns);
+    return gnli_process_collect(process, exit, deadline_ns);
 }
 
 int gnli_pipeline_await(struct gnl_pipeline *pipeline, struct gnl_exit *exits, size_t count,

@@ -130,12 +130,10 @@ static int learn(struct gnl_process *process, int64_t deadline_ns)
     return result;
 }
 
-int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns)
+int gnli_process_collect(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns)
 {
     for (;;) {
-        int result = gnli_await_end(process->pidfd, deadline_ns);
-        if (result < 0)
-            return result;
+        int result = 0;
         pthread_mutex_lock(&process->lock);
         if (!process->ended)
             result = learn(process, deadline_ns);
@@ -149,6 +147,13 @@ int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64
         if (result == -EAGAIN)
             gnli_poll(NULL, 0, gnli_deadline_ns(TRACED_NS));
     }
+}
+
+int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns)
+{
+    int result = gnli_await_end(process->pidfd, deadline_ns);
+
+    return result < 0 ? result : gnli_process_collect(process, exit, deadline_ns);
 }
 
 int gnl_process_wait(gnl_process *process, struct gnl_exit *exit, int64_t timeout)

@@ -60,6 +60,9 @@ int gnli_await_end(int pidfd, int64_t deadline_ns);
 /* Waits as gnl_process_wait does, for a handle that was checked. */
 int gnli_process_await(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns);
 
+/* The second half of that: the process has ended. */
+int gnli_process_collect(struct gnl_process *process, struct gnl_exit *exit, int64_t deadline_ns);
+
 /* By the descriptor: never a process that has got the number since. */
 int gnli_pidfd_open(pid_t pid);
 int gnli_pidfd_signal(int pidfd, int signo, int value);

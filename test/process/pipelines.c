@@ -386,6 +386,60 @@ START_TEST(child_may_only_free_it)
 }
 END_TEST
 
+/* ---- processes that the program forks meanwhile ---- */
+
+struct run {
+    char text[512];
+    struct gnl_pipeline_memory memory;
+    int result;
+};
+
+static void *run_it(void *context)
+{
+    struct run *run = context;
+    gnl_pipeline *pipeline = parsed(run->text);
+
+    run->result = gnl_pipeline_run(pipeline, NULL, &run->memory, NULL, 0, PATIENCE);
+    gnl_pipeline_free(pipeline);
+    return NULL;
+}
+
+static int stay_in_child(void *ends)
+{
+    close(((int *)ends)[1]);
+    stay(ends);
+    return 0;
+}
+
+/* With the end of a pipe that a child has the other side would wait for more. */
+START_TEST(child_that_lives_longer_holds_no_pipe)
+{
+    char *text = large_text();
+    struct run run = { .memory = { .input = text, .input_size = LARGE, .output_max = LARGE } };
+    pthread_t thread;
+    int ends[2];
+
+    snprintf(run.text, sizeof run.text, "sh -c 'read go <%s; exec cat' | cat", path_in_directory("go"));
+    ck_assert_int_eq(mkfifo(path_in_directory("go"), 0600), 0);
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_it, &run), 0);
+    int go = open(path_in_directory("go"), O_WRONLY | O_CLOEXEC); /* once the stage is there */
+    ck_assert_int_ge(go, 0);
+    pid_t child = support_fork(stay_in_child, ends);
+    ck_assert_int_eq(write(go, "\n", 1), 1);
+    pthread_join(thread, NULL);
+    close(go);
+    assert_ok(run.result);
+    ck_assert_uint_eq(run.memory.output_size, LARGE);
+    free(run.memory.output);
+    free(text);
+    close(ends[1]);
+    support_expect_exit(child, 0);
+    close(ends[0]);
+    unlink(path_in_directory("go"));
+}
+END_TEST
+
 /* ---- a disk without room ---- */
 
 START_TEST(full_disk_is_the_stages_own_error)
@@ -445,6 +499,7 @@ int main(void)
                         sizeof wrong / sizeof wrong[0]);
     tcase_add_test(tests, calls_that_make_no_sense_are_errors);
     tcase_add_test(tests, child_may_only_free_it);
+    tcase_add_test(tests, child_that_lives_longer_holds_no_pipe);
     tcase_add_test(tests, full_disk_is_the_stages_own_error);
     return support_run(suite);
 }

@@ -246,6 +246,32 @@ START_TEST(killed_looker_leaves_nothing_in_the_way)
 }
 END_TEST
 
+/* A user's processes have 64 MiB of large pipes together: one long line does not take them all. */
+START_TEST(long_line_has_few_large_pipes)
+{
+    enum { PIPES = 20 };
+    struct gnl_pipe_sample line[PIPES];
+    char text[16 + PIPES * sizeof " | cat"] = "cat";
+    int large = 0;
+
+    for (int i = 0; i < PIPES; i++)
+        strcat(text, " | cat");
+    begin();
+    assert_ok(gnl_pipeline_parse(&pipeline, text));
+    assert_ok(gnl_pipeline_start(
+        pipeline, &(struct gnl_spawn_options){ .standard = { { GNL_FD, gate[0] }, { GNL_NULL, 0 } } }));
+    close(gate[0]);
+    ck_assert_int_eq(gnl_pipeline_sample(pipeline, line, PIPES), PIPES);
+    for (int i = 0; i < PIPES; i++) {
+        ck_assert_int_gt(line[i].capacity, 0);
+        large += line[i].capacity > 65536;
+    }
+    ck_assert_int_le(large, 16);
+    let_go();
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pipelines, from inside");
@@ -260,5 +286,6 @@ int main(void)
     tcase_add_test(tests, trees_are_looked_at_too);
     tcase_add_test(tests, looks_from_another_thread_change_no_end);
     tcase_add_test(tests, killed_looker_leaves_nothing_in_the_way);
+    tcase_add_test(tests, long_line_has_few_large_pipes);
     return support_run(suite);
 }
