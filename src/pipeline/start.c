@@ -225,20 +225,28 @@ static int empty_files(const struct gnl_pipeline *pipeline)
 
 /* ---- pipes ---- */
 
+static int no_pipe(int error)
+{
+    if (error == EMFILE)
+        return gnli_fail(-EMFILE, "cannot make a pipe: a stage needs three descriptors of this process: see "
+                                  "ulimit -n");
+    return gnli_fail_errno(error, "cannot make a pipe");
+}
+
 int gnli_pipeline_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC) != 0) {
         ends[0] = ends[1] = -1;
-        return gnli_fail_errno(errno, "cannot make a pipe");
+        return no_pipe(errno);
     }
     ends[0] = gnli_above_standard(ends[0]);
     ends[1] = gnli_above_standard(ends[1]);
     if (ends[0] < 0 || ends[1] < 0)
-        return gnli_fail_errno(errno, "cannot make a pipe");
+        return no_pipe(errno);
     int result = gnli_process_close_in_child(ends[0]);
     if (result == 0)
         result = gnli_process_close_in_child(ends[1]);
-    return result < 0 ? gnli_fail_errno(-result, "cannot make a pipe") : 0;
+    return result < 0 ? no_pipe(-result) : 0;
 }
 
 void gnli_pipeline_drop(int *end)

@@ -165,6 +165,11 @@ static int tell(const struct gnli_plan *plan)
     case GNLI_STEP_PARENT:
         return gnli_fail_errno(plan->error, "cannot start '%s': its keeper was killed", name);
     default:
+        if (plan->error == EMFILE)
+            return gnli_fail(-EMFILE,
+                             "cannot make a process for '%s': no descriptor is left to hold it by: see "
+                             "ulimit -n",
+                             name);
         return gnli_fail_errno(plan->error, "cannot make a process for '%s'", name);
     }
 }

@@ -55,6 +55,12 @@ error 125 "column 6: the quotation" 'echo "abc'
 error 125 "column 1: 'if' is a word of the shell's" 'if true'
 mkfifo fifo
 error 125 "is a FIFO" 'cat <fifo > kept'
+line=true # of a hundred stages, for which descriptors are too few: at the pipes, at the processes
+for _ in 1 2 3 4 5 6 7 8 9 10 11; do line="$line | true | true | true | true | true | true | true | true | true"; done
+# shellcheck disable=SC3045
+(ulimit -n 100 && error 125 "see ulimit -n" "$line > kept")
+# shellcheck disable=SC3045
+(ulimit -n 230 && error 125 "cannot make a process for 'true'" "$line")
 status 125 ginnel run
 status 125 ginnel run 'a' 'b'
 status 0 ginnel run --help
