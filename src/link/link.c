@@ -160,14 +160,14 @@ static void close_parents(struct gnli_link *link)
     free(link);
 }
 
-static void close_link(gnl_port *port)
+static int close_link(gnl_port *port)
 {
     struct gnli_link *link = gnli_link_of(port);
     struct gnl_identity *me = link->me;
 
     if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) { /* A */
         close_parents(link);
-        return;
+        return 0;
     }
     wait_for_users(me, link);
     gnli_link_unlist(me, link);
@@ -184,6 +184,7 @@ static void close_link(gnl_port *port)
         gnli_shut(&(int){ gnli_event_descriptor(&link->events[i]) });
     pthread_mutex_unlock(&me->lock);
     free(link);
+    return 0;
 }
 
 const struct gnli_port_operations gnli_link_operations = {

@@ -138,7 +138,7 @@ static void interrupt(gnl_port *base)
     gnli_mailbox_wake_all(&gnli_mailbox_port_of(base)->mailbox->view);
 }
 
-static void close_port(gnl_port *base)
+static int close_port(gnl_port *base)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
 
@@ -157,6 +157,7 @@ static void close_port(gnl_port *base)
     gnli_mailbox_detach(port->mailbox);
     atomic_fetch_sub_explicit(&open_ports, 1, memory_order_relaxed); /* A */
     free(port);
+    return 0;
 }
 
 static int finish(gnl_port *base)

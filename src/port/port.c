@@ -462,6 +462,5 @@ int gnl_close(gnl_port *port)
         nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
     }
     gnli_memberships_end(&port->memberships);
-    port->operations->close(port);
-    return 0;
+    return port->operations->close(port);
 }

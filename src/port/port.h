@@ -60,7 +60,7 @@ struct gnli_port_operations {
     int (*give)(gnl_port *port, int descriptor, const void *note, size_t size, int64_t timeout);
     int (*receive_given)(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
     void (*interrupt)(gnl_port *port); /* `closing` is set: wake whoever is blocked on the port */
-    void (*close)(gnl_port *port);     /* nobody is inside: give back, leave, free the port */
+    int (*close)(gnl_port *port);      /* nobody is inside: give back, leave, free the port; what got lost */
 };
 
 #define GNLI_NOTE_MAX 256

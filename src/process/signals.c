@@ -363,7 +363,7 @@ static void untake(const sigset_t *signals)
     gnli_handles_unlock();
 }
 
-static void close_port(gnl_port *base)
+static int close_port(gnl_port *base)
 {
     struct signal_port *port = port_of(base);
 
@@ -371,6 +371,7 @@ static void close_port(gnl_port *base)
     if (pthread_equal(port->opener, pthread_self()))
         pthread_sigmask(SIG_UNBLOCK, &port->blocked, NULL);
     free_port(port);
+    return 0;
 }
 
 static const struct gnli_port_operations operations = {

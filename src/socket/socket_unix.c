@@ -30,12 +30,12 @@ static int gone(struct gnli_wire *wire, int error)
 {
     const char *subject = wire->port.subject;
 
-    switch (error) {
-    case EAGAIN:
+    if (error == EAGAIN)
         return -EAGAIN;
-    case ENOBUFS:
-    case ENOMEM:
+    if (error == ENOBUFS || error == ENOMEM)
         return -ENOSPC;
+    gnli_wire_lost(wire);
+    switch (error) {
     case EPIPE:
     case ENOTCONN:
         return -EPIPE;
@@ -79,34 +79,43 @@ static void finish(struct gnli_wire *wire)
 }
 
 /* What was received and never read would have the kernel drop what was sent: it is read away. */
-static void drain(int input)
+static int drain(int input)
 {
     char away[4096];
+    ssize_t size = 1;
 
-    for (unsigned i = 0; i < DRAIN_READS && recv(input, away, sizeof away, MSG_DONTWAIT) > 0; i++)
-        ;
+    for (unsigned i = 0; i < DRAIN_READS && size > 0; i++)
+        size = recv(input, away, sizeof away, MSG_DONTWAIT);
+    return size < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
 /*
  * The other shall receive all that was handed to the kernel. A word of its own that comes after the
  * socket is closed resets the connection; so that is closed once the kernel has sent all, or the other takes
- * none of it.
+ * none of it. That the connection was lost before is said if no other call has said it.
  */
-static void leave(struct gnli_wire *wire)
+static int leave(struct gnli_wire *wire)
 {
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
     int unsent = 0;
 
     shutdown(output, SHUT_WR);
-    drain(output);
+    int result = drain(output);
+    if (atomic_load_explicit(&wire->lost, memory_order_relaxed)) /* A */
+        return 0;
     for (int before = INT32_MAX; ioctl(output, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 && unsent < before;) {
         int64_t deadline = gnli_now_ns() + INT64_C(1000000) * LINGER_MS;
         before = unsent;
         while (unsent == before && gnli_now_ns() < deadline && ioctl(output, SIOCOUTQNSD, &unsent) == 0) {
             gnli_poll(NULL, 0, gnli_now_ns() + 1000000); /* no event tells of that */
-            drain(output);
+            int lost = drain(output);
+            result = lost < 0 ? lost : result;
         }
     }
+    if (result == 0 && unsent > 0)
+        return gnli_wire_untaken(wire);
+    bool sent = atomic_load_explicit(&wire->sent, memory_order_relaxed) > 0; /* A */
+    return result < 0 && sent ? gone(wire, -result) : 0;
 }
 
 static void forget(struct gnli_wire *wire)

@@ -31,6 +31,8 @@ static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
     ssize_t taken = gnli_tls()->write(session_of(wire), parts, count);
 
     count_unsent(wire);
+    if (taken < 0 && taken != -EAGAIN)
+        gnli_wire_lost(wire);
     return taken;
 }
 
@@ -58,7 +60,7 @@ static void interrupt(struct gnli_wire *wire)
     gnli_tls()->finish(session_of(wire));
 }
 
-static void leave(struct gnli_wire *wire)
+static int leave(struct gnli_wire *wire)
 {
     const struct iovec nothing = { 0 };
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
@@ -67,7 +69,10 @@ static void leave(struct gnli_wire *wire)
     finish(wire);
     while (put(wire, &nothing, 1) == -EAGAIN && gnli_now_ns() < deadline)
         gnli_poll(&(struct pollfd){ .fd = output, .events = POLLOUT }, 1, deadline);
-    gnli_socket_transport.leave(wire);
+    int result = gnli_socket_transport.leave(wire);
+    bool lost = atomic_load_explicit(&wire->lost, memory_order_relaxed); /* A */
+    return result == 0 && !lost && gnli_tls()->unsent(session_of(wire)) > 0 ? gnli_wire_untaken(wire)
+                                                                            : result;
 }
 
 static void forget(struct gnli_wire *wire)

@@ -90,6 +90,12 @@ ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)
     return result == -EPIPE && closing ? -ECANCELED : result;
 }
 
+void gnli_wire_lost(struct gnli_wire *wire)
+{
+    if (!atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
+        atomic_store_explicit(&wire->lost, true, memory_order_relaxed);   /* A */
+}
+
 static void interrupt(gnl_port *port)
 {
     struct gnli_wire *wire = gnli_wire_of(port);
@@ -271,14 +277,22 @@ static size_t left_to_write(struct gnli_wire *wire)
     return wire->rest_size + atomic_load_explicit(&wire->unsent, memory_order_relaxed); /* A */
 }
 
-/* Writes what is left of a message that has begun, as long as the other takes any of it. */
-static void write_rest(struct gnli_wire *wire)
+int gnli_wire_untaken(const struct gnli_wire *wire)
 {
+    return gnli_fail(-ETIMEDOUT, "%s: the other side does not take the last of what was sent: it may be lost",
+                     wire->port.subject);
+}
+
+/* Writes what is left of a message that has begun, as long as the other takes any of it: it may get lost. */
+static int write_rest(struct gnli_wire *wire)
+{
+    int result = 0;
+
     for (size_t before = 0; left_to_write(wire) != before && gnli_wire_rests(wire);) {
         int64_t deadline = gnli_now_ns() + INT64_C(1000000) * CLOSE_MS;
         before = left_to_write(wire);
         while (left_to_write(wire) == before && gnli_now_ns() < deadline &&
-               gnli_wire_flush(wire) == -EAGAIN && left_to_write(wire) == before) {
+               (result = gnli_wire_flush(wire)) == -EAGAIN && left_to_write(wire) == before) {
             struct pollfd entry = {
                 .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
                 .events = POLLOUT,
@@ -286,6 +300,9 @@ static void write_rest(struct gnli_wire *wire)
             gnli_poll(&entry, 1, within_ms(deadline, LOOK_MS));
         }
     }
+    if (gnli_wire_rests(wire))
+        return gnli_wire_untaken(wire);
+    return result == -EAGAIN ? 0 : result;
 }
 
 /* In a forked child only memory goes: descriptors were closed there, and their numbers are others'. */
@@ -322,18 +339,18 @@ void gnli_wire_free(struct gnli_wire *wire)
     free_memory(wire);
 }
 
-static void close_wire(gnl_port *port)
+static int close_wire(gnl_port *port)
 {
     struct gnli_wire *wire = gnli_wire_of(port);
 
     if (!gnli_process_is(atomic_load_explicit(&port->stamp, memory_order_relaxed))) { /* A */
         free_memory(wire);
-        return;
+        return 0;
     }
-    write_rest(wire);
-    if (wire->transport->leave)
-        wire->transport->leave(wire);
+    int result = write_rest(wire);
+    int left = wire->transport->leave ? wire->transport->leave(wire) : 0;
     gnli_wire_free(wire);
+    return result < 0 ? result : left;
 }
 
 static const struct gnli_port_operations operations = {

@@ -57,8 +57,8 @@ struct gnli_transport {
     void (*finish)(struct gnli_wire *wire); /* the other side shall learn that nothing more comes */
     /* FIFOs: opens what is read; after an end others may come, and no -EPIPE is for good. Else NULL. */
     int (*reopen)(struct gnli_wire *wire);
-    /* Sockets: the port is to be closed, its descriptors are open still. Else NULL. */
-    void (*leave)(struct gnli_wire *wire);
+    /* Sockets: the port is to be closed, its descriptors are open still: 0, or what got lost. Else NULL. */
+    int (*leave)(struct gnli_wire *wire);
     /* Sockets: the port is closed, and its socket shut down, while others are inside calls. Else NULL. */
     void (*interrupt)(struct gnli_wire *wire);
     /* A child of the port's process frees its memory. Else NULL. */
@@ -135,6 +135,7 @@ struct gnli_wire {
     bool rung;
     bool ahead;        /* the layer has read more than it has given: no poll tells */
     int receive_error; /* from now on */
+    _Atomic bool lost; /* the connection, and a call has said so: closing does not say it again */
     struct gnli_spin spin;
     uint64_t told; /* received messages that the other knows of */
     _Atomic uint64_t received, redelivered;
@@ -164,6 +165,9 @@ static inline bool gnli_wire_rests(const struct gnli_wire *wire)
 
     return wire->rest_size + wire->head_left + unsent > 0;
 }
+
+/* -ETIMEDOUT, with its sentence: the port is closed before the other has taken all that was sent. */
+int gnli_wire_untaken(const struct gnli_wire *wire);
 
 /* Closes its descriptors and frees it. */
 void gnli_wire_free(struct gnli_wire *wire);
@@ -213,6 +217,9 @@ size_t gnli_wire_limit(struct gnli_wire *wire);
 enum gnli_wire_wait { GNLI_INPUT = 1, GNLI_OUTPUT = 2, GNLI_CREDIT = 4 };
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline);
 int64_t gnli_wire_deadline(int64_t timeout);
+
+/* The connection is lost; not if that is because the port is being closed. */
+void gnli_wire_lost(struct gnli_wire *wire);
 
 /* What a call comes to: who closes a port shuts its socket down, which looks to others as if the peer had. */
 ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result);

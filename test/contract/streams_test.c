@@ -323,8 +323,10 @@ START_TEST(close_ends_calls_of_other_threads)
     call_blocks(&call);
     gnl_port *sender = stream.sender;
     stream.sender = NULL;
-    assert_ok(gnl_close(sender));
+    int result = gnl_close(sender);
     ck_assert_int_eq(call_end(&call), -ECANCELED);
+    must(result == 0 ||
+         result == -ETIMEDOUT); /* it may have been in the midst of that, and nobody receives */
     stream_close(&stream);
 }
 END_TEST

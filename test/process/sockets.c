@@ -192,6 +192,59 @@ START_TEST(who_has_closed_before_it_was_accepted_is_read)
 }
 END_TEST
 
+/*
+ * To a listener that accepts later, whose hello then finds nobody: TCP resets the connection, and what the
+ * sender's kernel still had is lost. So closing waits until it has none, or says that it has.
+ */
+START_TEST(closing_says_whether_all_was_taken)
+{
+    static const unsigned counts[] = { 1, 10, 40, 60, 80, 100, 1000, 100000 };
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+    static char data[1000];
+
+    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        gnl_port *client;
+        unsigned sent = 0, received = 0;
+        ssize_t size;
+
+        assert_ok(gnl_open(&client, gnl_listener_address(listener), NULL));
+        while (sent < counts[i] && gnl_send(client, data, sizeof data, GNL_NOWAIT) == 0)
+            sent++;
+        int closed = gnl_close(client);
+        ck_assert(closed == 0 || closed == -ETIMEDOUT);
+        ck_assert(counts[i] > 10 || closed == 0);
+        ck_assert(counts[i] < 100000 || closed == -ETIMEDOUT);
+        gnl_port *server = accept_from(listener);
+        while ((size = gnl_recv(server, data, sizeof data, PATIENCE)) == sizeof data)
+            received++;
+        ck_assert_int_eq(size, -EPIPE);
+        ck_assert_msg(closed < 0 || received == sent, "%u of %u", received, sent);
+        assert_ok(gnl_close(server));
+    }
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
+/* Who closes with something unread resets the connection. */
+START_TEST(closing_tells_of_a_reset_that_no_call_has_seen)
+{
+    gnl_listener *listener = listen_at(ANY_PORT, NULL);
+
+    for (unsigned seen = 0; seen < 2; seen++) {
+        int peer = raw_connect(listener);
+        put(peer, AT(HELLO "\0"));
+        gnl_port *port = accept_from(listener);
+        assert_ok(gnl_send(port, "for nobody", 10, PATIENCE));
+        close(peer);
+        ck_assert(poll(&(struct pollfd){ .fd = gnl_port_fd(port), .events = POLLIN }, 1, 30000) == 1);
+        if (seen)
+            expect_code(port, -EPIPE);
+        ck_assert_int_eq(gnl_close(port), seen ? 0 : -EPIPE);
+    }
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
 START_TEST(messages_of_every_size_go_both_ways)
 {
     static const size_t sizes[] = { 0, 1, 16379, 16380, 16381, 100000, 1 << 20 };
@@ -440,6 +493,8 @@ int main(void)
     tcase_add_test(frames, message_max_is_exact);
     tcase_add_test(frames, large_message_waits_to_be_accepted);
     tcase_add_loop_test(frames, who_has_closed_before_it_was_accepted_is_read, 0, 3);
+    tcase_add_test(frames, closing_says_whether_all_was_taken);
+    tcase_add_test(frames, closing_tells_of_a_reset_that_no_call_has_seen);
     tcase_add_test(frames, messages_of_every_size_go_both_ways);
     tcase_add_test(frames, many_messages_at_once_arrive_in_order);
     tcase_add_test(sets, set_tells_of_messages_that_were_read_ahead);
