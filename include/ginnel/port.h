@@ -95,10 +95,10 @@ int gnl_listener_close(gnl_listener *listener);
 
 /*
  * Closes a port: every call blocked on it in other threads returns -ECANCELED; gnl_close waits for
- * them to leave. Messages still held on it are given back, loans dropped. NULL is fine. Over sockets and FIFOs
- * it goes on writing what a send has left to it, as long as the other side takes some of it within each
- * second. -ETIMEDOUT: it does not take the last of what was sent; -EPIPE: the connection was lost before, and no
- * call has said so: either may be lost. The port is closed all the same.
+ * them to leave. Messages still held on it are given back, loans dropped. NULL is fine. Over sockets and
+ * FIFOs it goes on writing what a send has left to it, as long as the other side takes some of it within
+ * each second. -ETIMEDOUT: it does not take the last of what was sent; -EPIPE: the connection was lost
+ * before, and no call has said so: what was sent last may be lost. The port is closed all the same.
  */
 int gnl_close(gnl_port *port);
 

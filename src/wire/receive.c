@@ -15,9 +15,9 @@
 
 #define BUFFER_BYTES (sizeof(struct gnli_frame) + GNLI_FRAME_DATA)
 
-struct gnli_copy *gnli_copy_new(size_t size)
+struct gnli_copy *gnli_copy_new(size_t size, bool clean)
 {
-    struct gnli_copy *copy = malloc(sizeof *copy + size);
+    struct gnli_copy *copy = clean ? calloc(1, sizeof *copy + size) : malloc(sizeof *copy + size);
 
     if (copy)
         *copy = (struct gnli_copy){ .size = size };
@@ -175,7 +175,7 @@ static ssize_t deliver_frame(struct gnli_wire *wire, const char *data, size_t si
         assert(receipt->data);
         memcpy(receipt->data, data, size);
     } else {
-        struct gnli_copy *copy = gnli_copy_new(size);
+        struct gnli_copy *copy = gnli_copy_new(size, false);
         if (!copy)
             return -ENOMEM;
         memcpy(copy->data, data, size);
@@ -196,7 +196,7 @@ static ssize_t deliver_frame(struct gnli_wire *wire, const char *data, size_t si
 static int gather(struct gnli_wire *wire, const struct gnli_frame *frame)
 {
     if (!wire->partial) {
-        wire->partial = gnli_copy_new((size_t)frame->size + frame->rest);
+        wire->partial = gnli_copy_new((size_t)frame->size + frame->rest, false);
         if (!wire->partial)
             return -ENOMEM; /* the frame stays in the buffer */
         wire->partial->sender = wire->kept_sender;
@@ -282,7 +282,7 @@ static ssize_t next_of_stream(struct gnli_wire *wire, const struct receipt *rece
 
 static ssize_t next_bytes(struct gnli_wire *wire, const struct receipt *receipt)
 {
-    struct gnli_copy *copy = receipt->message ? gnli_copy_new(GNLI_FRAME_DATA) : NULL;
+    struct gnli_copy *copy = receipt->message ? gnli_copy_new(GNLI_FRAME_DATA, false) : NULL;
     struct iovec part = { copy ? copy->data : receipt->data, copy ? GNLI_FRAME_DATA : receipt->size };
     struct gnl_sender sender = wire->peer;
 

@@ -173,7 +173,7 @@ static char *bytes_of_partial(const struct gnli_wire *wire)
 /* A message that is larger than the buffer meets in memory of its own, or lands. */
 static int begin_partial(struct gnli_wire *wire, size_t size, const struct iovec *room)
 {
-    struct gnli_copy *copy = gnli_copy_new(size);
+    struct gnli_copy *copy = gnli_copy_new(size, false);
 
     if (!copy)
         return -ENOMEM;

@@ -137,7 +137,7 @@ static int loan(gnl_port *port, gnl_message *message, size_t size, int64_t timeo
     if (size > limit && !wire->bytes)
         return gnli_fail(-EMSGSIZE, "%s: a message of %zu bytes, where message_max is %zu", port->subject,
                          size, limit);
-    struct gnli_copy *copy = gnli_copy_new(size);
+    struct gnli_copy *copy = gnli_copy_new(size, true);
     if (!copy)
         return -ENOMEM;
     int result = gnli_wire_place(wire, copy, true, message);

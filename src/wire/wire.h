@@ -234,6 +234,7 @@ int gnli_wire_find(struct gnli_wire *wire, const gnl_message *message, struct gn
                    bool *loan);
 struct gnli_copy *gnli_wire_unplace(struct gnli_wire *wire, struct gnli_wire_place *place, bool loan);
 
-struct gnli_copy *gnli_copy_new(size_t size);
+/* `clean`: zeros, for a loan: what is not written there goes to the other side as it is. */
+struct gnli_copy *gnli_copy_new(size_t size, bool clean);
 
 #endif

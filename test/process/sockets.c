@@ -245,6 +245,29 @@ START_TEST(closing_tells_of_a_reset_that_no_call_has_seen)
 }
 END_TEST
 
+/* Whoever posts it without having written it sends nothing of what this process had in its memory. */
+START_TEST(loan_is_zeros)
+{
+    gnl_listener *listener = listen_at("unix:@loans", NULL);
+    static const char zeros[5000];
+    gnl_message message;
+    gnl_port *client;
+
+    assert_ok(gnl_open(&client, "unix:@loans", NULL));
+    for (size_t size = 1; size < sizeof zeros; size *= 3) {
+        char *old = malloc(size);
+        ck_assert_ptr_nonnull(old);
+        memset(old, 's', size);
+        free(old);
+        assert_ok(gnl_loan(client, &message, size, GNL_NOWAIT));
+        ck_assert_mem_eq(message.data, zeros, size);
+        assert_ok(gnl_done(&message));
+    }
+    assert_ok(gnl_close(client));
+    assert_ok(gnl_listener_close(listener));
+}
+END_TEST
+
 START_TEST(messages_of_every_size_go_both_ways)
 {
     static const size_t sizes[] = { 0, 1, 16379, 16380, 16381, 100000, 1 << 20 };
@@ -495,6 +518,7 @@ int main(void)
     tcase_add_loop_test(frames, who_has_closed_before_it_was_accepted_is_read, 0, 3);
     tcase_add_test(frames, closing_says_whether_all_was_taken);
     tcase_add_test(frames, closing_tells_of_a_reset_that_no_call_has_seen);
+    tcase_add_test(frames, loan_is_zeros);
     tcase_add_test(frames, messages_of_every_size_go_both_ways);
     tcase_add_test(frames, many_messages_at_once_arrive_in_order);
     tcase_add_test(sets, set_tells_of_messages_that_were_read_ahead);
