@@ -225,7 +225,7 @@ int run_recv(int argc, char **argv)
     interrupt_catch();
     opening.stream = port_stream;
     raw = raw || port_is_bytes(arguments.operands[0]);
-    int result = source_open(&receiving.source, arguments.operands[0], &opening);
+    int result = source_open(&receiving.source, arguments.operands[0], &opening, 0);
     if (result < 0)
         return failed(result);
     /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */

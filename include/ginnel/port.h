@@ -74,7 +74,8 @@ int gnl_listen(gnl_listener **listener, const char *address, const struct gnl_op
 /*
  * The next that connects, as a port of the caller's, to be ended with gnl_close; up to 4096 wait for it.
  * Who they are, by the kernel's word, is in gnl_port_info (peer). -EAGAIN, -ETIMEDOUT nobody came; -EMFILE,
- * -ENFILE, -ENOMEM: they go on waiting.
+ * -ENFILE, -ENOMEM: they go on waiting, and the listener stays readable: who polls it, or has it in a
+ * waitset, takes it out until a port was closed or some time has passed, so as not to spin.
  */
 int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout);
 
