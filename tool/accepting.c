@@ -61,9 +61,10 @@ static int pause_for(struct accepting *accepting, int code)
 
     accepting->pause_ends_ns = now_ns() + PAUSE_NS;
     if (!accepting->told && code == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
-        complain("no descriptor is left for who connects: they wait until others have gone; raise 'ulimit "
-                 "-n' (%llu)",
-                 (unsigned long long)limit.rlim_cur);
+        complain(
+            "no descriptor is left for who connects: they wait until others have gone; raise 'ulimit -n' "
+            "(%llu), or have --connections turn them away",
+            (unsigned long long)limit.rlim_cur);
     else if (!accepting->told)
         complain("cannot accept who connects: %s: they wait until others have gone", strerror(-code));
     accepting->told = true;

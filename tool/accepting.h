@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Accepting, for commands that go on when no descriptor is left for who connects: that is said once, those who
- * come wait in the kernel's queue, and those who are there are served meanwhile.
+ * Accepting, for commands that go on when no descriptor is left for who connects: that is said once,
+ * those who come wait in the kernel's queue, and those who are there are served meanwhile.
  */
 #ifndef TOOL_ACCEPTING_H
 #define TOOL_ACCEPTING_H

@@ -136,7 +136,7 @@ static void unwatch(struct source *source, struct client *client)
     source->unwatched++;
 }
 
-/* It has gone, or broke the protocol. Closing would end messages that are held: it stays until they are done. */
+/* It has gone, or broke the protocol. Closing would end messages that are held: it stays while there are. */
 static void drop_if_unused(struct source *source, struct client *client)
 {
     struct gnl_port_info info;

@@ -53,13 +53,23 @@ bool parse_mode(const char *text, void *value)
     return true;
 }
 
-bool parse_max_deliveries(const char *text, void *value)
+bool parse_limit(const char *text, void *value)
 {
     uint64_t number;
 
     if (!read_number(text, UINT32_MAX, &number) || number == 0)
         return false;
     *(uint32_t *)value = (uint32_t)number;
+    return true;
+}
+
+bool parse_patience(const char *text, void *value)
+{
+    int64_t duration;
+
+    if (!parse_duration(text, &duration) || duration == 0)
+        return false;
+    *(int64_t *)value = duration;
     return true;
 }
 
@@ -101,6 +111,17 @@ bool port_listen, port_stream;
 struct gnl_tls_options port_tls;
 bool port_tls_1_2;
 static gnl_identity *identity;
+
+bool socket_options_good(const char *command, const struct gnl_options *options)
+{
+    if (port_listen && options->connect_timeout)
+        usage_error(command, "--connect-timeout is for who connects, and --listen waits for others to");
+    else if (!port_listen && options->connections_max)
+        usage_error(command, "--connections is for who listens: give --listen, too");
+    else
+        return true;
+    return false;
+}
 
 struct gnl_options with_tls(const struct gnl_options *options)
 {

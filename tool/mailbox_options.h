@@ -15,13 +15,14 @@
 #include "arguments.h"
 #include "quantities.h"
 
-bool parse_capacity(const char *text, void *value);       /* int64_t */
-bool parse_message_max(const char *text, void *value);    /* size_t */
-bool parse_dead_letters(const char *text, void *value);   /* const char * */
-bool parse_mode(const char *text, void *value);           /* mode_t */
-bool parse_max_deliveries(const char *text, void *value); /* uint32_t */
-bool parse_side(const char *text, void *value);           /* enum gnl_side */
-bool parse_as(const char *text, void *value);             /* const char * */
+bool parse_capacity(const char *text, void *value);     /* int64_t */
+bool parse_message_max(const char *text, void *value);  /* size_t */
+bool parse_dead_letters(const char *text, void *value); /* const char * */
+bool parse_mode(const char *text, void *value);         /* mode_t */
+bool parse_limit(const char *text, void *value);        /* uint32_t, 1 or more */
+bool parse_patience(const char *text, void *value);     /* int64_t, nanoseconds, 1 or more */
+bool parse_side(const char *text, void *value);         /* enum gnl_side */
+bool parse_as(const char *text, void *value);           /* const char * */
 
 /* Who this process is on a direct link; NULL: ginnel-PID. */
 extern const char *port_as;
@@ -32,6 +33,9 @@ extern bool port_listen, port_stream;
 /* --tls-ca and so on: for tls: addresses. */
 extern struct gnl_tls_options port_tls;
 extern bool port_tls_1_2;
+
+/* The options of sockets go with what was asked for; false after a complaint: EXIT_USAGE. */
+bool socket_options_good(const char *command, const struct gnl_options *options);
 
 /* With those of TLS, if any was given. */
 struct gnl_options with_tls(const struct gnl_options *options);
@@ -57,6 +61,8 @@ void port_close(gnl_port *port);
     { "mode", "MODE", &(options).mode, parse_mode, "an octal mode such as 0600",                             \
       "who may open it, as of a file (0600)" },                                                              \
     { "stream", NULL, &port_stream, NULL, NULL, "pipes and sockets: bytes, not messages" },                  \
+    { "dead-after", "T", &(options).dead_after, parse_patience, A_PATIENCE,                                  \
+      "tcp: and tls: who does not answer for so long is dead (60s)" },                                       \
     { "tls-ca", "FILE", &port_tls.ca_file, parse_text, NULL,                                                 \
       "tls: the authorities that are trusted (the system's); who listens asks for certificates then" },      \
     { "tls-cert", "FILE", &port_tls.certificate_file, parse_text, NULL, "tls: the certificate to show" },    \
@@ -69,7 +75,9 @@ void port_close(gnl_port *port);
 #define MAILBOX_OPTIONS(options)                                                                             \
     PIPE_OPTIONS(options),                                                                                   \
     { "listen", NULL, &port_listen, NULL, NULL, "pipes and sockets: be the side that listens" },             \
-    { "max-deliveries", "N", &(options).max_deliveries, parse_max_deliveries, A_COUNT,                       \
+    { "connect-timeout", "T", &(options).connect_timeout, parse_patience, A_PATIENCE,                        \
+      "tcp: and tls: give up (exit 3) when connecting takes longer than this (10s)" },                       \
+    { "max-deliveries", "N", &(options).max_deliveries, parse_limit, A_COUNT,                       \
       "a message that was given back so often is given up" },                                                \
     { "dead-letters", "MAILBOX", &(options).dead_letters, parse_dead_letters, "a mailbox's name or address",\
       "where messages go that were given up" },                                                              \
@@ -77,6 +85,10 @@ void port_close(gnl_port *port);
       "a two-way mailbox: what one side sends, the other receives" },                                        \
     { "as", "NAME", &port_as, parse_as, "a name of 1 to 63 of A-Z a-z 0-9 . _ -",                            \
       "a direct link: who I am (ginnel-PID)" }
+/* Of who listens, and lets in more than one. */
+#define CONNECTIONS_OPTION(options)                                                                          \
+    { "connections", "N", &(options).connections_max, parse_limit, A_COUNT,                                  \
+      "sockets: of those who connect so many at a time; others are turned away (no limit)" }
 /* clang-format on */
 
 #endif

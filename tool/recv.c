@@ -38,6 +38,7 @@ static const struct option options[] = {
     { "timeout", "T", &timeout, parse_duration, A_DURATION,
       "end (exit 3) when no message comes for so long" },
     MAILBOX_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 
@@ -219,7 +220,7 @@ int run_recv(int argc, char **argv)
         return usage_error("recv", "one ADDRESS, please: %d given", arguments.count);
     if (null && raw)
         return usage_error("recv", "--null and --raw exclude each other");
-    if (!addresses_good("recv", arguments.operands, 1))
+    if (!addresses_good("recv", arguments.operands, 1) || !socket_options_good("recv", &opening))
         return EXIT_USAGE;
     struct receiving receiving = { .left = count };
     interrupt_catch();

@@ -242,7 +242,7 @@ int run_send(int argc, char **argv)
         return usage_error("send", "no ADDRESS given");
     if (null + whole + (size > 0) > 1)
         return usage_error("send", "--null, --whole and --size exclude each other");
-    if (!addresses_good("send", arguments.operands, 1))
+    if (!addresses_good("send", arguments.operands, 1) || !socket_options_good("send", &opening))
         return EXIT_USAGE;
     interrupt_catch();
     opening.stream = port_stream;

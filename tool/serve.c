@@ -39,6 +39,7 @@ static const struct option options[] = {
     { "grace", "TIME", &grace, parse_duration, A_DURATION,
       "told to stop, wait so long for the commands, then end them (5s)" },
     PIPE_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 

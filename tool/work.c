@@ -52,6 +52,7 @@ static const struct option options[] = {
     { "timeout", "T", &timeout, parse_duration, A_DURATION,
       "end (exit 3) when no message comes for so long" },
     MAILBOX_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 
@@ -349,7 +350,7 @@ int run_work(int argc, char **argv)
         return usage_error("work", "no command given: it comes after '--'");
     if (arguments.count != 1)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
-    if (!addresses_good("work", arguments.operands, 1))
+    if (!addresses_good("work", arguments.operands, 1) || !socket_options_good("work", &opening))
         return EXIT_USAGE;
     opening.stream = port_stream;
     int result = source_open(&worker.source, arguments.operands[0], &opening, ACCEPTING_SPARE);
