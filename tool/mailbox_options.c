@@ -139,6 +139,11 @@ bool port_is_bytes(const char *address)
     return port_stream || strncmp(address, "fifo:", 5) == 0;
 }
 
+bool opening_waits(const char *address)
+{
+    return strncmp(address, "tcp:", 4) == 0 || strncmp(address, "tls:", 4) == 0;
+}
+
 void tell_address(gnl_listener *listener, const char *address)
 {
     const char *found = gnl_listener_address(listener);

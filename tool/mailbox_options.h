@@ -46,7 +46,16 @@ bool port_is_bytes(const char *address);
 /* On standard error, where it is another than was asked for: a TCP port that was found for port 0. */
 void tell_address(gnl_listener *listener, const char *address);
 
-/* Opens the port, which is closed by port_close; with --listen it is the first who connects. */
+/*
+ * May opening it, or listening, take long? Then a signal ends the command as it ends any, until that is done
+ * (interrupt.h): nothing is there yet to be given back, and no file to be removed.
+ */
+bool opening_waits(const char *address);
+
+/*
+ * Opens the port, which is closed by port_close; with --listen it is the first who connects. -EINTR: a signal
+ * was caught, and nobody had come.
+ */
 int port_open(gnl_port **port, const char *address, const struct gnl_options *options);
 void port_close(gnl_port *port);
 

@@ -223,12 +223,15 @@ int run_recv(int argc, char **argv)
     if (!addresses_good("recv", arguments.operands, 1) || !socket_options_good("recv", &opening))
         return EXIT_USAGE;
     struct receiving receiving = { .left = count };
-    interrupt_catch();
     opening.stream = port_stream;
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     raw = raw || port_is_bytes(arguments.operands[0]);
     int result = source_open(&receiving.source, arguments.operands[0], &opening, 0);
     if (result < 0)
         return failed(result);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
     /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */
     struct gnl_port_info known;
     gnl_port *port = source_port(receiving.source);

@@ -244,12 +244,19 @@ int run_send(int argc, char **argv)
         return usage_error("send", "--null, --whole and --size exclude each other");
     if (!addresses_good("send", arguments.operands, 1) || !socket_options_good("send", &opening))
         return EXIT_USAGE;
-    interrupt_catch();
     opening.stream = port_stream;
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     as_bytes = port_is_bytes(arguments.operands[0]);
     int result = port_open(&port, arguments.operands[0], &opening);
+    if (result == -EINTR) {
+        complain("interrupted; nobody has connected");
+        return interrupt_die(interrupt_caught());
+    }
     if (result < 0)
         return failed(result);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
     port_close(port);
     return status != EXIT_OK && interrupt_caught() != 0 ? interrupt_die(interrupt_caught()) : status;

@@ -327,7 +327,8 @@ int run_serve(int argc, char **argv)
         return usage_error("serve", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("serve", arguments.operands, 1))
         return EXIT_USAGE;
-    interrupt_catch();
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     opening.stream = port_stream;
     int result = prepare();
     if (result < 0) {
@@ -337,6 +338,8 @@ int run_serve(int argc, char **argv)
     result = accepting_begin(&accepting, arguments.operands[0], &opening, ACCEPTING_SPARE);
     if (result < 0)
         return failed(result);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
     status = serve_all(&accepting, arguments.command);
     accepting_end(&accepting);
     end_all();
