@@ -134,14 +134,19 @@ struct gnl_options with_tls(const struct gnl_options *options)
     return all;
 }
 
-bool port_is_bytes(const char *address)
-{
-    return port_stream || strncmp(address, "fifo:", 5) == 0;
-}
-
 bool opening_waits(const char *address)
 {
     return strncmp(address, "tcp:", 4) == 0 || strncmp(address, "tls:", 4) == 0;
+}
+
+bool address_is_socket(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || opening_waits(address);
+}
+
+bool port_is_bytes(const char *address)
+{
+    return port_stream || strncmp(address, "fifo:", 5) == 0;
 }
 
 void tell_address(gnl_listener *listener, const char *address)

@@ -40,6 +40,9 @@ bool socket_options_good(const char *command, const struct gnl_options *options)
 /* With those of TLS, if any was given. */
 struct gnl_options with_tls(const struct gnl_options *options);
 
+/* Is it a socket's? */
+bool address_is_socket(const char *address);
+
 /* Are bytes all that goes there, and no messages? */
 bool port_is_bytes(const char *address);
 
