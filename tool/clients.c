@@ -3,18 +3,22 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <ginnel/ginnel.h>
 
 #include "accepting.h"
 #include "clock.h"
+#include "failure.h"
 #include "mailbox_options.h"
+#include "outcome.h"
 
 #define LOOK_NS ((int64_t)100000000) /* those whom the set does not watch are looked at so often */
 
 struct client {
     gnl_port *port;
+    bool told;    /* why it is dropped */
     bool watched; /* by the set; else it has gone while messages of it were held, or the set has no room */
 };
 
@@ -154,14 +158,35 @@ static void drop_if_unused(struct source *source, struct client *client)
     accepting_again(&source->accepting);
 }
 
+/* Why it is dropped, once, unless it ended in good order. */
+static void tell_end(struct client *client, int code)
+{
+    char why[512], who[64] = "";
+    struct gnl_port_info info;
+
+    if (client->told || (code == -EPIPE && outcome_ended_well()))
+        return;
+    client->told = true;
+    snprintf(why, sizeof why, "%s", failure_detail());
+    if (gnl_port_info(client->port, &info) == 0 && info.peer.pid > 0)
+        snprintf(who, sizeof who, " (process %d of uid %u)", (int)info.peer.pid, (unsigned)info.peer.uid);
+    complain("%s%s", why, who);
+}
+
+/* One by one: of many in a call an error behind the first is told by the next call, without its sentence. */
 static ssize_t take_from(struct source *source, struct client *client, gnl_message *messages, size_t most)
 {
-    ssize_t taken = gnl_take_many(client->port, messages, most, GNL_NOWAIT);
+    size_t taken = 0;
+    int result = 0;
 
-    if (taken > 0 || taken == -EAGAIN || taken == -ENOBUFS)
-        return taken > 0 ? taken : -EAGAIN;
-    drop_if_unused(source, client);
-    return -EAGAIN;
+    while (taken < most && (result = gnl_take(client->port, &messages[taken], GNL_NOWAIT)) == 0)
+        taken++;
+    if (result < 0 && result != -EAGAIN && result != -ENOBUFS) {
+        tell_end(client, result);
+        if (taken == 0)
+            drop_if_unused(source, client);
+    }
+    return taken > 0 ? (ssize_t)taken : -EAGAIN;
 }
 
 /* From those whom no set watches, the next in turn first. */

@@ -112,15 +112,25 @@ struct gnl_tls_options port_tls;
 bool port_tls_1_2;
 static gnl_identity *identity;
 
-bool socket_options_good(const char *command, const struct gnl_options *options)
+/* The library looks at them once it has connected. What is in them it looks at alone. */
+static bool readable(const char *option, const char *path)
+{
+    if (!path || access(path, R_OK) == 0)
+        return true;
+    complain("--%s: cannot read %s: %s", option, path, strerror(errno));
+    return false;
+}
+
+enum exit_status socket_options_check(const char *command, const struct gnl_options *options)
 {
     if (port_listen && options->connect_timeout)
-        usage_error(command, "--connect-timeout is for who connects, and --listen waits for others to");
-    else if (!port_listen && options->connections_max)
-        usage_error(command, "--connections is for who listens: give --listen, too");
-    else
-        return true;
-    return false;
+        return usage_error(command,
+                           "--connect-timeout is for who connects, and --listen waits for others to");
+    if (!port_listen && options->connections_max)
+        return usage_error(command, "--connections is for who listens: give --listen, too");
+    bool good = readable("tls-ca", port_tls.ca_file) && readable("tls-cert", port_tls.certificate_file) &&
+                readable("tls-key", port_tls.key_file) && readable("tls-psk", port_tls.psk_file);
+    return good ? EXIT_OK : EXIT_FAILED;
 }
 
 struct gnl_options with_tls(const struct gnl_options *options)

@@ -34,8 +34,11 @@ extern bool port_listen, port_stream;
 extern struct gnl_tls_options port_tls;
 extern bool port_tls_1_2;
 
-/* The options of sockets go with what was asked for; false after a complaint: EXIT_USAGE. */
-bool socket_options_good(const char *command, const struct gnl_options *options);
+/*
+ * The options of sockets go with what was asked for, and the files of TLS can be read: EXIT_OK, or what to
+ * end with after a complaint. Asked before anything is done.
+ */
+enum exit_status socket_options_check(const char *command, const struct gnl_options *options);
 
 /* With those of TLS, if any was given. */
 struct gnl_options with_tls(const struct gnl_options *options);

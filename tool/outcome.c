@@ -41,8 +41,8 @@ static int see_out(gnl_port *port, int64_t timeout)
     return result == -EAGAIN ? -ETIMEDOUT : result > 0 ? 0 : result;
 }
 
-/* An end that was no reset, and not that of who never accepted: then there is no more to say of it. */
-static bool ended_well(void)
+/* Then there is no more to say of it than what every -EPIPE says. */
+bool outcome_ended_well(void)
 {
     const char *said = gnl_error_detail(), *plain = gnl_strerror(-EPIPE);
     size_t length = strlen(said), tail = strlen(plain);
@@ -68,7 +68,7 @@ int outcome_await(gnl_port *port, bool rests, int64_t timeout)
     } while (next > 0 && (result == 0 || result == -ETIMEDOUT));
     /* An answer that is too large for this side is no refusal. */
     bool fine = result == 0 || result == -EAGAIN || result == -ETIMEDOUT || result == -EMSGSIZE ||
-                (result == -EPIPE && ended_well());
+                (result == -EPIPE && outcome_ended_well());
     return fine ? 0 : result;
 }
 
@@ -79,5 +79,5 @@ int outcome_reason(gnl_port *port)
 
     while ((result = gnl_take(port, &message, GNL_NOWAIT)) == 0)
         gnl_done(&message);
-    return result == -EAGAIN || (result == -EPIPE && ended_well()) ? 0 : result;
+    return result == -EAGAIN || (result == -EPIPE && outcome_ended_well()) ? 0 : result;
 }

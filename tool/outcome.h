@@ -14,6 +14,12 @@
 #define OUTCOME_NS ((int64_t)1000000000) /* one who receives for long is waited for no longer */
 
 /*
+ * Did the call that has just given -EPIPE tell of an end in good order? That is no reset, nor that of one who
+ * never accepted.
+ */
+bool outcome_ended_well(void);
+
+/*
  * All was sent. `rests`: the last send lasted until its time was up, and may have left the port something to
  * finish; that is waited for up to the timeout (-ETIMEDOUT; -EINTR told to stop). Then it says that no more
  * comes, and waits, OUTCOME_NS at most and no longer than the timeout, for the other side to end the

@@ -220,8 +220,11 @@ int run_recv(int argc, char **argv)
         return usage_error("recv", "one ADDRESS, please: %d given", arguments.count);
     if (null && raw)
         return usage_error("recv", "--null and --raw exclude each other");
-    if (!addresses_good("recv", arguments.operands, 1) || !socket_options_good("recv", &opening))
+    if (!addresses_good("recv", arguments.operands, 1))
         return EXIT_USAGE;
+    status = socket_options_check("recv", &opening);
+    if (status != EXIT_OK)
+        return status;
     struct receiving receiving = { .left = count };
     opening.stream = port_stream;
     if (!opening_waits(arguments.operands[0]))

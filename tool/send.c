@@ -84,10 +84,10 @@ static enum exit_status not_sent(struct sending *sending, int code)
 {
     char detail[512], where[512];
 
-    snprintf(detail, sizeof detail, "%s", gnl_error_detail());
+    snprintf(detail, sizeof detail, "%s", failure_detail());
     int reason = on_socket && code == -EPIPE ? outcome_reason(sending->port) : 0;
     if (reason < 0) {
-        snprintf(detail, sizeof detail, "%s", gnl_error_detail());
+        snprintf(detail, sizeof detail, "%s", failure_detail());
         code = reason;
     }
     stopped(sending, where, sizeof where);
@@ -232,8 +232,7 @@ static enum exit_status hear_outcome(struct sending *sending)
         return EXIT_WOULD_BLOCK;
     }
     if (result < 0) {
-        complain("%s; sent %" PRIu64 ", and not all may have been received", gnl_error_detail(),
-                 sending->sent);
+        complain("%s; sent %" PRIu64 ", and not all may have been received", failure_detail(), sending->sent);
         return status_of(result);
     }
     /* Short ones go before the other side has said what is too long for it. */
@@ -283,8 +282,11 @@ int run_send(int argc, char **argv)
         return usage_error("send", "no ADDRESS given");
     if (null + whole + (size > 0) > 1)
         return usage_error("send", "--null, --whole and --size exclude each other");
-    if (!addresses_good("send", arguments.operands, 1) || !socket_options_good("send", &opening))
+    if (!addresses_good("send", arguments.operands, 1))
         return EXIT_USAGE;
+    status = socket_options_check("send", &opening);
+    if (status != EXIT_OK)
+        return status;
     opening.stream = port_stream;
     if (!opening_waits(arguments.operands[0]))
         interrupt_catch();

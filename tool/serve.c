@@ -327,6 +327,10 @@ int run_serve(int argc, char **argv)
         return usage_error("serve", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("serve", arguments.operands, 1))
         return EXIT_USAGE;
+    port_listen = true;
+    status = socket_options_check("serve", &opening);
+    if (status != EXIT_OK)
+        return status;
     if (!opening_waits(arguments.operands[0]))
         interrupt_catch();
     opening.stream = port_stream;

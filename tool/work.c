@@ -350,8 +350,11 @@ int run_work(int argc, char **argv)
         return usage_error("work", "no command given: it comes after '--'");
     if (arguments.count != 1)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
-    if (!addresses_good("work", arguments.operands, 1) || !socket_options_good("work", &opening))
+    if (!addresses_good("work", arguments.operands, 1))
         return EXIT_USAGE;
+    status = socket_options_check("work", &opening);
+    if (status != EXIT_OK)
+        return status;
     opening.stream = port_stream;
     int result = source_open(&worker.source, arguments.operands[0], &opening, ACCEPTING_SPARE);
     if (result < 0)

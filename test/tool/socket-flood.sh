@@ -61,7 +61,7 @@ for command in recv work serve; do
     ended "$flood"
     echo again | ginnel send "unix:$room/s"
     until_true grep -q '^again$' "$room/got"
-    said "no descriptor is left .*ulimit -n"
+    same "times it is said" "$(grep -c 'no descriptor is left .*ulimit -n' "$room/err")" 1
     kill -TERM "$server"
     ended "$server"
     same "$command ends" "$got" 143
