@@ -114,7 +114,7 @@ static int make_room(struct source *source)
 }
 
 /* The next who connects. 0, -EAGAIN nobody, or what ends it all. */
-static int let_in(struct source *source)
+static int let_in(struct source *source, struct client **made)
 {
     struct client *client = make_room(source) == 0 ? calloc(1, sizeof *client) : NULL;
 
@@ -128,6 +128,7 @@ static int let_in(struct source *source)
     client->watched = gnl_waitset_add_port(source->set, client->port, GNL_READABLE, client) == 0;
     source->unwatched += !client->watched;
     source->clients[source->count++] = client;
+    *made = client;
     return 0;
 }
 
@@ -217,6 +218,7 @@ static void watch_listener(struct source *source)
 static ssize_t take_next(struct source *source, gnl_message *messages, size_t most, int64_t ns)
 {
     struct gnl_event event;
+    struct client *client;
 
     ssize_t taken = take_from_unwatched(source, messages, most);
     if (taken > 0)
@@ -227,8 +229,9 @@ static ssize_t take_next(struct source *source, gnl_message *messages, size_t mo
         return ready == -EAGAIN ? -ETIMEDOUT : ready;
     if (event.tag != &source->accepting)
         return take_from(source, event.tag, messages, most);
-    int result = let_in(source);
-    return result < 0 ? result : -EAGAIN;
+    int result = let_in(source, &client);
+    /* It often has said something, which may be enough: then nobody else was let in for nothing. */
+    return result < 0 ? result : take_from(source, client, messages, most);
 }
 
 ssize_t source_take(struct source *source, gnl_message *messages, size_t most, int64_t timeout)
