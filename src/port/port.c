@@ -24,7 +24,7 @@ static const struct gnli_kind *const kinds[] = {
 
 static const struct gnli_kind *find_kind(const char *text)
 {
-    size_t length = text ? strcspn(text, ":") : 0;
+    size_t length = strcspn(text, ":");
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strlen(kinds[i]->name) == length && strncmp(kinds[i]->name, text, length) == 0)
@@ -34,7 +34,7 @@ static const struct gnli_kind *find_kind(const char *text)
 
 int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kind, const char *text)
 {
-    const struct gnli_kind *found = find_kind(text);
+    const struct gnli_kind *found = text ? find_kind(text) : NULL;
 
     gnli_failure_begin();
     /* Of an unknown kind nobody knows what its addresses look like: so that is said first. */
