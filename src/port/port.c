@@ -37,16 +37,19 @@ int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kin
     const struct gnli_kind *found = text ? find_kind(text) : NULL;
 
     gnli_failure_begin();
-    /* Of an unknown kind nobody knows what its addresses look like: so that is said first. */
-    if (!found && text && text[0] != ':' && strchr(text, ':'))
-        return gnli_fail(-EPROTONOSUPPORT,
-                         "address '%.100s': no such kind of address: there are mailbox:, direct:, pipe:, "
-                         "fifo:, unix:, tcp:, tls: and segment:",
-                         text);
     int result = gnli_address_parse(address, text);
-    if (result == 0)
+    if (result < 0 && (found || !text || text[0] == ':' || !strchr(text, ':')))
+        return result;
+    if (found) {
         *kind = found;
-    return result;
+        return 0;
+    }
+    /* Of an unknown kind nobody knows what its addresses look like: so that is what is said. */
+    gnli_fail(-EPROTONOSUPPORT,
+              "address '%.100s': no such kind of address: there are mailbox:, direct:, pipe:, fifo:, unix:, "
+              "tcp:, tls: and segment:",
+              text);
+    return -EPROTONOSUPPORT;
 }
 
 int gnl_address_check(const char *text)
