@@ -207,11 +207,10 @@ int port_open(gnl_port **port, const char *address, const struct gnl_options *op
     return result;
 }
 
-void port_close(gnl_port *port)
+int port_close(gnl_port *port)
 {
-    if (identity)
-        gnl_identity_release(identity); /* and its link */
-    else
-        gnl_close(port);
+    int result = identity ? gnl_identity_release(identity) : gnl_close(port); /* with it goes its link */
+
     identity = NULL;
+    return result;
 }

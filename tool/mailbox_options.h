@@ -63,7 +63,7 @@ bool opening_waits(const char *address);
  * was caught, and nobody had come.
  */
 int port_open(gnl_port **port, const char *address, const struct gnl_options *options);
-void port_close(gnl_port *port);
+int port_close(gnl_port *port); /* as gnl_close */
 
 /* clang-format off */
 /* `options` is a struct gnl_options. */

@@ -304,6 +304,10 @@ int run_send(int argc, char **argv)
     if (opening_waits(arguments.operands[0]))
         interrupt_catch();
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
-    port_close(port);
+    result = port_close(port);
+    if (result < 0 && on_socket && status == EXIT_OK) {
+        complain("%s", failure_detail());
+        status = status_of(result);
+    }
     return status != EXIT_OK && interrupt_caught() != 0 ? interrupt_die(interrupt_caught()) : status;
 }

@@ -83,6 +83,23 @@ kill -TERM "$pid"
 ended "$pid"
 same "send, told to stop, ends" "$got" 143
 
+# Over TCP the kernel still has what such a one does not take.
+cat >"$room/deaf.py" <<'END'
+import socket, struct, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+made = listener.accept()[0]
+made.sendall(b"GNNLSOCK" + struct.pack(">II", 0, 0))
+time.sleep(1000)
+END
+python3 "$room/deaf.py" >"$room/port" &
+started="$started $!"
+until_true test -s "$room/port"
+head -c 2000000 /dev/zero | status 3 ginnel send "tcp:127.0.0.1:$(cat "$room/port")" --size 60000 --timeout 10s
+said 'does not take the last of what was sent\|timed out'
+
 # TLS: it wants a certificate, which is said after the handshake.
 command -v openssl >/dev/null || exit 0
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$room/key" -out "$room/cert" -days 2 \
