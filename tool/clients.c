@@ -105,7 +105,7 @@ static int make_room(struct source *source)
 
     if (source->count < source->room)
         return 0;
-    struct client **grown = realloc(source->clients, room * sizeof *grown);
+    struct client **grown = reallocarray(source->clients, room, sizeof(void *));
     if (!grown)
         return -ENOMEM;
     source->clients = grown;
