@@ -26,7 +26,7 @@ bool addresses_good(const char *command, char *const *addresses, int count)
 {
     for (int i = 0; i < count; i++)
         if (gnl_address_check(addresses[i]) < 0) {
-            usage_error(command, "%s", gnl_error_detail());
+            usage_error(command, "%s", failure_detail());
             return false;
         }
     return true;

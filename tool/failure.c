@@ -46,9 +46,54 @@ enum exit_status status_of(int code)
     return code < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+/* Names that no sentence has for anything else. */
+static const struct word {
+    const char *field, *option;
+} words[] = {
+    { "options.tls", "an option --tls-..." },
+    { "options.stream", "--stream" },
+    { "connect_timeout", "--connect-timeout" },
+    { "dead_after", "--dead-after" },
+    { "connections_max", "--connections" },
+    { "max_deliveries", "--max-deliveries" },
+    { "dead_letters", "--dead-letters" },
+    { "server_name", "--tls-name" },
+    { 0 },
+};
+
+/* The word that begins here, if it is one of those; it does not in the midst of a path or of another word. */
+static const struct word *find_word(const char *text, const char *at)
+{
+    const struct word *word = words;
+
+    if (at > text && at[-1] != ' ' && at[-1] != '(')
+        return NULL;
+    while (word->field && strncmp(at, word->field, strlen(word->field)) != 0)
+        word++;
+    return word->field && !isalnum((unsigned char)at[strlen(word->field)]) ? word : NULL;
+}
+
+const char *failure_detail(void)
+{
+    static _Thread_local char detail[512];
+    const char *text = gnl_error_detail();
+    size_t length = 0;
+
+    for (const char *at = text; *at && length < sizeof detail - 1;) {
+        const struct word *word = find_word(text, at);
+        size_t room = sizeof detail - length;
+        int added = word ? snprintf(detail + length, room, "%s", word->option)
+                         : snprintf(detail + length, room, "%c", *at);
+        at += word ? strlen(word->field) : 1;
+        length += (size_t)added < room ? (size_t)added : room - 1;
+    }
+    detail[length] = '\0';
+    return detail;
+}
+
 enum exit_status failed(int code)
 {
-    complain("%s", gnl_error_detail());
+    complain("%s", failure_detail());
     return status_of(code);
 }
 

@@ -22,7 +22,13 @@ __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
 /* The exit status for a code of the library. */
 enum exit_status status_of(int code);
 
-/* Complains in the words of the library's last failure; returns the exit status for it. */
+/*
+ * The words of the library's last failure, where options of the library are those of this command. Of this
+ * thread, and valid until it asks again.
+ */
+const char *failure_detail(void);
+
+/* Complains in these words; returns the exit status for it. */
 enum exit_status failed(int code);
 
 /* The end of a command that printed: what could not be written is a failure. */

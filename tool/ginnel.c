@@ -37,7 +37,7 @@ static enum exit_status print_help(void)
     puts("Usage: ginnel COMMAND [ARGUMENT...]\n\n"
          "Messages between processes, through mailboxes in shared memory, and shared memory itself.\n"
          "An ADDRESS is mailbox:NAME, pipe:NAME or segment:NAME, one of your own; with /NAME, machine-wide;\n"
-         "or fifo:PATH, unix:PATH or tcp:HOST:PORT.\n");
+         "or direct:NAME, fifo:PATH, unix:PATH, tcp:HOST:PORT or tls:HOST:PORT.\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].summary);
     puts("\n'ginnel help COMMAND' tells more; 'ginnel --version' prints the version.\n"

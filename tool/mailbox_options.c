@@ -53,13 +53,23 @@ bool parse_mode(const char *text, void *value)
     return true;
 }
 
-bool parse_max_deliveries(const char *text, void *value)
+bool parse_limit(const char *text, void *value)
 {
     uint64_t number;
 
     if (!read_number(text, UINT32_MAX, &number) || number == 0)
         return false;
     *(uint32_t *)value = (uint32_t)number;
+    return true;
+}
+
+bool parse_patience(const char *text, void *value)
+{
+    int64_t duration;
+
+    if (!parse_duration(text, &duration) || duration == 0)
+        return false;
+    *(int64_t *)value = duration;
     return true;
 }
 
@@ -102,6 +112,27 @@ struct gnl_tls_options port_tls;
 bool port_tls_1_2;
 static gnl_identity *identity;
 
+/* The library looks at them once it has connected. What is in them it looks at alone. */
+static bool readable(const char *option, const char *path)
+{
+    if (!path || access(path, R_OK) == 0)
+        return true;
+    complain("--%s: cannot read %s: %s", option, path, strerror(errno));
+    return false;
+}
+
+enum exit_status socket_options_check(const char *command, const struct gnl_options *options)
+{
+    if (port_listen && options->connect_timeout)
+        return usage_error(command,
+                           "--connect-timeout is for who connects, and --listen waits for others to");
+    if (!port_listen && options->connections_max)
+        return usage_error(command, "--connections is for who listens: give --listen, too");
+    bool good = readable("tls-ca", port_tls.ca_file) && readable("tls-cert", port_tls.certificate_file) &&
+                readable("tls-key", port_tls.key_file) && readable("tls-psk", port_tls.psk_file);
+    return good ? EXIT_OK : EXIT_FAILED;
+}
+
 struct gnl_options with_tls(const struct gnl_options *options)
 {
     struct gnl_options all = *options;
@@ -111,6 +142,16 @@ struct gnl_options with_tls(const struct gnl_options *options)
         port_tls.server_name || port_tls_1_2)
         all.tls = &port_tls;
     return all;
+}
+
+bool opening_waits(const char *address)
+{
+    return strncmp(address, "tcp:", 4) == 0 || strncmp(address, "tls:", 4) == 0;
+}
+
+bool address_is_socket(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || opening_waits(address);
 }
 
 bool port_is_bytes(const char *address)
@@ -166,11 +207,10 @@ int port_open(gnl_port **port, const char *address, const struct gnl_options *op
     return result;
 }
 
-void port_close(gnl_port *port)
+int port_close(gnl_port *port)
 {
-    if (identity)
-        gnl_identity_release(identity); /* and its link */
-    else
-        gnl_close(port);
+    int result = identity ? gnl_identity_release(identity) : gnl_close(port); /* with it goes its link */
+
     identity = NULL;
+    return result;
 }

@@ -20,5 +20,6 @@ bool parse_duration(const char *text, void *value); /* int64_t, nanoseconds: 5us
 #define A_COUNT    "a whole number, 1 or more"
 #define A_SIZE     "a number of bytes such as 512, 64K or 1M"
 #define A_DURATION "a duration such as 250ms, 4s or 2m"
+#define A_PATIENCE "a duration above 0 such as 250ms, 4s or 2m"
 
 #endif

@@ -38,6 +38,7 @@ static const struct option options[] = {
     { "timeout", "T", &timeout, parse_duration, A_DURATION,
       "end (exit 3) when no message comes for so long" },
     MAILBOX_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 
@@ -221,13 +222,19 @@ int run_recv(int argc, char **argv)
         return usage_error("recv", "--null and --raw exclude each other");
     if (!addresses_good("recv", arguments.operands, 1))
         return EXIT_USAGE;
+    status = socket_options_check("recv", &opening);
+    if (status != EXIT_OK)
+        return status;
     struct receiving receiving = { .left = count };
-    interrupt_catch();
     opening.stream = port_stream;
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     raw = raw || port_is_bytes(arguments.operands[0]);
-    int result = source_open(&receiving.source, arguments.operands[0], &opening);
+    int result = source_open(&receiving.source, arguments.operands[0], &opening, 0);
     if (result < 0)
         return failed(result);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
     /* What is given back unwritten counts as a delivery: where these are limited, hold no more than one. */
     struct gnl_port_info known;
     gnl_port *port = source_port(receiving.source);

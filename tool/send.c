@@ -20,10 +20,11 @@
 #include "framing.h"
 #include "interrupt.h"
 #include "mailbox_options.h"
+#include "outcome.h"
 #include "progress.h"
 
 static struct gnl_options opening = { .direction = GNL_SEND_ONLY };
-static bool null, whole, as_bytes;
+static bool null, whole, as_bytes, on_socket;
 static size_t size;
 static uint64_t rate;
 static int64_t timeout = GNL_FOREVER;
@@ -54,6 +55,8 @@ struct sending {
     struct progress progress;
     int64_t start_ns;
     uint64_t sent;
+    size_t longest; /* of those sent, bytes */
+    bool rests;     /* the last one may not have gone whole: its time was up */
 };
 
 static enum framing chosen_framing(void)
@@ -81,7 +84,12 @@ static enum exit_status not_sent(struct sending *sending, int code)
 {
     char detail[512], where[512];
 
-    snprintf(detail, sizeof detail, "%s", gnl_error_detail());
+    snprintf(detail, sizeof detail, "%s", failure_detail());
+    int reason = on_socket && code == -EPIPE ? outcome_reason(sending->port) : 0;
+    if (reason < 0) {
+        snprintf(detail, sizeof detail, "%s", failure_detail());
+        code = reason;
+    }
     stopped(sending, where, sizeof where);
     complain("%s; sent %" PRIu64 ", stopped at %s", detail, sending->sent, where);
     return status_of(code);
@@ -137,7 +145,9 @@ static int send_message(struct sending *sending, const char *data, size_t bytes)
         if (left < 0)
             left = 0;
         bool last = timeout != GNL_FOREVER && left <= PROGRESS_NS;
-        int result = gnl_send(sending->port, data, bytes, last ? left : PROGRESS_NS);
+        int64_t now = now_ns(), time = last ? left : PROGRESS_NS;
+        int result = gnl_send(sending->port, data, bytes, time);
+        sending->rests = now_ns() - now >= time;
         if (last || result != -ETIMEDOUT)
             return result;
         progress_tick(&sending->progress, sending->port, sending->sent);
@@ -181,6 +191,8 @@ static enum exit_status send_messages(struct sending *sending)
         if (result < 0)
             return not_sent(sending, result);
         sending->sent++;
+        if (bytes > sending->longest)
+            sending->longest = bytes;
         progress_tick(&sending->progress, sending->port, sending->sent);
     }
     if (result == -EINTR)
@@ -202,6 +214,34 @@ static enum exit_status send_file(struct sending *sending, const char *path, siz
     if (!standard)
         close(descriptor);
     return status;
+}
+
+/* What the other side makes of what it was sent, where that is heard of. */
+static enum exit_status hear_outcome(struct sending *sending)
+{
+    struct gnl_port_info info;
+
+    int result = outcome_await(sending->port, sending->rests, timeout);
+    if (result == -EINTR) {
+        complain("interrupted; sent %" PRIu64, sending->sent);
+        return EXIT_FAILED;
+    }
+    if (result == -ETIMEDOUT) {
+        complain("timed out: the other side does not take all of the last message; sent %" PRIu64 " with it",
+                 sending->sent);
+        return EXIT_WOULD_BLOCK;
+    }
+    if (result < 0) {
+        complain("%s; sent %" PRIu64 ", and not all may have been received", failure_detail(), sending->sent);
+        return status_of(result);
+    }
+    /* Short ones go before the other side has said what is too long for it. */
+    if (as_bytes || gnl_port_info(sending->port, &info) < 0 || sending->longest <= info.message_max)
+        return EXIT_OK;
+    complain("a message of %zu bytes is too long for the other side, whose message_max is %" PRIu64
+             ": not received, nor what came after it",
+             sending->longest, info.message_max);
+    return EXIT_FAILED;
 }
 
 static enum exit_status send_files(gnl_port *port, char **files, int count)
@@ -227,7 +267,7 @@ static enum exit_status send_files(gnl_port *port, char **files, int count)
     for (int i = 0; i < count && status == EXIT_OK; i++)
         status = send_file(&sending, files[i], info.message_max);
     progress_end(&sending.progress, sending.sent);
-    return status;
+    return status == EXIT_OK && on_socket ? hear_outcome(&sending) : status;
 }
 
 int run_send(int argc, char **argv)
@@ -244,13 +284,30 @@ int run_send(int argc, char **argv)
         return usage_error("send", "--null, --whole and --size exclude each other");
     if (!addresses_good("send", arguments.operands, 1))
         return EXIT_USAGE;
-    interrupt_catch();
+    status = socket_options_check("send", &opening);
+    if (status != EXIT_OK)
+        return status;
     opening.stream = port_stream;
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     as_bytes = port_is_bytes(arguments.operands[0]);
+    on_socket = address_is_socket(arguments.operands[0]);
+    if (on_socket)
+        opening.direction = GNL_BOTH; /* how the other side ends it is to be heard */
     int result = port_open(&port, arguments.operands[0], &opening);
+    if (result == -EINTR) {
+        complain("interrupted; nobody has connected");
+        return interrupt_die(interrupt_caught());
+    }
     if (result < 0)
         return failed(result);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
-    port_close(port);
+    result = port_close(port);
+    if (result < 0 && on_socket && status == EXIT_OK) {
+        complain("%s", failure_detail());
+        status = status_of(result);
+    }
     return status != EXIT_OK && interrupt_caught() != 0 ? interrupt_die(interrupt_caught()) : status;
 }

@@ -19,6 +19,7 @@
 
 #include <ginnel/ginnel.h>
 
+#include "accepting.h"
 #include "arguments.h"
 #include "clock.h"
 #include "commands.h"
@@ -26,9 +27,9 @@
 #include "interrupt.h"
 #include "mailbox_options.h"
 
-#define SLICE_NS    ((int64_t)100000000) /* a wait in the library does not end with a signal */
-#define ASKED_NS    gnl_s(1)             /* between SIGTERM and SIGKILL */
-#define SPARE_NS    gnl_s(2)             /* for what was written to go back */
+#define SLICE_MS    100      /* a signal may come just before a wait */
+#define ASKED_NS    gnl_s(1) /* between SIGTERM and SIGKILL */
+#define SPARE_NS    gnl_s(2) /* for what was written to go back */
 #define BLOCK_BYTES 65536
 
 static struct gnl_options opening;
@@ -38,6 +39,7 @@ static const struct option options[] = {
     { "grace", "TIME", &grace, parse_duration, A_DURATION,
       "told to stop, wait so long for the commands, then end them (5s)" },
     PIPE_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 
@@ -233,7 +235,8 @@ static bool serve(gnl_port *port, char *const command[])
     pthread_t thread;
     int result = -ENOMEM;
 
-    if (connection && (result = gnl_port_info(port, &info)) == 0) {
+    /* Its descriptor is made now, where there are some: later nobody could be told that there is none. */
+    if (connection && (result = gnl_port_fd(port)) >= 0 && (result = gnl_port_info(port, &info)) == 0) {
         connection->port = port;
         connection->message_max = info.message_max;
         result = start(connection, command);
@@ -286,12 +289,35 @@ static void end_all(void)
     pthread_mutex_unlock(&lock);
 }
 
+static enum exit_status serve_all(struct accepting *accepting, char *const command[])
+{
+    enum exit_status status = EXIT_OK;
+    gnl_port *port;
+
+    while (interrupt_caught() == 0 && status == EXIT_OK) {
+        int result = accepting_next(accepting, &port);
+        if (result == -EAGAIN) {
+            struct pollfd entry = { .fd = accepting_pauses(accepting) ? -1
+                                                                      : gnl_listener_fd(accepting->listener),
+                                    .events = POLLIN };
+            poll(&entry, 1, SLICE_MS);
+        } else if (result < 0) {
+            status = failed(result);
+        } else {
+            accepting_lend(accepting);
+            if (!serve(port, command))
+                status = EXIT_FAILED;
+            accepting_regain(accepting);
+        }
+    }
+    return status;
+}
+
 int run_serve(int argc, char **argv)
 {
     struct arguments arguments;
     enum exit_status status;
-    gnl_listener *listener;
-    gnl_port *port;
+    struct accepting accepting;
 
     if (!arguments_parse(&arguments, &usage, argc, argv, &status))
         return status;
@@ -301,29 +327,25 @@ int run_serve(int argc, char **argv)
         return usage_error("serve", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("serve", arguments.operands, 1))
         return EXIT_USAGE;
-    interrupt_catch();
+    port_listen = true;
+    status = socket_options_check("serve", &opening);
+    if (status != EXIT_OK)
+        return status;
+    if (!opening_waits(arguments.operands[0]))
+        interrupt_catch();
     opening.stream = port_stream;
     int result = prepare();
     if (result < 0) {
         complain("no descriptor left: %s", strerror(-result));
         return EXIT_FAILED;
     }
-    const struct gnl_options all = with_tls(&opening);
-    result = gnl_listen(&listener, arguments.operands[0], &all);
+    result = accepting_begin(&accepting, arguments.operands[0], &opening, ACCEPTING_SPARE);
     if (result < 0)
         return failed(result);
-    tell_address(listener, arguments.operands[0]);
-    status = EXIT_OK;
-    while (interrupt_caught() == 0 && status == EXIT_OK) {
-        result = gnl_accept(listener, &port, SLICE_NS);
-        if (result == 0 && !serve(port, arguments.command))
-            status = EXIT_FAILED;
-        else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM)
-            usleep(SLICE_NS / 1000); /* who has connected waits until there are some again */
-        else if (result < 0 && result != -ETIMEDOUT)
-            status = failed(result);
-    }
-    gnl_listener_close(listener);
+    if (opening_waits(arguments.operands[0]))
+        interrupt_catch();
+    status = serve_all(&accepting, arguments.command);
+    accepting_end(&accepting);
     end_all();
     return interrupt_caught() != 0 ? (int)interrupt_die(interrupt_caught()) : (int)status;
 }

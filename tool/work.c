@@ -16,6 +16,7 @@
 
 #include <ginnel/ginnel.h>
 
+#include "accepting.h"
 #include "arguments.h"
 #include "clients.h"
 #include "clock.h"
@@ -51,6 +52,7 @@ static const struct option options[] = {
     { "timeout", "T", &timeout, parse_duration, A_DURATION,
       "end (exit 3) when no message comes for so long" },
     MAILBOX_OPTIONS(opening),
+    CONNECTIONS_OPTION(opening),
     { 0 },
 };
 
@@ -160,7 +162,10 @@ static bool reserve(struct worker *worker)
 
 /* ---- a message ---- */
 
-/* NULL: the worker stops, the message was given back. */
+/*
+ * NULL: the message was given back, and the worker stops; or it goes on, as after a failure, where those who
+ * have connected may have the descriptors that it takes.
+ */
 static gnl_process *start(struct job *job, gnl_message *message)
 {
     struct worker *worker = job->worker;
@@ -168,8 +173,13 @@ static gnl_process *start(struct job *job, gnl_message *message)
     int result = 0;
 
     pthread_mutex_lock(&worker->lock);
-    if (!worker->stopping)
+    if (!worker->stopping) {
+        source_lend(worker->source);
         result = job_start(&command, worker->command, message);
+        source_regain(worker->source);
+    }
+    bool may_do_later = (result == -EMFILE || result == -ENFILE) && !source_port(worker->source);
+    worker->left += may_do_later;
     if (command) {
         worker->commands[job->number] = command;
         worker->running++;
@@ -178,8 +188,10 @@ static gnl_process *start(struct job *job, gnl_message *message)
     pthread_mutex_unlock(&worker->lock);
     if (result < 0) {
         complain("cannot run '%s': %s; message given back", worker->command[0], strerror(-result));
-        stop(worker, EXIT_FAILED, 0);
+        job->failures++;
     }
+    if (result < 0 && !may_do_later)
+        stop(worker, EXIT_FAILED, 0);
     if (!command)
         gnl_giveback(message);
     return command;
@@ -340,8 +352,11 @@ int run_work(int argc, char **argv)
         return usage_error("work", "one ADDRESS before '--', please: %d given", arguments.count);
     if (!addresses_good("work", arguments.operands, 1))
         return EXIT_USAGE;
+    status = socket_options_check("work", &opening);
+    if (status != EXIT_OK)
+        return status;
     opening.stream = port_stream;
-    int result = source_open(&worker.source, arguments.operands[0], &opening);
+    int result = source_open(&worker.source, arguments.operands[0], &opening, ACCEPTING_SPARE);
     if (result < 0)
         return failed(result);
     worker.hurry = eventfd(0, EFD_CLOEXEC);

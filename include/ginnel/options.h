@@ -66,7 +66,7 @@ struct gnl_options {
     gnl_identity *identity; /* direct links only: who I am; NULL elsewhere */
     int stream;             /* byte mode, for named pipes and sockets; 0 elsewhere */
     /* Sockets only, 0 elsewhere; 0 is the default. */
-    int64_t connect_timeout; /* nanoseconds that gnl_open connects for: 10 s; tcp: */
+    int64_t connect_timeout; /* nanoseconds that gnl_open connects for: 10 s; tcp:, tls: */
     int64_t
         dead_after; /* nanoseconds after which a peer that does not answer is dead; tcp: see gnl_open(3) */
     uint32_t connections_max; /* that a listener has at a time; who comes then is turned away: no limit */

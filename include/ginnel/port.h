@@ -10,6 +10,7 @@
  *     fifo:PATH        the bytes of a UNIX FIFO, for talking with cat, tee and every other program
  *     unix:PATH        a socket with a file (unix:@NAME: without), as pipe:NAME but a byte stream beneath
  *     tcp:HOST:PORT    a socket that other machines reach; tcp:[::1]:80
+ *     tls:HOST:PORT    the same, encrypted, and with the other side's identity checked (tls.h)
  *
  * Every function:
  *   - is safe from several threads on the same port, gnl_close excepted for what comes after it;
@@ -45,9 +46,9 @@ extern "C" {
 
 /*
  * Opens a port on `address`, making what it names if it is not there (options->create).
- * The caller owns *port and ends it with gnl_close. Does not block, but for tcp:, where it finds the host and
- * connects, for options->connect_timeout (10 s) in all: -ETIMEDOUT, -EAGAIN the resolver cannot tell now,
- * -ECONNREFUSED nobody listens there, -EHOSTUNREACH, -ENETUNREACH no way leads there.
+ * The caller owns *port and ends it with gnl_close. Does not block, but for tcp: and tls:, where it finds the
+ * host and connects, for options->connect_timeout (10 s) in all: -ETIMEDOUT, -EAGAIN the resolver cannot tell
+ * now, -ECONNREFUSED nobody listens there, -EHOSTUNREACH, -ENETUNREACH no way leads there.
  * -EINVAL options contradict each other or what exists; -ENOENT, -EEXIST by options->create, -ENOENT
  * also if the directory for machine-wide names is absent; -EACCES, -EPERM owner and mode;
  * -EBADMSG the file there is foreign or damaged; -EPROTONOSUPPORT another layout version, or an
@@ -56,25 +57,26 @@ extern "C" {
 int gnl_open(gnl_port **port, const char *address, const struct gnl_options *options);
 
 /*
- * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:. Each gnl_open of the
- * address is a conversation, a port here and a port there; the listener's options are those of the
- * ports that it
- * accepts.
+ * Listening, on addresses where one side waits for others to come: pipe:, unix:, tcp:, tls:. Each gnl_open of
+ * the address is a conversation, a port here and a port there; the listener's options are those of the ports
+ * that it accepts.
  */
 typedef struct gnl_listener gnl_listener;
 
 /*
- * Takes the name and listens. Does not block, but where the resolver has to find a host of tcp:, up to 10 s.
- * The caller owns *listener. options->mode: who may connect, as writing to a file of that mode. A name that a
- * dead listener left is taken over. -EADDRINUSE somebody listens there; -EEXIST something else has that name;
- * -EOPNOTSUPP nobody listens on such an address; -EINVAL, -EACCES, -EPERM, -ENOENT as gnl_open.
+ * Takes the name and listens. Does not block, but where the resolver has to find a host of tcp: or tls:,
+ * up to 10 s. The caller owns *listener. options->mode: who may connect, as writing to a file of that
+ * mode. A name that a dead listener left is taken over. -EADDRINUSE somebody listens there; -EEXIST
+ * something else has that name; -EOPNOTSUPP nobody listens on such an address; -EINVAL, -EACCES, -EPERM,
+ * -ENOENT as gnl_open.
  */
 int gnl_listen(gnl_listener **listener, const char *address, const struct gnl_options *options);
 
 /*
  * The next that connects, as a port of the caller's, to be ended with gnl_close; up to 4096 wait for it.
  * Who they are, by the kernel's word, is in gnl_port_info (peer). -EAGAIN, -ETIMEDOUT nobody came; -EMFILE,
- * -ENFILE, -ENOMEM: they go on waiting.
+ * -ENFILE, -ENOMEM: they go on waiting, and the listener stays readable: who polls it, or has it in a
+ * waitset, takes it out until a port was closed or some time has passed, so as not to spin.
  */
 int gnl_accept(gnl_listener *listener, gnl_port **port, int64_t timeout);
 
@@ -184,7 +186,7 @@ enum gnl_kind {
     GNL_FIFO,
     GNL_SIGNALS,  /* of this process (signals.h) */
     GNL_PIPE_END, /* of an ordinary pipe (pipe.h) */
-    GNL_SOCKET,   /* unix:, tcp: */
+    GNL_SOCKET,   /* unix:, tcp:, tls: */
 };
 
 /* What is known of a link. The counts are of this instant, and of the whole link, not of one port. */

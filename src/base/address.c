@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "base/errors.h"
 
@@ -16,6 +17,8 @@ bool gnli_name_valid(const char *name)
 
     return length >= 1 && length <= GNL_NAME_MAX && name[0] != '.' && strspn(name, NAME_CHARACTERS) == length;
 }
+
+#define SOCKET_PATH_MAX (sizeof(struct sockaddr_un){ 0 }.sun_path - 1)
 
 /* The kinds whose addresses are no names. */
 static const char *const path_kinds[] = { "fifo", "unix", "tcp", "tls" };
@@ -54,6 +57,11 @@ static int parse_path(struct gnli_address *address, const char *text, const char
     if ((strcmp(kind, "tcp") == 0 || strcmp(kind, "tls") == 0) && !endpoint_good(path))
         return gnli_fail(-EINVAL, "address '%.100s': give %s:HOST:PORT, as %s:localhost:80 or %s:[::1]:80",
                          text, kind, kind, kind);
+    if (strcmp(kind, "unix") == 0 && strlen(path) > SOCKET_PATH_MAX)
+        return gnli_fail(-ENAMETOOLONG, "address '%.100s…': a socket's path has up to %zu bytes", text,
+                         SOCKET_PATH_MAX);
+    if (strcmp(kind, "unix") == 0 && strcmp(path, "@") == 0)
+        return gnli_fail(-EINVAL, "address 'unix:@': give a name after the @");
     *address = (struct gnli_address){ .path = "" };
     strcpy(address->kind, kind);
     strcpy(address->path, path);

@@ -22,23 +22,34 @@ static const struct gnli_kind *const kinds[] = {
 #undef GNLI_ROW
 };
 
-static const struct gnli_kind *find_kind(const struct gnli_address *address)
+static const struct gnli_kind *find_kind(const char *text)
 {
+    size_t length = strcspn(text, ":");
+
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(kinds[i]->name, address->kind) == 0)
+        if (strlen(kinds[i]->name) == length && strncmp(kinds[i]->name, text, length) == 0)
             return kinds[i];
-    gnli_fail(-EPROTONOSUPPORT, "address '%s:…': no such kind of address", address->kind);
     return NULL;
 }
 
 int gnli_address_find(struct gnli_address *address, const struct gnli_kind **kind, const char *text)
 {
+    const struct gnli_kind *found = text ? find_kind(text) : NULL;
+
     gnli_failure_begin();
     int result = gnli_address_parse(address, text);
-    if (result < 0)
+    if (result < 0 && (found || !text || text[0] == ':' || !strchr(text, ':')))
         return result;
-    *kind = find_kind(address);
-    return *kind ? 0 : -EPROTONOSUPPORT;
+    if (found) {
+        *kind = found;
+        return 0;
+    }
+    /* Of an unknown kind nobody knows what its addresses look like: so that is what is said. */
+    gnli_fail(-EPROTONOSUPPORT,
+              "address '%.100s': no such kind of address: there are mailbox:, direct:, pipe:, fifo:, unix:, "
+              "tcp:, tls: and segment:",
+              text);
+    return -EPROTONOSUPPORT;
 }
 
 int gnl_address_check(const char *text)

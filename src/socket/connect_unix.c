@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -172,6 +173,10 @@ static int connect_to_host(const struct gnli_address *address, int64_t deadline)
 
 static int cannot_reach(const struct gnli_address *address, int error)
 {
+    struct stat status;
+
+    if (error == ECONNREFUSED && stat(address->path, &status) == 0 && !S_ISSOCK(status.st_mode))
+        return gnli_fail(-EBADMSG, "unix:%s: is no socket: not used", address->path);
     if (error == ECONNREFUSED || error == ENOENT)
         return gnli_fail(-ENOENT, "unix:%s: nobody listens there%s", address->path,
                          error == ENOENT ? "" : " any more");

@@ -83,6 +83,22 @@ static int prepare(struct listener *listener)
     return 0;
 }
 
+/* Sentences about a port name who is at its other end: over unix: that has no address. */
+static void name_peer(struct gnli_wire *wire, int made)
+{
+    struct sockaddr_storage name = { 0 };
+    socklen_t size = sizeof name;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    if (getpeername(made, (struct sockaddr *)&name, &size) != 0 || name.ss_family == AF_UNIX ||
+        getnameinfo((struct sockaddr *)&name, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return;
+    bool six = name.ss_family == AF_INET6;
+    snprintf(wire->port.subject, sizeof wire->port.subject, "%s:%s%.64s%s:%.8s", wire->layer ? "tls" : "tcp",
+             six ? "[" : "", host, six ? "]" : "", port);
+}
+
 /*
  * The spare port gets the socket, and with it the session and the hello if there are any. NULL: that one is
  * turned away.
@@ -102,6 +118,7 @@ static struct gnli_wire *admit(struct listener *listener, int made, const uint8_
     wire->layer = session;
     wire->ahead = session && gnli_tls()->ahead(session);
     gnli_wire_ring(wire);
+    name_peer(wire, made);
     if (gnli_socket_attach(wire, made, &listener->options) < 0) {
         gnli_wire_free(wire);
         return NULL;
@@ -455,6 +472,7 @@ int gnli_socket_listen(gnl_listener **made, const struct gnli_address *address,
         return result;
     }
     gnli_address_format(&listener->address, listener->base.address);
+    strcpy(listener->base.subject, listener->base.address);
     *made = &listener->base;
     return 0;
 }

@@ -40,7 +40,9 @@ static int gone(struct gnli_wire *wire, int error)
     case ENOTCONN:
         return -EPIPE;
     case ECONNRESET:
-        return gnli_fail(-EPIPE, "%s: the other side has reset the connection", subject);
+        return gnli_fail(-EPIPE,
+                         "%s: the other side has reset the connection: it has not read all, or turns away",
+                         subject);
     case ETIMEDOUT:
         return gnli_fail(-EPIPE, "%s: the other side does not answer any more: taken for dead", subject);
     default:

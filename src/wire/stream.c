@@ -133,6 +133,10 @@ static int meet(struct gnli_wire *wire)
     while (!atomic_load_explicit(&wire->met, memory_order_relaxed)) { /* A */
         if (buffered(wire) < GNLI_STREAM_HELLO) {
             int result = fill(wire, GNLI_STREAM_HELLO - buffered(wire));
+            if (result == -EPIPE)
+                return gnli_fail(
+                    -EPIPE, "%s: the other side ended before it accepted: it turns away, or is no Ginnel",
+                    wire->port.subject);
             if (result < 0)
                 return result;
             continue;

@@ -6,7 +6,7 @@
 status 0 ginnel --help
 cp "$room/out" "$room/all"
 ginnel help | cmp - "$room/all"
-for command in send recv work ls stat rm segment kill doctor; do
+for command in send recv work serve ls stat rm segment kill doctor; do
     grep -q "^  $command  *[a-z]" "$room/all" || fail "'$command' is not listed"
     status 0 ginnel $command --help
     same "standard error" "$(cat "$room/err")" ""

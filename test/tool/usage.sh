@@ -64,7 +64,7 @@ for command in send recv work ls stat rm; do
     said "^ginnel $command: address 'jobs': say the kind before a colon, as in mailbox:jobs; see ginnel $command --help$"
     # shellcheck disable=SC2086
     status 2 ginnel $command telegraph:x $after
-    said "^ginnel $command: address 'telegraph:.*no such kind of address; see ginnel $command --help$"
+    said "^ginnel $command: address 'telegraph:.*no such kind of address: there are mailbox:.*; see ginnel $command --help$"
     for name in '' .x x/y 'x y' ä /; do
         # shellcheck disable=SC2086
         status 2 ginnel $command "mailbox:$name" $after

@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What limits connections: --connections, --connect-timeout, --dead-after.
+. "${0%/*}/common.sh"
+
+told() { [ -s "$1" ]; }
+
+# Who comes when there are enough is turned away; once one has gone the next is let in.
+for command in recv work serve; do
+    case $command in
+        recv) set -- recv "unix:$room/s" --listen ;;
+        work) set -- work "unix:$room/s" --listen -- sh -c "cat >>'$room/got' && echo >>'$room/got'" ;;
+        serve) set -- serve "unix:$room/s" -- sh -c "cat >>'$room/got'" ;;
+    esac
+    verb=$1
+    shift
+    : >"$room/got"
+    rm -f "$room/hold"
+    mkfifo "$room/hold"
+    start_into "$room/got" "$verb" --connections 1 "$@"
+    server=$pid
+    until_true test -S "$room/s"
+    (echo first && cat "$room/hold") | ginnel send "unix:$room/s" &
+    sender=$!
+    started="$started $sender"
+    until_true grep -q '^first$' "$room/got"
+    status 4 ginnel recv "unix:$room/s"
+    : >"$room/hold"
+    ended "$sender"
+    next() { ginnel send "unix:$room/s" "$room/next" && grep -q '^next$' "$room/got"; }
+    echo next >"$room/next"
+    until_true next
+    kill -TERM "$server"
+    ended "$server"
+done
+
+# A listener that accepts nobody, and whose queue is full: what comes then is not answered.
+cat >"$room/full.py" <<'END'
+import select, socket, sys, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(0)
+made = []
+while True:
+    one = socket.socket()
+    one.setblocking(False)
+    made.append(one)
+    try:
+        one.connect(listener.getsockname())
+    except BlockingIOError:
+        pass
+    if not select.select([], [one], [], 0.5)[1]:
+        break
+print(listener.getsockname()[1], flush=True)
+time.sleep(1000)
+END
+python3 "$room/full.py" >"$room/port" &
+started="$started $!"
+until_true told "$room/port"
+status 3 ginnel recv "tcp:127.0.0.1:$(cat "$room/port")" --connect-timeout 200ms
+said 'cannot connect to 127.0.0.1: Connection timed out'
+
+# One that takes nothing of what it is sent.
+cat >"$room/deaf.py" <<'END'
+import socket, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+made = listener.accept()
+time.sleep(1000)
+END
+: >"$room/port"
+python3 "$room/deaf.py" >"$room/port" &
+started="$started $!"
+until_true told "$room/port"
+yes | status 4 ginnel send "tcp:127.0.0.1:$(cat "$room/port")" --stream --size 64K --dead-after 1s
+said 'does not answer any more'
+
+# Where they make no sense.
+status 2 ginnel recv "unix:$room/s" --connections 3
+said '--connections is for who listens'
+status 2 ginnel work tcp:127.0.0.1:0 --listen --connect-timeout 3s -- true
+said '--connect-timeout is for who connects'
+status 2 ginnel recv tcp:127.0.0.1:1 --connect-timeout 0
+status 2 ginnel recv tcp:127.0.0.1:1 --dead-after soon
+status 2 ginnel serve "unix:$room/s" --connections 0 -- true
+status 2 ginnel send "unix:$room/s" --connections 2
