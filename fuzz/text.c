@@ -33,6 +33,11 @@ void complain(const char *format, ...)
     complaints++;
 }
 
+const char *failure_detail(void)
+{
+    return gnl_error_detail();
+}
+
 enum exit_status finish_output(enum exit_status status)
 {
     return status;
@@ -76,7 +81,7 @@ static void try_quantities(const char *text)
     int64_t duration = 0, capacity = 0;
     size_t size = 0;
     mode_t mode = 0;
-    uint32_t deliveries = 0;
+    uint32_t limit = 0;
     enum gnl_side side = GNL_ONE_WAY;
     char again[64];
 
@@ -97,8 +102,8 @@ static void try_quantities(const char *text)
         must(size > 0 && size <= GNL_MESSAGE_MAX_LIMIT);
     if (parse_mode(text, &mode))
         must(mode > 0 && mode <= 0777);
-    if (parse_max_deliveries(text, &deliveries))
-        must(deliveries > 0);
+    if (parse_limit(text, &limit))
+        must(limit > 0);
     if (parse_side(text, &side))
         must(side == GNL_SIDE_A || side == GNL_SIDE_B);
 }
