@@ -8,9 +8,8 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define CLAIM_LOOKS  7  /* at a claim in the making before looking past it, each after twice the pauses */
-#define TAIL_STEPS   8  /* places to walk over before looking at the tail again */
-#define RESERVES_MAX 16 /* more of them in one call is nonsense in the hints */
+#define CLAIM_LOOKS 7 /* at a claim in the making before looking past it, each after twice the pauses */
+#define TAIL_STEPS  8 /* places to walk over before looking at the tail again */
 #define CHANGE_TRIES \
     8192 /* at a word that others push on: more than there can be of them, and each does it once */
 #define NOBODY        0                   /* no participant's number: who only looks */
@@ -133,21 +132,21 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
     if (ring->unbounded)
         t = gnli_later(t, atomic_load_explicit(&queue->floor, memory_order_relaxed)); /* F */
     struct gnli_budget budget = { .allowed_ns = WALK_NS };
-    unsigned reserves = 0;
+    uint64_t cost = 1;
     for (uint64_t steps = most_steps(ring); steps > 0; steps--) {
-        if (gnli_budget_spent(&budget, 1)) {
+        if (gnli_budget_spent(&budget, cost)) {
             atomic_store_explicit(&cursor->next, t, memory_order_relaxed); /* F */
             claim->position = t;
             return -EAGAIN;
         }
+        cost = 1;
         if (!gnli_before(t, atomic_load_explicit(&queue->reserved, memory_order_acquire))) { /* D */
             if (me == NOBODY)
                 return 0;
             int result = ring->owner->reserve(ring->context, ring->number, t); /* U1 */
             if (result < 0)
                 return result;
-            if (++reserves > RESERVES_MAX)
-                return -EBADMSG;
+            cost = GNLI_STEP_KERNEL; /* others may have filled it before we are back, block after block */
             continue;
         }
         struct gnli_slot *slot = gnli_slots_at(ring, t);
