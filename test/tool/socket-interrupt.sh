@@ -7,28 +7,7 @@
 told() { [ -s "$1" ]; }
 connects() { find "/proc/$1/fd" -lname 'socket:*' | grep -q .; }
 
-# Two listeners: one that accepts nobody, whose queue is full, so that no one more is answered; and one that says nothing.
-cat >"$room/listeners.py" <<'END'
-import select, socket, time
-full, mute = socket.socket(), socket.socket()
-for each, backlog in (full, 0), (mute, 100):
-    each.bind(("127.0.0.1", 0))
-    each.listen(backlog)
-made = []
-while True:
-    one = socket.socket()
-    one.setblocking(False)
-    made.append(one)
-    try:
-        one.connect(full.getsockname())
-    except BlockingIOError:
-        pass
-    if not select.select([], [one], [], 0.5)[1]:
-        break
-print("tcp:127.0.0.1:%d tls:127.0.0.1:%d" % (full.getsockname()[1], mute.getsockname()[1]), flush=True)
-time.sleep(1000)
-END
-python3 "$room/listeners.py" >"$room/at" &
+python3 "$(dirname "$0")/listeners.py" >"$room/at" &
 started="$started $!"
 until_true told "$room/at"
 

@@ -34,30 +34,12 @@ for command in recv work serve; do
     ended "$server"
 done
 
-# A listener that accepts nobody, and whose queue is full: what comes then is not answered.
-cat >"$room/full.py" <<'END'
-import select, socket, sys, time
-listener = socket.socket()
-listener.bind(("127.0.0.1", 0))
-listener.listen(0)
-made = []
-while True:
-    one = socket.socket()
-    one.setblocking(False)
-    made.append(one)
-    try:
-        one.connect(listener.getsockname())
-    except BlockingIOError:
-        pass
-    if not select.select([], [one], [], 0.5)[1]:
-        break
-print(listener.getsockname()[1], flush=True)
-time.sleep(1000)
-END
-python3 "$room/full.py" >"$room/port" &
+# A listener whose queue is full: what comes then is not answered.
+python3 "$(dirname "$0")/listeners.py" >"$room/at" &
 started="$started $!"
-until_true told "$room/port"
-status 3 ginnel recv "tcp:127.0.0.1:$(cat "$room/port")" --connect-timeout 200ms
+until_true told "$room/at"
+read -r full _ <"$room/at"
+status 3 ginnel recv "$full" --connect-timeout 200ms
 said 'cannot connect to 127.0.0.1: Connection timed out'
 
 # One that takes nothing of what it is sent.
