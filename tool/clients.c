@@ -165,7 +165,7 @@ static void tell_end(struct client *client, int code)
     char why[512], who[64] = "";
     struct gnl_port_info info;
 
-    if (client->told || (code == -EPIPE && outcome_ended_well()))
+    if (client->told || (code == -EPIPE && outcome_ended_well(client->port)))
         return;
     client->told = true;
     snprintf(why, sizeof why, "%s", failure_detail());

@@ -2,8 +2,6 @@
 #include "outcome.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include <ginnel/ginnel.h>
 
@@ -41,16 +39,21 @@ static int see_out(gnl_port *port, int64_t timeout)
     return result == -EAGAIN ? -ETIMEDOUT : result > 0 ? 0 : result;
 }
 
-/* Then there is no more to say of it than what every -EPIPE says. */
-bool outcome_ended_well(void)
+/* Of the two one that cannot be asked has neither. */
+static struct gnl_port_info ask(gnl_port *port)
 {
-    const char *said = gnl_error_detail(), *plain = gnl_strerror(-EPIPE);
-    size_t length = strlen(said), tail = strlen(plain);
+    struct gnl_port_info info = { .lost = 1 };
 
-    return length >= tail && strcmp(said + length - tail, plain) == 0;
+    gnl_port_info(port, &info);
+    return info;
 }
 
-int outcome_await(gnl_port *port, bool rests, int64_t timeout)
+bool outcome_ended_well(gnl_port *port)
+{
+    return !ask(port).lost;
+}
+
+int outcome_await(gnl_port *port, bool bytes, bool rests, int64_t timeout)
 {
     gnl_message message;
 
@@ -60,16 +63,21 @@ int outcome_await(gnl_port *port, bool rests, int64_t timeout)
     gnl_finish(port);
     int64_t start = now_ns(), next;
     int64_t patience = timeout != GNL_FOREVER && timeout < OUTCOME_NS ? timeout : OUTCOME_NS;
+    bool accepted = bytes || timeout == GNL_NOWAIT;
     do {
-        next = slice(start, patience);
+        next = slice(start, accepted ? patience : timeout);
         result = interrupt_caught() != 0 ? -EINTR : gnl_take(port, &message, next);
         if (result == 0)
             gnl_done(&message);
+        if (!accepted && ask(port).accepted) {
+            accepted = true;
+            start = now_ns();
+        }
     } while (next > 0 && (result == 0 || result == -ETIMEDOUT));
     /* An answer that is too large for this side is no refusal. */
     bool fine = result == 0 || result == -EAGAIN || result == -ETIMEDOUT || result == -EMSGSIZE ||
-                (result == -EPIPE && outcome_ended_well());
-    return fine ? 0 : result;
+                (result == -EPIPE && outcome_ended_well(port));
+    return !fine ? result : accepted ? 0 : -EAGAIN;
 }
 
 int outcome_reason(gnl_port *port)
@@ -79,5 +87,5 @@ int outcome_reason(gnl_port *port)
 
     while ((result = gnl_take(port, &message, GNL_NOWAIT)) == 0)
         gnl_done(&message);
-    return result == -EAGAIN || (result == -EPIPE && outcome_ended_well()) ? 0 : result;
+    return result == -EAGAIN || (result == -EPIPE && outcome_ended_well(port)) ? 0 : result;
 }

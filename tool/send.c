@@ -85,7 +85,8 @@ static enum exit_status not_sent(struct sending *sending, int code)
     char detail[512], where[512];
 
     snprintf(detail, sizeof detail, "%s", failure_detail());
-    int reason = on_socket && code == -EPIPE ? outcome_reason(sending->port) : 0;
+    bool unexplained = on_socket && code == -EPIPE && outcome_ended_well(sending->port);
+    int reason = unexplained ? outcome_reason(sending->port) : 0;
     if (reason < 0) {
         snprintf(detail, sizeof detail, "%s", failure_detail());
         code = reason;
@@ -221,10 +222,16 @@ static enum exit_status hear_outcome(struct sending *sending)
 {
     struct gnl_port_info info;
 
-    int result = outcome_await(sending->port, sending->rests, timeout);
+    int result = outcome_await(sending->port, as_bytes, sending->rests, timeout);
     if (result == -EINTR) {
         complain("interrupted; sent %" PRIu64, sending->sent);
         return EXIT_FAILED;
+    }
+    if (result == -EAGAIN) {
+        complain("timed out: the other side has not accepted the connection yet; sent %" PRIu64
+                 ", which is lost if it never does",
+                 sending->sent);
+        return EXIT_WOULD_BLOCK;
     }
     if (result == -ETIMEDOUT) {
         complain("timed out: the other side does not take all of the last message; sent %" PRIu64 " with it",

@@ -214,7 +214,12 @@ struct gnl_port_info {
     uint64_t version;
     int locked;
     struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
-    uint64_t reserved[4];
+    /* pipe:, sockets: the other side has accepted the conversation, as far as was heard; of bytes: 0. */
+    int accepted;
+    /* Sockets: it ended in no good order (reset, in a message, not accepted), as a call has said. What was
+     * sent last may not have been received. */
+    int lost;
+    uint64_t reserved[3];
 };
 
 int gnl_port_info(gnl_port *port, struct gnl_port_info *info);

@@ -208,31 +208,14 @@ static int connect_to_file(struct gnli_wire *wire, const struct gnli_address *ad
     return cannot_reach(address, result);
 }
 
-/* What lies between, if anything does: all within the time that connecting has. */
-static int cover(struct gnli_wire *wire, int made, const struct gnli_address *address,
-                 const struct gnl_options *options, int64_t deadline)
+/* Connected, and where TLS lies between, with its handshake done: all within the time that connecting has. */
+static int make_connection(struct gnli_wire *wire, const struct gnli_address *address,
+                           struct gnli_tls_context *context, int64_t timeout)
 {
-    struct gnli_tls_context *context;
+    int64_t deadline = gnli_deadline_ns(timeout ? timeout : CONNECT_PATIENCE);
 
-    if (!gnli_socket_is_tls(address))
-        return 0;
-    int result = gnli_tls_context(&context, options, false, wire->port.subject);
-    if (result < 0)
-        return result;
-    result = gnli_tls_connect(wire, context, made, address, deadline);
-    gnli_tls()->context_free(context);
-    return result;
-}
-
-int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *address,
-                        const struct gnl_options *options)
-{
-    uid_t wanted = options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
-    bool local = gnli_socket_is_local(address);
-
-    int64_t deadline =
-        gnli_deadline_ns(options->connect_timeout ? options->connect_timeout : CONNECT_PATIENCE);
-    int made = local ? connect_to_file(wire, address) : connect_to_host(address, deadline);
+    int made =
+        gnli_socket_is_local(address) ? connect_to_file(wire, address) : connect_to_host(address, deadline);
     if (made < 0)
         return made;
     int result = gnli_wire_own(made);
@@ -240,15 +223,33 @@ int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *addre
         close(made);
         return gnli_fail_errno(-result, "%s: cannot connect", wire->port.subject);
     }
-    result = cover(wire, made, address, options, deadline);
-    if (result < 0) {
-        gnli_wire_disown(made);
+    result = context ? gnli_tls_connect(wire, context, made, address, deadline) : 0;
+    if (result == 0)
+        return made;
+    gnli_wire_disown(made);
+    return result;
+}
+
+int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *address,
+                        const struct gnl_options *options)
+{
+    uid_t wanted = options->owner_uid == GNL_OWNER_ROOT ? 0 : options->owner_uid;
+    struct gnli_tls_context *context = NULL;
+
+    /* First, so that a wrong file is told of whether or not somebody answers. */
+    int result =
+        gnli_socket_is_tls(address) ? gnli_tls_context(&context, options, false, wire->port.subject) : 0;
+    if (result < 0)
         return result;
-    }
+    int made = make_connection(wire, address, context, options->connect_timeout);
+    if (context)
+        gnli_tls()->context_free(context);
+    if (made < 0)
+        return made;
     result = gnli_socket_attach(wire, made, options);
     if (result < 0)
         return gnli_fail_errno(-result, "%s: cannot connect", wire->port.subject);
-    if (!local)
+    if (!gnli_socket_is_local(address))
         return 0;
     wire->owner = wire->peer.uid;
     if (options->owner_uid && wire->peer.uid != wanted)

@@ -34,11 +34,11 @@ static int gone(struct gnli_wire *wire, int error)
         return -EAGAIN;
     if (error == ENOBUFS || error == ENOMEM)
         return -ENOSPC;
+    gnli_wire_gone(wire);
+    if (error == EPIPE || error == ENOTCONN)
+        return -EPIPE;
     gnli_wire_lost(wire);
     switch (error) {
-    case EPIPE:
-    case ENOTCONN:
-        return -EPIPE;
     case ECONNRESET:
         return gnli_fail(-EPIPE,
                          "%s: the other side has reset the connection: it has not read all, or turns away",
@@ -103,7 +103,7 @@ static int leave(struct gnli_wire *wire)
 
     shutdown(output, SHUT_WR);
     int result = drain(output);
-    if (atomic_load_explicit(&wire->lost, memory_order_relaxed)) /* A */
+    if (atomic_load_explicit(&wire->gone, memory_order_relaxed)) /* A */
         return 0;
     for (int before = INT32_MAX; ioctl(output, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 && unsent < before;) {
         int64_t deadline = gnli_now_ns() + INT64_C(1000000) * LINGER_MS;

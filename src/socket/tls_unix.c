@@ -32,7 +32,7 @@ static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
 
     count_unsent(wire);
     if (taken < 0 && taken != -EAGAIN)
-        gnli_wire_lost(wire);
+        gnli_wire_gone(wire);
     return taken;
 }
 
@@ -45,7 +45,10 @@ static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count,
     *sender = wire->peer;
     /* Who closes the port shuts its socket down: that is no fault of the other side. */
     bool closing = atomic_load_explicit(&wire->port.closing, memory_order_relaxed); /* A */
-    return closing && size < 0 && size != -EAGAIN ? -EPIPE : size;
+    if (size >= 0 || size == -EAGAIN)
+        return size;
+    gnli_wire_lost(wire);
+    return closing ? -EPIPE : size;
 }
 
 static void finish(struct gnli_wire *wire)
@@ -70,8 +73,8 @@ static int leave(struct gnli_wire *wire)
     while (put(wire, &nothing, 1) == -EAGAIN && gnli_now_ns() < deadline)
         gnli_poll(&(struct pollfd){ .fd = output, .events = POLLOUT }, 1, deadline);
     int result = gnli_socket_transport.leave(wire);
-    bool lost = atomic_load_explicit(&wire->lost, memory_order_relaxed); /* A */
-    return result == 0 && !lost && gnli_tls()->unsent(session_of(wire)) > 0 ? gnli_wire_untaken(wire)
+    bool gone = atomic_load_explicit(&wire->gone, memory_order_relaxed); /* A */
+    return result == 0 && !gone && gnli_tls()->unsent(session_of(wire)) > 0 ? gnli_wire_untaken(wire)
                                                                             : result;
 }
 

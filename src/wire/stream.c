@@ -78,8 +78,10 @@ static int ended(struct gnli_wire *wire)
     bool midst = wire->partial || wire->until > wire->from;
 
     wire->receive_error = -EPIPE;
-    return midst ? gnli_fail(-EPIPE, "%s: the other side ended in the midst of a message", wire->port.subject)
-                 : -EPIPE;
+    if (!midst)
+        return -EPIPE;
+    gnli_wire_lost(wire);
+    return gnli_fail(-EPIPE, "%s: the other side ended in the midst of a message", wire->port.subject);
 }
 
 static ssize_t get(struct gnli_wire *wire, void *to, size_t size)
@@ -128,15 +130,20 @@ static int fill(struct gnli_wire *wire, size_t most)
     return (int)got;
 }
 
+static int never_accepted(struct gnli_wire *wire)
+{
+    gnli_wire_lost(wire);
+    return gnli_fail(-EPIPE, "%s: the other side ended before it accepted: it turns away, or is no Ginnel",
+                     wire->port.subject);
+}
+
 static int meet(struct gnli_wire *wire)
 {
     while (!atomic_load_explicit(&wire->met, memory_order_relaxed)) { /* A */
         if (buffered(wire) < GNLI_STREAM_HELLO) {
             int result = fill(wire, GNLI_STREAM_HELLO - buffered(wire));
             if (result == -EPIPE)
-                return gnli_fail(
-                    -EPIPE, "%s: the other side ended before it accepted: it turns away, or is no Ginnel",
-                    wire->port.subject);
+                return never_accepted(wire);
             if (result < 0)
                 return result;
             continue;

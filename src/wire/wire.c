@@ -90,10 +90,17 @@ ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)
     return result == -EPIPE && closing ? -ECANCELED : result;
 }
 
-void gnli_wire_lost(struct gnli_wire *wire)
+void gnli_wire_gone(struct gnli_wire *wire)
 {
     if (!atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
-        atomic_store_explicit(&wire->lost, true, memory_order_relaxed);   /* A */
+        atomic_store_explicit(&wire->gone, true, memory_order_relaxed);   /* A */
+}
+
+void gnli_wire_lost(struct gnli_wire *wire)
+{
+    gnli_wire_gone(wire);
+    if (atomic_load_explicit(&wire->gone, memory_order_relaxed))        /* A */
+        atomic_store_explicit(&wire->lost, true, memory_order_relaxed); /* A */
 }
 
 static void interrupt(gnl_port *port)
@@ -258,6 +265,8 @@ static int info(gnl_port *port, struct gnl_port_info *info)
     seen.senders = port->direction != GNL_RECV_ONLY &&
                    !atomic_load_explicit(&port->finished, memory_order_relaxed); /* A */
     seen.receivers = port->direction != GNL_SEND_ONLY;
+    seen.accepted = atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
+    seen.lost = atomic_load_explicit(&wire->lost, memory_order_relaxed);    /* A */
     strcpy(seen.address, wire->address);
     *info = seen;
     return 0;

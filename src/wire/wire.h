@@ -135,7 +135,8 @@ struct gnli_wire {
     bool rung;
     bool ahead;        /* the layer has read more than it has given: no poll tells */
     int receive_error; /* from now on */
-    _Atomic bool lost; /* the connection, and a call has said so: closing does not say it again */
+    _Atomic bool gone; /* the connection, and a call has said so: closing does not say it again; */
+    _Atomic bool lost; /* and that it ended in no good order */
     struct gnli_spin spin;
     uint64_t told; /* received messages that the other knows of */
     _Atomic uint64_t received, redelivered;
@@ -218,7 +219,8 @@ enum gnli_wire_wait { GNLI_INPUT = 1, GNLI_OUTPUT = 2, GNLI_CREDIT = 4 };
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline);
 int64_t gnli_wire_deadline(int64_t timeout);
 
-/* The connection is lost; not if that is because the port is being closed. */
+/* A call says that the connection is gone, or even lost; not if that is because the port is being closed. */
+void gnli_wire_gone(struct gnli_wire *wire);
 void gnli_wire_lost(struct gnli_wire *wire);
 
 /* What a call comes to: who closes a port shuts its socket down, which looks to others as if the peer had. */

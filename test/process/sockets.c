@@ -65,6 +65,14 @@ START_TEST(one_byte_at_a_time_is_a_message_too)
 }
 END_TEST
 
+static struct gnl_port_info info_of(gnl_port *port)
+{
+    struct gnl_port_info info;
+
+    assert_ok(gnl_port_info(port, &info));
+    return info;
+}
+
 /* And another port of the listener goes on. */
 START_TEST(end_at_every_byte_ends_that_port_alone)
 {
@@ -86,6 +94,7 @@ START_TEST(end_at_every_byte_ends_that_port_alone)
         if (cut >= 16) {
             expect_code(port, -EPIPE);
             expect_code(port, -EPIPE);
+            ck_assert_int_eq(info_of(port).lost, 1); /* it has not read our hello: a reset */
             assert_ok(gnl_close(port));
         } else {
             ck_assert_int_eq(gnl_accept(listener, &port, GNL_NOWAIT), -EAGAIN);
@@ -159,11 +168,15 @@ START_TEST(large_message_waits_to_be_accepted)
     assert_ok(gnl_send(client, large, sizeof large - 1, GNL_NOWAIT));
     ck_assert_int_eq(gnl_send(client, large, sizeof large, GNL_NOWAIT), -EAGAIN);
     ck_assert_int_eq(gnl_send(client, large, sizeof large, gnl_ms(10)), -ETIMEDOUT);
+    ck_assert_int_eq(info_of(client).accepted, 0);
     gnl_port *port = accept_from(listener);
     assert_ok(gnl_send(client, large, sizeof large, PATIENCE));
+    ck_assert_int_eq(info_of(client).accepted, 1);
     ck_assert_int_eq(gnl_recv(port, large, sizeof large, PATIENCE), sizeof large - 1);
     ck_assert_int_eq(gnl_recv(port, large, sizeof large, PATIENCE), sizeof large);
     assert_ok(gnl_close(client));
+    expect_code(port, -EPIPE);
+    ck_assert_int_eq(info_of(port).lost, 0);
     assert_ok(gnl_close(port));
     assert_ok(gnl_listener_close(listener));
 }

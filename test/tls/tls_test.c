@@ -234,6 +234,8 @@ START_TEST(damaged_files_are_said_to_be)
         refused(gnl_open(&port, gnl_listener_address(server.listener),
                          &(struct gnl_options){ .tls = &cases[i].tls }),
                 -EINVAL, cases[i].words);
+    const struct gnl_options damaged = { .tls = &cases[0].tls };
+    refused(gnl_open(&port, "tls:127.0.0.1:1", &damaged), -EINVAL, cases[0].words); /* nobody listens there */
     end(&server);
     unlink(in_directory("host.locked"));
     unlink(in_directory("empty"));

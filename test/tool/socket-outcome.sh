@@ -40,6 +40,7 @@ others() {
 }
 
 seq 1 1000 >"$room/lines"
+seq 1 10 >"$room/few"
 head -c 200 /dev/zero >"$room/long"
 
 # It received all; it is turned away; what it sends is too long.
@@ -65,6 +66,33 @@ status 0 ginnel send "unix:$room/o" --stream "$room/lines"
 others http
 status 1 ginnel send "unix:$room/o" "$room/lines"
 said "does not speak Ginnel's frames"
+
+# It has not accepted: that is waited for. With --timeout 0 nothing is.
+cat >"$room/late.py" <<'END'
+import os, socket, struct, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+with open(sys.argv[2]) as go:
+    go.read()
+while True:
+    made = listener.accept()[0]
+    try:
+        made.sendall(b"GNNLSOCK" + struct.pack(">II", 0, 0))
+        while made.recv(65536):
+            pass
+    except OSError: # one of those that have given up
+        pass
+END
+mkfifo "$room/go"
+python3 "$room/late.py" "$room/l" "$room/go" &
+started="$started $!"
+until_true test -S "$room/l"
+status 3 ginnel send "unix:$room/l" --timeout 300ms "$room/few"
+said 'has not accepted the connection yet; sent 10'
+status 0 ginnel send "unix:$room/l" --timeout 0 "$room/few"
+: >"$room/go"
+status 0 ginnel send "unix:$room/l" --timeout 20s "$room/few"
 
 # It goes on: nobody waits for it. The second one takes nothing.
 others stays
