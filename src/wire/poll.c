@@ -97,7 +97,9 @@ static unsigned ready_to_send(struct gnli_wire *wire)
         gnli_credit_read(wire); /* from now on no message can be sent */
     pthread_mutex_unlock(&wire->sending);
     bool failed = (entries[0].revents & (POLLERR | POLLHUP)) || entries[1].revents;
-    bool ready = failed || (result < 0 && result != -EAGAIN) || (!full && entries[0].revents & POLLOUT);
+    /* While a message that has begun is not all written (-EAGAIN) the next one has no room. */
+    bool free = result == 0 && !full && entries[0].revents & POLLOUT;
+    bool ready = failed || (result < 0 && result != -EAGAIN) || free;
     return (ready ? GNL_WRITABLE : 0) | (failed ? GNL_ENDED : 0);
 }
 

@@ -32,7 +32,7 @@ START_TEST(info_says_what_the_link_is)
     ck_assert_int_eq(info.two_way, pair.kind->sending.side != GNL_ONE_WAY);
     ck_assert_uint_gt(info.bytes, 0);
     ck_assert_mem_eq(&info.peer, &nobody, sizeof nobody);
-    for (unsigned i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof info.reserved / sizeof info.reserved[0]; i++)
         ck_assert_uint_eq(info.reserved[i], 0);
     pair_close(&pair);
 }
