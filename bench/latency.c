@@ -35,10 +35,12 @@ static int begin_back(struct crew_member *member)
 /* 1 received, 0 told to stop, or a negative code. */
 static int receive(struct crew_member *member)
 {
+    int64_t timeout = member->task->wire ? WIRE_TIMEOUT : CALL_TIMEOUT;
+
     if (member->task->socket)
         return socket_pass(member, false);
     for (;;) {
-        ssize_t size = gnl_recv(member->in, member->buffer, member->task->size, CALL_TIMEOUT);
+        ssize_t size = gnl_recv(member->in, member->buffer, member->task->size, timeout);
         if (size == (ssize_t)member->task->size)
             return 1;
         if (crew_stopped(member))

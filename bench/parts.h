@@ -81,5 +81,6 @@ double connections_measure(unsigned count, int64_t ns);
 
 /* How long a call waits before its caller asks whether to stop. */
 #define CALL_TIMEOUT (gnl_ms(5))
+#define WIRE_TIMEOUT (gnl_ms(200)) /* that the kernel's own timeouts are for, as the raw socket has */
 
 #endif

@@ -192,7 +192,7 @@ static int hear(struct newcomer *newcomer)
         return -EAGAIN;
     gnli_wire_disown(newcomer->spare);
     newcomer->spare = -1;
-    ssize_t size = gnli_pipe_receive(entry.fd, &part, 1, &sender, &credit);
+    ssize_t size = gnli_pipe_receive(entry.fd, &part, 1, MSG_DONTWAIT, &sender, &credit);
     if (size == -EAGAIN)
         return -EBADMSG; /* never: there was something to read */
     if (!sensible(&hello, size, credit) || gnli_wire_own(credit) < 0) {

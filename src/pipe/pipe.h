@@ -39,8 +39,8 @@ int gnli_pipe_connect(struct gnli_wire *wire, const struct gnli_address *address
 int gnli_pipe_attach(struct gnli_wire *wire, int socket);
 
 /* Receives what a socket has, with credentials, and with a descriptor if that is not NULL (-1: none came). */
-ssize_t gnli_pipe_receive(int socket, const struct iovec *parts, int count, struct gnl_sender *sender,
-                          int *descriptor);
+ssize_t gnli_pipe_receive(int socket, const struct iovec *parts, int count, int flags,
+                          struct gnl_sender *sender, int *descriptor);
 
 int gnli_pipe_listen(gnl_listener **listener, const struct gnli_address *address,
                      const struct gnl_options *options, const char *subject);

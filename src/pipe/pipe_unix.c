@@ -63,8 +63,8 @@ static void read_control(struct msghdr *header, struct gnl_sender *sender, int *
     }
 }
 
-ssize_t gnli_pipe_receive(int from, const struct iovec *parts, int count, struct gnl_sender *sender,
-                          int *descriptor)
+ssize_t gnli_pipe_receive(int from, const struct iovec *parts, int count, int flags,
+                          struct gnl_sender *sender, int *descriptor)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
@@ -78,11 +78,11 @@ ssize_t gnli_pipe_receive(int from, const struct iovec *parts, int count, struct
     do {
         header.msg_control = control.bytes;
         header.msg_controllen = descriptor ? sizeof control.bytes : CMSG_SPACE(sizeof(struct ucred));
-        size = recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        size = recvmsg(from, &header, flags | MSG_CMSG_CLOEXEC);
         /* It went while there was something unread of ours: told once, before what it had sent. */
-    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    } while (size < 0 && ((errno == EINTR && flags) || errno == ECONNRESET));
     if (size < 0)
-        return errno == ENOTCONN ? 0 : -errno;
+        return errno == ENOTCONN ? 0 : errno == EINTR ? -EAGAIN : -errno;
     read_control(&header, sender, descriptor);
     return size;
 }
@@ -91,7 +91,7 @@ static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count,
 {
     int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
 
-    return gnli_pipe_receive(input, parts, count, sender, NULL);
+    return gnli_pipe_receive(input, parts, count, gnli_wire_flags(wire), sender, NULL);
 }
 
 static void finish(struct gnli_wire *wire)
@@ -99,7 +99,9 @@ static void finish(struct gnli_wire *wire)
     shutdown(atomic_load_explicit(&wire->output, memory_order_relaxed), SHUT_WR); /* A */
 }
 
-const struct gnli_transport gnli_pipe_transport = { .put = put, .get = get, .finish = finish };
+const struct gnli_transport gnli_pipe_transport = {
+    .sleeps = true, .put = put, .get = get, .finish = finish
+};
 
 /* ---- connecting ---- */
 

@@ -66,13 +66,14 @@ static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count,
 {
     struct msghdr header = { .msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count };
     int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
+    int flags = gnli_wire_flags(wire);
     ssize_t size;
 
     do
-        size = recvmsg(input, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (size < 0 && errno == EINTR);
+        size = recvmsg(input, &header, flags | MSG_CMSG_CLOEXEC);
+    while (size < 0 && errno == EINTR && flags);
     *sender = wire->peer;
-    return size < 0 ? gone(wire, errno) : size;
+    return size >= 0 ? size : errno == EINTR ? -EAGAIN : gone(wire, errno);
 }
 
 static void finish(struct gnli_wire *wire)
@@ -127,7 +128,7 @@ static void forget(struct gnli_wire *wire)
 }
 
 const struct gnli_transport gnli_socket_transport = {
-    .stream = true, .put = put, .get = get, .finish = finish, .leave = leave, .forget = forget
+    .stream = true, .sleeps = true, .put = put, .get = get, .finish = finish, .leave = leave, .forget = forget
 };
 
 /* ---- beginning ---- */

@@ -3,9 +3,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -358,13 +362,48 @@ static void leave(struct gnli_wire *wire)
     pthread_mutex_unlock(&wire->receiving);
 }
 
+#define SLEEP_MS 128 /* a shorter wait is poll's: SO_RCVTIMEO counts in the kernel's ticks */
+
+/*
+ * May the next try wait in the reading, for a part of what is left of the time? Parts are powers of two, so
+ * that who receives with the same timeout again and again sets it once.
+ */
+static bool may_sleep(struct gnli_wire *wire, int64_t deadline)
+{
+    if (!wire->transport->sleeps || !__libc_single_threaded || gnli_wire_rests(wire) || deadline == 0)
+        return false;
+    uint32_t part_ms = 0;
+    if (deadline != GNLI_NEVER) {
+        int64_t left_ms = (deadline - gnli_now_ns()) / 1000000;
+        if (left_ms < SLEEP_MS)
+            return false;
+        for (part_ms = SLEEP_MS; part_ms <= left_ms / 2 && part_ms < SLEEP_MS << 20;)
+            part_ms *= 2;
+    }
+    struct timeval patience = { .tv_sec = part_ms / 1000, .tv_usec = part_ms % 1000 * 1000 };
+    int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
+    if (!wire->blocking && fcntl(input, F_SETFL, 0) != 0)
+        return false;
+    wire->blocking = true;
+    if (part_ms != wire->patience_ms &&
+        setsockopt(input, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+        return false;
+    wire->patience_ms = part_ms;
+    return true;
+}
+
 static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *receipt, int64_t timeout)
 {
     int64_t deadline = gnli_wire_deadline(timeout), asleep_ns = 0;
+    bool sleeps = false;
 
     for (;;) {
         gnli_wire_hurry(wire);
+        if (sleeps)
+            wire->sleeps = true;
         ssize_t result = try(wire, receipt, deadline != 0);
+        if (sleeps)
+            wire->sleeps = false; /* it may have had no need to read */
         bool waits = result == -EAGAIN && deadline != 0;
         if (waits && asleep_ns == 0)
             result = try_for_a_while(wire, receipt);
@@ -376,7 +415,8 @@ static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *rece
             return gnli_wire_verdict(wire, result);
         if (asleep_ns == 0 && deadline != 0)
             asleep_ns = gnli_now_ns();
-        int waited = gnli_wire_wait(wire, GNLI_INPUT, deadline);
+        sleeps = may_sleep(wire, deadline);
+        int waited = sleeps ? 0 : gnli_wire_wait(wire, GNLI_INPUT, deadline);
         if (waited < 0) {
             leave(wire);
             return waited;

@@ -83,6 +83,15 @@ int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline)
     return what & GNLI_CREDIT && entries[0].revents & (POLLHUP | POLLERR) ? -EPIPE : 0;
 }
 
+int gnli_wire_flags(struct gnli_wire *wire)
+{
+    int flags = wire->sleeps ? 0 : MSG_DONTWAIT;
+
+    if (wire->sleeps)
+        wire->sleeps = false; /* what is read after it has begun to come, or there is nothing */
+    return flags;
+}
+
 ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)
 {
     bool closing = atomic_load_explicit(&wire->port.closing, memory_order_relaxed); /* A */

@@ -8,6 +8,8 @@
  * (docs/formats/socket.md), cut anywhere. In byte mode it is the bytes themselves.
  *
  * No lock is held by whoever waits, and no call waits in the kernel but in poll: closing is noticed by all.
+ * But where a process has one thread, nobody else can close the port, give a message back to it or write its
+ * rest: there a receive sleeps in the reading itself (`sleeps`), which saves a system call.
  *   - A send writes what it can. What is left of a message that has begun, its *rest*, is the port's from
  *     then on: any call may write it, and while there is one nothing else is begun. While its caller waits
  *     it lies in the caller's memory; a caller whose time is up leaves a copy.
@@ -50,6 +52,7 @@ struct gnli_wire;
 
 struct gnli_transport {
     bool stream; /* what is put together comes in other pieces: messages are framed by stream.c */
+    bool sleeps; /* `get` may wait for input, where the wire says so (gnli_wire_flags) */
     /* Writes; how many bytes, or -EAGAIN, -EPIPE nobody will read them. Never raises SIGPIPE. */
     ssize_t (*put)(struct gnli_wire *wire, const struct iovec *parts, int count);
     /* Reads; 0 the other sends no more. *sender is written if the kernel tells. */
@@ -138,7 +141,10 @@ struct gnli_wire {
     _Atomic bool gone; /* the connection, and a call has said so: closing does not say it again; */
     _Atomic bool lost; /* and that it ended in no good order */
     struct gnli_spin spin;
-    uint64_t told; /* received messages that the other knows of */
+    bool blocking;        /* `input` is, where a call does not say MSG_DONTWAIT */
+    bool sleeps;          /* the next reading waits; only in a process of one thread */
+    uint32_t patience_ms; /* so long (SO_RCVTIMEO); 0: as long as it takes */
+    uint64_t told;        /* received messages that the other knows of */
     _Atomic uint64_t received, redelivered;
 
     pthread_mutex_t placing;
@@ -222,6 +228,9 @@ int64_t gnli_wire_deadline(int64_t timeout);
 /* A call says that the connection is gone, or even lost; not if that is because the port is being closed. */
 void gnli_wire_gone(struct gnli_wire *wire);
 void gnli_wire_lost(struct gnli_wire *wire);
+
+/* Of a reading of `input`: MSG_DONTWAIT, but for the one that is to wait. -EINTR of that one is -EAGAIN. */
+int gnli_wire_flags(struct gnli_wire *wire);
 
 /* What a call comes to: who closes a port shuts its socket down, which looks to others as if the peer had. */
 ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result);
