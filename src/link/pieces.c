@@ -64,7 +64,7 @@ static bool reserve(struct gnli_pieces *pieces, uint64_t bytes)
 
     if (bytes > pieces->end - pieces->next || gnli_file_reserve(&file, pieces->next, bytes) < 0)
         return false;
-    gnli_populate(pieces->base + pieces->next, bytes);
+    gnli_write_pages(pieces->base + pieces->next, bytes);
     return true;
 }
 

@@ -98,7 +98,7 @@ int gnli_side_make(struct gnli_side_memory *memory, int64_t capacity, uint64_t m
         gnli_side_free(&made);
         return gnli_fail_errno(-result, "%s: no memory for the link", subject);
     }
-    gnli_populate(made.base, GNLI_SIDE_FIRST);
+    gnli_write_pages(made.base, GNLI_SIDE_FIRST);
     made.own->magic = GNLI_SIDE_MAGIC;
     made.own->version = GNLI_SIDE_VERSION;
     *memory = made;

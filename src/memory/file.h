@@ -138,6 +138,12 @@ bool gnli_file_data(const struct gnli_file *file, uint64_t offset);
 void gnli_populate(void *address, size_t size);
 
 /*
+ * The same for memory that nobody uses yet and that shall have been written (SEEK_HOLE asks for that),
+ * whatever the kernel: before Linux 5.14, and under qemu, nothing but a store writes a page.
+ */
+void gnli_write_pages(void *address, size_t size);
+
+/*
  * After `patched`: if the file has its size the missing pages were only returned memory, touched
  * late; they are mapped again and 0 is returned. Else the file was truncated: -EBADMSG, for good.
  */

@@ -316,6 +316,13 @@ void gnli_populate(void *address, size_t size)
     madvise(address, size, MADV_POPULATE_WRITE);
 }
 
+void gnli_write_pages(void *address, size_t size)
+{
+    gnli_populate(address, size); /* all in one call, where there is such a thing */
+    for (size_t at = 0, step = page(); at < size; at += step)
+        ((volatile char *)address)[at] = 0;
+}
+
 /* The lock is held: puts the file's pages back where zeros were put. */
 static bool map_again(struct gnli_file *file)
 {
