@@ -119,6 +119,11 @@ static int bio_write(BIO *bio, const char *data, int size)
     return size;
 }
 
+static bool is_silence(int error)
+{
+    return error == ETIMEDOUT || error == EHOSTUNREACH;
+}
+
 static int bio_read(BIO *bio, char *data, int size)
 {
     struct gnli_tls_session *session = BIO_get_data(bio);
@@ -132,9 +137,11 @@ static int bio_read(BIO *bio, char *data, int size)
         BIO_set_retry_read(bio);
     else if (got < 0)
         session->read_error = errno;
+    else if (got == 0 && is_silence(session->write_error)) /* the kernel tells of it once: a write has heard */
+        session->read_error = session->write_error;
     else if (got == 0)
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    return got < 0 ? -1 : (int)got;
+    return got <= 0 && session->read_error != 0 ? -1 : (int)got;
 }
 
 static long bio_control(BIO *bio, int command, long number, void *argument)
@@ -232,6 +239,12 @@ static int session_new(struct gnli_tls_session **made, struct gnli_tls_context *
 
 /* ---- what fails ---- */
 
+static int silent(struct gnli_tls_session *session)
+{
+    return session->fail(-EPIPE, "%s: the other side does not answer any more: taken for dead",
+                         session->subject);
+}
+
 /* The socket's own error, or OpenSSL's. */
 static int why(struct gnli_tls_session *session)
 {
@@ -240,9 +253,8 @@ static int why(struct gnli_tls_session *session)
     if (error == 0)
         return gnli_tls_why(session->fail, session->ssl, session->shaken, session->subject);
     ERR_clear_error();
-    if (error == ETIMEDOUT || error == EHOSTUNREACH)
-        return session->fail(-EPIPE, "%s: the other side does not answer any more: taken for dead",
-                             session->subject);
+    if (is_silence(error))
+        return silent(session);
     return session->fail(-EBADMSG, "%s: the connection was cut, what came may be a part: %s",
                          session->subject, strerrordesc_np(error));
 }
@@ -347,10 +359,10 @@ static ssize_t session_write(struct gnli_tls_session *session, const struct iove
     ERR_clear_error();
     if (!flush(session))
         result = -EAGAIN;
-    else if (session->write_error != 0)
-        result = -EPIPE;
     else
-        result = write_some(session, parts, count);
+        result = session->write_error != 0 ? -EPIPE : write_some(session, parts, count);
+    if (result == -EPIPE && is_silence(session->write_error))
+        result = silent(session);
     pthread_mutex_unlock(&session->lock);
     return result;
 }

@@ -38,9 +38,12 @@ done
 python3 "$(dirname "$0")/listeners.py" >"$room/at" &
 started="$started $!"
 until_true told "$room/at"
-read -r full _ <"$room/at"
+read -r full mute <"$room/at"
 status 3 ginnel recv "$full" --connect-timeout 200ms
 said 'cannot connect to 127.0.0.1: Connection timed out'
+# One that is connected, and does not shake hands.
+status 3 ginnel recv "$mute" --connect-timeout 200ms
+said "does not finish TLS's handshake"
 
 # One that takes nothing of what it is sent.
 cat >"$room/deaf.py" <<'END'
@@ -68,3 +71,13 @@ status 2 ginnel recv tcp:127.0.0.1:1 --connect-timeout 0
 status 2 ginnel recv tcp:127.0.0.1:1 --dead-after soon
 status 2 ginnel serve "unix:$room/s" --connections 0 -- true
 status 2 ginnel send "unix:$room/s" --connections 2
+
+# One that stops taking anything, with TLS between.
+command -v openssl >/dev/null || exit 0
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$room/key" -out "$room/cert" -days 2 \
+    -subj /CN=ginnel -addext 'subjectAltName=IP:127.0.0.1' 2>"$room/err" || fail "openssl makes no certificate"
+mkfifo "$room/never"
+start serve tls:127.0.0.1:0 --stream --tls-cert "$room/cert" --tls-key "$room/key" -- cat "$room/never" 2>"$room/where"
+until_true grep -q 'listening on' "$room/where"
+yes | status 4 ginnel send "$(sed -n 's/.*listening on //p' "$room/where")" --stream --size 64K --dead-after 1s --tls-ca "$room/cert"
+said 'does not answer any more'
