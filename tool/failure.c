@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <ginnel/errors.h>
+#include <ginnel/port.h>
 
 static const char *speaker;
 
@@ -44,6 +45,15 @@ enum exit_status status_of(int code)
         return EXIT_GONE;
     }
     return code < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+enum exit_status status_on(gnl_port *port, int code)
+{
+    struct gnl_port_info info;
+
+    /* Over TLS a cut is -EBADMSG, since what came may be a part. */
+    return code == -EBADMSG && port && gnl_port_info(port, &info) == 0 && info.lost ? EXIT_GONE
+                                                                                    : status_of(code);
 }
 
 /* Names that no sentence has for anything else. */
@@ -95,6 +105,12 @@ enum exit_status failed(int code)
 {
     complain("%s", failure_detail());
     return status_of(code);
+}
+
+enum exit_status failed_on(gnl_port *port, int code)
+{
+    complain("%s", failure_detail());
+    return status_on(port, code);
 }
 
 enum exit_status finish_output(enum exit_status status)

@@ -5,6 +5,8 @@
 #ifndef TOOL_FAILURE_H
 #define TOOL_FAILURE_H
 
+#include <ginnel/port.h>
+
 enum exit_status {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
@@ -19,8 +21,9 @@ void failure_speaker(const char *subcommand);
 /* One line, however many threads complain. */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
 
-/* The exit status for a code of the library. */
+/* The exit status for a code of the library; and of a call on a port, which may be NULL. */
 enum exit_status status_of(int code);
+enum exit_status status_on(gnl_port *port, int code);
 
 /*
  * The words of the library's last failure, where options of the library are those of this command. Of this
@@ -30,6 +33,7 @@ const char *failure_detail(void);
 
 /* Complains in these words; returns the exit status for it. */
 enum exit_status failed(int code);
+enum exit_status failed_on(gnl_port *port, int code);
 
 /* The end of a command that printed: what could not be written is a failure. */
 enum exit_status finish_output(enum exit_status status);

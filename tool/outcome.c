@@ -58,6 +58,9 @@ int outcome_await(gnl_port *port, bool bytes, bool rests, int64_t timeout)
     gnl_message message;
 
     int result = rests ? see_out(port, timeout) : 0;
+    /* Who has not accepted is not written to before that; what is left then is closing's to tell. */
+    if (result == -ETIMEDOUT && !bytes && !ask(port).accepted)
+        result = timeout == GNL_NOWAIT ? 0 : -EAGAIN;
     if (result < 0)
         return result;
     gnl_finish(port);

@@ -201,7 +201,7 @@ static void receive(struct receiving *receiving)
         else if (taken == 0 && interrupt_caught() == 0)
             receiving->signo = SIGPIPE;
         else if (taken < 0)
-            receiving->status = failed((int)taken);
+            receiving->status = failed_on(source_port(receiving->source), (int)taken);
         if (taken <= 0 || !deliver(receiving, messages, (size_t)taken))
             break;
     }

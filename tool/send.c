@@ -93,7 +93,7 @@ static enum exit_status not_sent(struct sending *sending, int code)
     }
     stopped(sending, where, sizeof where);
     complain("%s; sent %" PRIu64 ", stopped at %s", detail, sending->sent, where);
-    return status_of(code);
+    return status_on(sending->port, code);
 }
 
 static enum exit_status not_read(struct sending *sending, int code)
@@ -240,7 +240,7 @@ static enum exit_status hear_outcome(struct sending *sending)
     }
     if (result < 0) {
         complain("%s; sent %" PRIu64 ", and not all may have been received", failure_detail(), sending->sent);
-        return status_of(result);
+        return status_on(sending->port, result);
     }
     /* Short ones go before the other side has said what is too long for it. */
     if (as_bytes || gnl_port_info(sending->port, &info) < 0 || sending->longest <= info.message_max)
@@ -281,7 +281,7 @@ int run_send(int argc, char **argv)
 {
     struct arguments arguments;
     enum exit_status status;
-    gnl_port *port;
+    static gnl_port *port; /* of a socket it is left open where sending fails */
 
     if (!arguments_parse(&arguments, &usage, argc, argv, &status))
         return status;
@@ -311,7 +311,8 @@ int run_send(int argc, char **argv)
     if (opening_waits(arguments.operands[0]))
         interrupt_catch();
     status = send_files(port, arguments.operands + 1, arguments.count - 1);
-    result = port_close(port);
+    /* What was given up is not waited for: it goes on for as long as the kernel does without this process. */
+    result = on_socket && status != EXIT_OK ? gnl_finish(port) : port_close(port);
     if (result < 0 && on_socket && status == EXIT_OK) {
         complain("%s", failure_detail());
         status = status_of(result);

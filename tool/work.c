@@ -306,7 +306,7 @@ static void *do_job(void *context)
         else {
             unreserve(worker);
             if (status_of(result) != EXIT_WOULD_BLOCK)
-                stop(worker, failed(result), 0);
+                stop(worker, failed_on(source_port(worker->source), result), 0);
         }
     }
     return NULL;

@@ -99,8 +99,8 @@ int gnl_listener_close(gnl_listener *listener);
  * Closes a port: every call blocked on it in other threads returns -ECANCELED; gnl_close waits for
  * them to leave. Messages still held on it are given back, loans dropped. NULL is fine. Over sockets and
  * FIFOs it goes on writing what a send has left to it, as long as the other side takes some of it within
- * each second. -ETIMEDOUT: it does not take the last of what was sent; -EPIPE: the connection was lost
- * before, and no call has said so: what was sent last may be lost. The port is closed all the same.
+ * every three seconds. -ETIMEDOUT: it does not take the last of what was sent; -EPIPE: the connection was
+ * lost before, and no call has said so: what was sent last may be lost. The port is closed all the same.
  */
 int gnl_close(gnl_port *port);
 
@@ -216,7 +216,7 @@ struct gnl_port_info {
     struct gnl_sender peer; /* the other end, where there is one; all zero for mailboxes */
     /* pipe:, sockets: the other side has accepted the conversation, as far as was heard; of bytes: 0. */
     int accepted;
-    /* Sockets: it ended in no good order (reset, in a message, not accepted), as a call has said. What was
+    /* Sockets: it ended in no good order (reset, in a message, not accepted), as far as was heard. What was
      * sent last may not have been received. */
     int lost;
     uint64_t reserved[3];

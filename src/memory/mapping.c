@@ -318,9 +318,11 @@ void gnli_populate(void *address, size_t size)
 
 void gnli_write_pages(void *address, size_t size)
 {
+    char *bytes = address;
+
     gnli_populate(address, size); /* all in one call, where there is such a thing */
     for (size_t at = 0, step = page(); at < size; at += step)
-        ((volatile char *)address)[at] = 0;
+        bytes[at] = 0;
 }
 
 /* The lock is held: puts the file's pages back where zeros were put. */

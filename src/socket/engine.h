@@ -43,6 +43,10 @@ struct gnl_tls_engine {
 
     size_t (*unsent)(struct gnli_tls_session *session); /* bytes that it took and the socket did not yet */
     bool (*ahead)(struct gnli_tls_session *session);    /* it has more to read than the socket tells of */
+    /* How the connection beneath was lost, an errno value: EPROTO it ended and that was not said; else 0. */
+    int (*lost)(struct gnli_tls_session *session);
+    /* From now on sentences are about this. */
+    void (*name)(struct gnli_tls_session *session, const char *subject);
 };
 
 #endif

@@ -119,6 +119,8 @@ static struct gnli_wire *admit(struct listener *listener, int made, const uint8_
     wire->ahead = session && gnli_tls()->ahead(session);
     gnli_wire_ring(wire);
     name_peer(wire, made);
+    if (session)
+        gnli_tls()->name(session, wire->port.subject);
     if (gnli_socket_attach(wire, made, &listener->options) < 0) {
         gnli_wire_free(wire);
         return NULL;

@@ -35,6 +35,9 @@ extern const struct gnli_transport gnli_socket_transport;
  */
 int gnli_socket_attach(struct gnli_wire *wire, int made, const struct gnl_options *options);
 
+/* Of a port that is being closed: has the kernel heard that the connection is lost? */
+void gnli_socket_hear(struct gnli_wire *wire);
+
 int gnli_socket_connect(struct gnli_wire *wire, const struct gnli_address *address,
                         const struct gnl_options *options);
 

@@ -20,7 +20,6 @@
 
 #define DEAD_AFTER_NS INT64_C(60000000000)
 #define PROBES        3 /* and as long as half of the time for the first */
-#define LINGER_MS     1000
 #define DRAIN_READS   64
 
 /* ---- the transport ---- */
@@ -28,26 +27,13 @@
 /* No error of the other side, or of the way to it, is the caller's: it is gone, and why is said. */
 static int gone(struct gnli_wire *wire, int error)
 {
-    const char *subject = wire->port.subject;
-
     if (error == EAGAIN)
         return -EAGAIN;
     if (error == ENOBUFS || error == ENOMEM)
         return -ENOSPC;
-    gnli_wire_gone(wire);
     if (error == EPIPE || error == ENOTCONN)
         return -EPIPE;
-    gnli_wire_lost(wire);
-    switch (error) {
-    case ECONNRESET:
-        return gnli_fail(-EPIPE,
-                         "%s: the other side has reset the connection: it has not read all, or turns away",
-                         subject);
-    case ETIMEDOUT:
-        return gnli_fail(-EPIPE, "%s: the other side does not answer any more: taken for dead", subject);
-    default:
-        return gnli_fail(-EPIPE, "%s: the connection is lost: %s", subject, strerrordesc_np(error));
-    }
+    return gnli_wire_lost(wire, error);
 }
 
 static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
@@ -81,44 +67,62 @@ static void finish(struct gnli_wire *wire)
     shutdown(atomic_load_explicit(&wire->output, memory_order_relaxed), SHUT_WR); /* A */
 }
 
+/* What the kernel tells of a connection, once, to who asks first. After the other's end a reset is EPIPE. */
+static void hear(struct gnli_wire *wire, int error)
+{
+    bool matters = !atomic_load_explicit(&wire->all_taken, memory_order_relaxed); /* A */
+
+    if (error != 0 && error != EAGAIN && error != EINTR && matters)
+        gnli_wire_note_lost(wire, error == EPIPE ? ECONNRESET : error);
+}
+
+void gnli_socket_hear(struct gnli_wire *wire)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    getsockopt(atomic_load_explicit(&wire->output, memory_order_relaxed), SOL_SOCKET, SO_ERROR, /* A */
+               &error, &size);
+    hear(wire, error);
+}
+
+static bool is_lost(const struct gnli_wire *wire)
+{
+    return atomic_load_explicit(&wire->lost, memory_order_relaxed) != 0; /* A */
+}
+
 /* What was received and never read would have the kernel drop what was sent: it is read away. */
-static int drain(int input)
+static void drain(struct gnli_wire *wire, int input)
 {
     char away[4096];
     ssize_t size = 1;
 
     for (unsigned i = 0; i < DRAIN_READS && size > 0; i++)
         size = recv(input, away, sizeof away, MSG_DONTWAIT);
-    return size < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
+    if (size < 0 && errno != ENOTCONN)
+        hear(wire, errno);
 }
 
 /*
  * The other shall receive all that was handed to the kernel. A word of its own that comes after the
  * socket is closed resets the connection; so that is closed once the kernel has sent all, or the other takes
- * none of it. That the connection was lost before is said if no other call has said it.
+ * none of it.
  */
 static int leave(struct gnli_wire *wire)
 {
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
     int unsent = 0;
 
+    gnli_socket_hear(wire);
     shutdown(output, SHUT_WR);
-    int result = drain(output);
-    if (atomic_load_explicit(&wire->gone, memory_order_relaxed)) /* A */
-        return 0;
-    for (int before = INT32_MAX; ioctl(output, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 && unsent < before;) {
-        int64_t deadline = gnli_now_ns() + INT64_C(1000000) * LINGER_MS;
-        before = unsent;
-        while (unsent == before && gnli_now_ns() < deadline && ioctl(output, SIOCOUTQNSD, &unsent) == 0) {
-            gnli_poll(NULL, 0, gnli_now_ns() + 1000000); /* no event tells of that */
-            int lost = drain(output);
-            result = lost < 0 ? lost : result;
-        }
+    drain(wire, output);
+    while (!is_lost(wire) && ioctl(output, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
+           gnli_wire_is_taken(wire)) {
+        gnli_poll(NULL, 0, gnli_now_ns() + 1000000); /* no event tells of that */
+        drain(wire, output);
     }
-    if (result == 0 && unsent > 0)
-        return gnli_wire_untaken(wire);
-    bool sent = atomic_load_explicit(&wire->sent, memory_order_relaxed) > 0; /* A */
-    return result < 0 && sent ? gone(wire, -result) : 0;
+    gnli_socket_hear(wire);
+    return unsent > 0 && !is_lost(wire) ? gnli_wire_untaken(wire) : 0; /* of what is lost the wire tells */
 }
 
 static void forget(struct gnli_wire *wire)

@@ -8,13 +8,13 @@
 #include "socket/tls.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
 #include "wait/poll.h"
-
-#define LINGER_NS INT64_C(1000000000)
 
 static struct gnli_tls_session *session_of(const struct gnli_wire *wire)
 {
@@ -26,13 +26,22 @@ static void count_unsent(struct gnli_wire *wire)
     atomic_store_explicit(&wire->unsent, gnli_tls()->unsent(session_of(wire)), memory_order_relaxed); /* A */
 }
 
+/* No more can be written after the other's end, which may have been in good order. */
+static void note_lost(struct gnli_wire *wire)
+{
+    int how = gnli_tls()->lost(session_of(wire));
+
+    if (how != 0 && how != EPIPE && !atomic_load_explicit(&wire->all_taken, memory_order_relaxed)) /* A */
+        gnli_wire_note_lost(wire, how);
+}
+
 static ssize_t put(struct gnli_wire *wire, const struct iovec *parts, int count)
 {
     ssize_t taken = gnli_tls()->write(session_of(wire), parts, count);
 
     count_unsent(wire);
     if (taken < 0 && taken != -EAGAIN)
-        gnli_wire_gone(wire);
+        note_lost(wire);
     return taken;
 }
 
@@ -43,39 +52,53 @@ static ssize_t get(struct gnli_wire *wire, const struct iovec *parts, int count,
 
     wire->ahead = size > 0 && gnli_tls()->ahead(session_of(wire));
     *sender = wire->peer;
-    /* Who closes the port shuts its socket down: that is no fault of the other side. */
-    bool closing = atomic_load_explicit(&wire->port.closing, memory_order_relaxed); /* A */
-    if (size >= 0 || size == -EAGAIN)
-        return size;
-    gnli_wire_lost(wire);
-    return closing ? -EPIPE : size;
+    if (size < 0 && size != -EAGAIN)
+        note_lost(wire);
+    return size;
 }
 
-static void finish(struct gnli_wire *wire)
+/*
+ * The other learns that this is an end and no cut. It may have closed, and answer TLS's word for that with a
+ * reset: which tells nothing if its kernel had all before.
+ */
+static void say_end(struct gnli_wire *wire, bool rests)
 {
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+    int queued = 1;
+
+    if (!atomic_exchange_explicit(&wire->end_said, true, memory_order_relaxed)) { /* A */
+        gnli_socket_hear(wire);
+        bool all = !rests && ioctl(output, SIOCOUTQ, &queued) == 0 && queued == 0;
+        atomic_store_explicit(&wire->all_taken, all, memory_order_relaxed); /* A */
+    }
     gnli_tls()->finish(session_of(wire));
     count_unsent(wire);
 }
 
-/* The other shall learn that this is an end and no cut, even where calls are inside. */
+static void finish(struct gnli_wire *wire)
+{
+    say_end(wire, false);
+}
+
+/* Even where calls are inside. */
 static void interrupt(struct gnli_wire *wire)
 {
-    gnli_tls()->finish(session_of(wire));
+    pthread_mutex_lock(&wire->sending);
+    bool rests = gnli_wire_rests(wire);
+    pthread_mutex_unlock(&wire->sending);
+    say_end(wire, rests);
 }
 
 static int leave(struct gnli_wire *wire)
 {
     const struct iovec nothing = { 0 };
     int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
-    int64_t deadline = gnli_now_ns() + LINGER_NS;
 
     finish(wire);
-    while (put(wire, &nothing, 1) == -EAGAIN && gnli_now_ns() < deadline)
-        gnli_poll(&(struct pollfd){ .fd = output, .events = POLLOUT }, 1, deadline);
+    while (put(wire, &nothing, 1) == -EAGAIN && gnli_wire_is_taken(wire))
+        gnli_poll(&(struct pollfd){ .fd = output, .events = POLLOUT }, 1, wire->closing_until_ns);
     int result = gnli_socket_transport.leave(wire);
-    bool gone = atomic_load_explicit(&wire->gone, memory_order_relaxed); /* A */
-    return result == 0 && !gone && gnli_tls()->unsent(session_of(wire)) > 0 ? gnli_wire_untaken(wire)
-                                                                            : result;
+    return result == 0 && gnli_tls()->unsent(session_of(wire)) > 0 ? gnli_wire_untaken(wire) : result;
 }
 
 static void forget(struct gnli_wire *wire)

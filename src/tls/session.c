@@ -137,7 +137,8 @@ static int bio_read(BIO *bio, char *data, int size)
         BIO_set_retry_read(bio);
     else if (got < 0)
         session->read_error = errno;
-    else if (got == 0 && is_silence(session->write_error)) /* the kernel tells of it once: a write has heard */
+    else if (got == 0 &&
+             is_silence(session->write_error)) /* the kernel tells of it once: a write has heard */
         session->read_error = session->write_error;
     else if (got == 0)
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
@@ -388,6 +389,20 @@ static size_t session_unsent(struct gnli_tls_session *session)
     return unsent;
 }
 
+static int session_lost(struct gnli_tls_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    bool cut = session->ended < 0 && BIO_test_flags(SSL_get_rbio(session->ssl), BIO_FLAGS_IN_EOF);
+    int error = session->read_error != 0 ? session->read_error : session->write_error;
+    pthread_mutex_unlock(&session->lock);
+    return error != 0 ? error : cut ? EPROTO : 0;
+}
+
+static void session_name(struct gnli_tls_session *session, const char *subject)
+{
+    memccpy(session->subject, subject, '\0', sizeof session->subject - 1);
+}
+
 static bool session_ahead(struct gnli_tls_session *session)
 {
     pthread_mutex_lock(&session->lock);
@@ -409,6 +424,8 @@ static const struct gnl_tls_engine engine = {
     .finish = session_finish,
     .unsent = session_unsent,
     .ahead = session_ahead,
+    .lost = session_lost,
+    .name = session_name,
 };
 
 /* Other threads may be inside when the process ends: OpenSSL is not taken down under them. */

@@ -70,11 +70,28 @@ static void open_output(struct gnli_wire *wire)
         timerfd_settime(wire->timer, 0, &soon, NULL);
 }
 
+/* Before that a large message has to wait for the other's hello. */
+static bool accepted(struct gnli_wire *wire)
+{
+    return wire->bytes || !wire->transport->stream ||
+           atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
+}
+
+/* The other's hello is nothing to receive. */
+static int hear_hello(struct gnli_wire *wire)
+{
+    return accepted(wire) ? 0 : gnli_stream_meet(wire);
+}
+
 /* Is it the other side's word that is wanted? Unsettled by who reads that: so it is settled, then asked. */
 static bool settle(struct gnli_wire *wire)
 {
     int room = atomic_load_explicit(&wire->room, memory_order_relaxed); /* A */
 
+    if (!accepted(wire)) {
+        watch(room, output_of(wire), gnli_wire_rests(wire) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        return true;
+    }
     bool full = !wire->bytes && gnli_wire_full(wire) && gnli_credit_read(wire) == 0 && gnli_wire_full(wire);
     watch(room, output_of(wire), full ? 0 : EPOLLOUT);
     watch(room, wire->credit, full ? EPOLLIN : 0);
@@ -87,6 +104,7 @@ static bool settle(struct gnli_wire *wire)
 
 static unsigned ready_to_send(struct gnli_wire *wire)
 {
+    int heard = hear_hello(wire);
     pthread_mutex_lock(&wire->sending);
     int result = gnli_wire_flush(wire);
     open_output(wire);
@@ -96,7 +114,8 @@ static unsigned ready_to_send(struct gnli_wire *wire)
     if (entries[1].revents)
         gnli_credit_read(wire); /* from now on no message can be sent */
     pthread_mutex_unlock(&wire->sending);
-    bool failed = (entries[0].revents & (POLLERR | POLLHUP)) || entries[1].revents;
+    bool refused = heard < 0 && heard != -EAGAIN;
+    bool failed = refused || (entries[0].revents & (POLLERR | POLLHUP)) || entries[1].revents;
     /* While a message that has begun is not all written (-EAGAIN) the next one has no room. */
     bool free = result == 0 && !full && entries[0].revents & POLLOUT;
     bool ready = failed || (result < 0 && result != -EAGAIN) || free;
@@ -124,14 +143,6 @@ static int make_room(struct gnli_wire *wire)
 }
 
 /* ---- what there is to receive ---- */
-
-/* The other's hello is nothing to receive. */
-static void hear_hello(struct gnli_wire *wire)
-{
-    if (wire->transport->stream && !wire->bytes &&
-        !atomic_load_explicit(&wire->met, memory_order_relaxed)) /* A */
-        gnli_stream_meet(wire);
-}
 
 static unsigned ready_to_receive(struct gnli_wire *wire)
 {

@@ -58,6 +58,8 @@ int gnli_wire_flush(struct gnli_wire *wire)
         if (written == -EAGAIN)
             return -EAGAIN;
         if (written < 0) {
+            if (wire->rest_memory) /* who sent it has been told that it was sent */
+                gnli_wire_note_lost(wire, EPIPE);
             drop_rest(wire);
             if (wire->transport->reopen)
                 return (int)written;

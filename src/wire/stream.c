@@ -80,8 +80,7 @@ static int ended(struct gnli_wire *wire)
     wire->receive_error = -EPIPE;
     if (!midst)
         return -EPIPE;
-    gnli_wire_lost(wire);
-    return gnli_fail(-EPIPE, "%s: the other side ended in the midst of a message", wire->port.subject);
+    return gnli_wire_lost(wire, EPROTO);
 }
 
 static ssize_t get(struct gnli_wire *wire, void *to, size_t size)
@@ -130,20 +129,13 @@ static int fill(struct gnli_wire *wire, size_t most)
     return (int)got;
 }
 
-static int never_accepted(struct gnli_wire *wire)
-{
-    gnli_wire_lost(wire);
-    return gnli_fail(-EPIPE, "%s: the other side ended before it accepted: it turns away, or is no Ginnel",
-                     wire->port.subject);
-}
-
 static int meet(struct gnli_wire *wire)
 {
     while (!atomic_load_explicit(&wire->met, memory_order_relaxed)) { /* A */
         if (buffered(wire) < GNLI_STREAM_HELLO) {
             int result = fill(wire, GNLI_STREAM_HELLO - buffered(wire));
             if (result == -EPIPE)
-                return never_accepted(wire);
+                return gnli_wire_lost(wire, ECONNABORTED);
             if (result < 0)
                 return result;
             continue;

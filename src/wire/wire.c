@@ -2,8 +2,10 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -92,24 +94,48 @@ int gnli_wire_flags(struct gnli_wire *wire)
     return flags;
 }
 
-ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result)
+ssize_t gnli_wire_verdict(struct gnli_wire *wire, ssize_t result)
 {
-    bool closing = atomic_load_explicit(&wire->port.closing, memory_order_relaxed); /* A */
-
-    return result == -EPIPE && closing ? -ECANCELED : result;
+    if (result != -EPIPE && result != -EBADMSG)
+        return result;
+    if (atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
+        return gnli_fail(-ECANCELED, "%s: closed by another thread during the call", wire->port.subject);
+    if (atomic_load_explicit(&wire->lost, memory_order_relaxed) != 0)       /* A */
+        atomic_store_explicit(&wire->reported, true, memory_order_relaxed); /* A */
+    return result;
 }
 
-void gnli_wire_gone(struct gnli_wire *wire)
+void gnli_wire_note_lost(struct gnli_wire *wire, int how)
 {
-    if (!atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
-        atomic_store_explicit(&wire->gone, true, memory_order_relaxed);   /* A */
+    bool ours = how == EPROTO || how == ECONNABORTED || how == EPIPE; /* may be the port's own closing */
+
+    if (!ours || !atomic_load_explicit(&wire->port.closing, memory_order_relaxed)) /* A */
+        atomic_store_explicit(&wire->lost, how, memory_order_relaxed);             /* A */
 }
 
-void gnli_wire_lost(struct gnli_wire *wire)
+int gnli_wire_lost(struct gnli_wire *wire, int how)
 {
-    gnli_wire_gone(wire);
-    if (atomic_load_explicit(&wire->gone, memory_order_relaxed))        /* A */
-        atomic_store_explicit(&wire->lost, true, memory_order_relaxed); /* A */
+    const char *subject = wire->port.subject;
+
+    gnli_wire_note_lost(wire, how);
+    switch (how) {
+    case EPROTO:
+        return gnli_fail(-EPIPE, "%s: the other side ended in the midst of a message", subject);
+    case ECONNABORTED:
+        return gnli_fail(
+            -EPIPE, "%s: the other side ended before it accepted: it turns away, or is no Ginnel", subject);
+    case EPIPE:
+        return gnli_fail(-EPIPE, "%s: the other side has ended, and not taken the last of what was sent",
+                         subject);
+    case ECONNRESET:
+        return gnli_fail(-EPIPE,
+                         "%s: the other side has reset the connection: it has not read all, or turns away",
+                         subject);
+    case ETIMEDOUT:
+        return gnli_fail(-EPIPE, "%s: the other side does not answer any more: taken for dead", subject);
+    default:
+        return gnli_fail(-EPIPE, "%s: the connection is lost: %s", subject, strerrordesc_np(how));
+    }
 }
 
 static void interrupt(gnl_port *port)
@@ -274,8 +300,8 @@ static int info(gnl_port *port, struct gnl_port_info *info)
     seen.senders = port->direction != GNL_RECV_ONLY &&
                    !atomic_load_explicit(&port->finished, memory_order_relaxed); /* A */
     seen.receivers = port->direction != GNL_SEND_ONLY;
-    seen.accepted = atomic_load_explicit(&wire->met, memory_order_relaxed); /* A */
-    seen.lost = atomic_load_explicit(&wire->lost, memory_order_relaxed);    /* A */
+    seen.accepted = atomic_load_explicit(&wire->met, memory_order_relaxed);   /* A */
+    seen.lost = atomic_load_explicit(&wire->lost, memory_order_relaxed) != 0; /* A */
     strcpy(seen.address, wire->address);
     *info = seen;
     return 0;
@@ -288,11 +314,27 @@ static int after_fork(gnl_port *port)
 
 /* ---- beginning and end ---- */
 
-#define CLOSE_MS 1000 /* for the rest of a message: while the other goes on reading it is no time at all */
+#define CLOSE_NS INT64_C(3000000000) /* TCP tells of what a slow reader takes in large steps */
 
 static size_t left_to_write(struct gnli_wire *wire)
 {
     return wire->rest_size + atomic_load_explicit(&wire->unsent, memory_order_relaxed); /* A */
+}
+
+bool gnli_wire_is_taken(struct gnli_wire *wire)
+{
+    int output = atomic_load_explicit(&wire->output, memory_order_relaxed); /* A */
+    int64_t now_ns = gnli_now_ns();
+    int queued = 0;
+
+    if (ioctl(output, SIOCOUTQ, &queued) < 0)
+        queued = 0; /* a FIFO, which takes what there is room for */
+    size_t left = left_to_write(wire) + (size_t)queued;
+    if (wire->closing_until_ns == 0 || left < wire->closing_left) {
+        wire->closing_left = left;
+        wire->closing_until_ns = now_ns + CLOSE_NS;
+    }
+    return now_ns < wire->closing_until_ns;
 }
 
 int gnli_wire_untaken(const struct gnli_wire *wire)
@@ -306,17 +348,12 @@ static int write_rest(struct gnli_wire *wire)
 {
     int result = 0;
 
-    for (size_t before = 0; left_to_write(wire) != before && gnli_wire_rests(wire);) {
-        int64_t deadline = gnli_now_ns() + INT64_C(1000000) * CLOSE_MS;
-        before = left_to_write(wire);
-        while (left_to_write(wire) == before && gnli_now_ns() < deadline &&
-               (result = gnli_wire_flush(wire)) == -EAGAIN && left_to_write(wire) == before) {
-            struct pollfd entry = {
-                .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
-                .events = POLLOUT,
-            };
-            gnli_poll(&entry, 1, within_ms(deadline, LOOK_MS));
-        }
+    while (gnli_wire_rests(wire) && (result = gnli_wire_flush(wire)) == -EAGAIN && gnli_wire_is_taken(wire)) {
+        struct pollfd entry = {
+            .fd = atomic_load_explicit(&wire->output, memory_order_relaxed), /* A */
+            .events = POLLOUT,
+        };
+        gnli_poll(&entry, 1, within_ms(wire->closing_until_ns, LOOK_MS));
     }
     if (gnli_wire_rests(wire))
         return gnli_wire_untaken(wire);
@@ -367,8 +404,14 @@ static int close_wire(gnl_port *port)
     }
     int result = write_rest(wire);
     int left = wire->transport->leave ? wire->transport->leave(wire) : 0;
+    if (result == 0)
+        result = left;
+    bool sent = atomic_load_explicit(&wire->sent, memory_order_relaxed) > 0;               /* A */
+    int lost = atomic_load_explicit(&wire->lost, memory_order_relaxed);                    /* A */
+    if (lost != 0 && sent && !atomic_load_explicit(&wire->reported, memory_order_relaxed)) /* A */
+        result = gnli_wire_lost(wire, lost);
     gnli_wire_free(wire);
-    return result < 0 ? result : left;
+    return result;
 }
 
 static const struct gnli_port_operations operations = {

@@ -138,8 +138,13 @@ struct gnli_wire {
     bool rung;
     bool ahead;        /* the layer has read more than it has given: no poll tells */
     int receive_error; /* from now on */
-    _Atomic bool gone; /* the connection, and a call has said so: closing does not say it again; */
-    _Atomic bool lost; /* and that it ended in no good order */
+    _Atomic int
+        lost; /* the connection, in no good order: an errno value, as of gnli_wire_lost; 0 it is not */
+    _Atomic bool reported; /* and a call has said so: closing does not say it again */
+    int64_t
+        closing_until_ns; /* unless the other takes some of what is left for it, which are so many bytes */
+    size_t closing_left;
+    _Atomic bool end_said, all_taken; /* TLS: this port's; before that the other's kernel had confirmed all */
     struct gnli_spin spin;
     bool blocking;        /* `input` is, where a call does not say MSG_DONTWAIT */
     bool sleeps;          /* the next reading waits; only in a process of one thread */
@@ -172,6 +177,9 @@ static inline bool gnli_wire_rests(const struct gnli_wire *wire)
 
     return wire->rest_size + wire->head_left + unsent > 0;
 }
+
+/* In closing: has the other taken some of what there is for it, here or in the kernel, lately? */
+bool gnli_wire_is_taken(struct gnli_wire *wire);
 
 /* -ETIMEDOUT, with its sentence: the port is closed before the other has taken all that was sent. */
 int gnli_wire_untaken(const struct gnli_wire *wire);
@@ -225,15 +233,21 @@ enum gnli_wire_wait { GNLI_INPUT = 1, GNLI_OUTPUT = 2, GNLI_CREDIT = 4 };
 int gnli_wire_wait(struct gnli_wire *wire, unsigned what, int64_t deadline);
 int64_t gnli_wire_deadline(int64_t timeout);
 
-/* A call says that the connection is gone, or even lost; not if that is because the port is being closed. */
-void gnli_wire_gone(struct gnli_wire *wire);
-void gnli_wire_lost(struct gnli_wire *wire);
+/*
+ * The connection ended in no good order: by an error of the socket, or EPROTO in a message, ECONNABORTED
+ * before the other accepted, EPIPE before it had taken a message that a send has left to the port. Not if
+ * that is because the port is being closed. Says so: -EPIPE.
+ */
+int gnli_wire_lost(struct gnli_wire *wire, int how);
+
+/* The same without a word: the layer has one. */
+void gnli_wire_note_lost(struct gnli_wire *wire, int how);
 
 /* Of a reading of `input`: MSG_DONTWAIT, but for the one that is to wait. -EINTR of that one is -EAGAIN. */
 int gnli_wire_flags(struct gnli_wire *wire);
 
 /* What a call comes to: who closes a port shuts its socket down, which looks to others as if the peer had. */
-ssize_t gnli_wire_verdict(const struct gnli_wire *wire, ssize_t result);
+ssize_t gnli_wire_verdict(struct gnli_wire *wire, ssize_t result);
 
 #define GNLI_NO_CREDIT \
     (-ENOSR) /* between these files: as -EAGAIN, but it is the other's word that is wanted */

@@ -19,6 +19,30 @@ ginnel send "$at" --tls-ca "$room/cert" "$room/all"
 ended "$pid"
 cmp "$room/got" "$room/all" || fail "what came is not what was sent"
 
+# Who is killed has not said its end: of clients it is said which one, and to a client that the other is gone.
+start recv tls:127.0.0.1:0 --listen --tls-cert "$room/cert" --tls-key "$room/key" >"$room/got" 2>"$room/where"
+until_true told "$room/where"
+at=$(found "$room/where")
+mkfifo "$room/hold"
+(echo first && cat "$room/hold") | "$GINNEL" send "$at" --tls-ca "$room/cert" &
+sender=$!
+started="$started $sender"
+until_true grep -q first "$room/got"
+kill -KILL "$sender"
+: >"$room/hold"
+until_true grep -q 'stream was cut\|connection was cut' "$room/where"
+! grep 'was cut' "$room/where" | grep -q "$at" || fail "it names itself: $(cat "$room/where")"
+# shellcheck disable=SC2016
+start serve tls:127.0.0.1:0 --tls-cert "$room/cert" --tls-key "$room/key" -- sh -c 'echo yes; cat' 2>"$room/where2"
+server=$pid
+until_true told "$room/where2"
+start recv "$(found "$room/where2")" --tls-ca "$room/cert" >"$room/got2" 2>"$room/err2"
+client=$pid
+until_true grep -q yes "$room/got2"
+kill -KILL "$server"
+ended "$client"
+same "recv, its server killed, ends" "$got" 4
+
 # Pre-shared keys.
 echo me:00112233445566778899aabbccddeeff >"$room/psk"
 start serve tls:127.0.0.1:0 --tls-psk "$room/psk" -- cat 2>"$room/where"
