@@ -380,7 +380,7 @@ static bool may_sleep(struct gnli_wire *wire, int64_t deadline)
         for (part_ms = SLEEP_MS; part_ms <= left_ms / 2 && part_ms < SLEEP_MS << 20;)
             part_ms *= 2;
     }
-    struct timeval patience = { .tv_sec = part_ms / 1000, .tv_usec = part_ms % 1000 * 1000 };
+    struct timeval patience = { .tv_sec = part_ms / 1000, .tv_usec = (suseconds_t)(part_ms % 1000) * 1000 };
     int input = atomic_load_explicit(&wire->input, memory_order_relaxed); /* A */
     if (!wire->blocking && fcntl(input, F_SETFL, 0) != 0)
         return false;
