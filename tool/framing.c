@@ -67,20 +67,20 @@ static int read_more(struct framing_reader *reader)
 
 /*
  * How long the message at the start is, as far as is known: `scanned` bytes of it were looked at
- * before. *past is what stands between it and the next one. False: its end has not been read yet.
+ * before. False: its end has not been read yet.
  */
-static bool find_end(const struct framing_reader *reader, size_t scanned, size_t *size, size_t *past)
+static bool find_end(struct framing_reader *reader, size_t scanned, size_t *size)
 {
     const char *start = reader->buffer + reader->start;
     size_t held = reader->end - reader->start;
 
-    *past = 0;
+    reader->past = 0;
     if (reader->framing == FRAMING_LINES || reader->framing == FRAMING_NULL) {
         int delimiter = reader->framing == FRAMING_LINES ? '\n' : '\0';
         const char *found = held > scanned ? memchr(start + scanned, delimiter, held - scanned) : NULL;
         if (found) {
             *size = (size_t)(found - start);
-            *past = 1;
+            reader->past = 1;
             return true;
         }
     }
@@ -94,9 +94,9 @@ static bool find_end(const struct framing_reader *reader, size_t scanned, size_t
 
 int framing_read(struct framing_reader *reader, const char **data, size_t *size)
 {
-    size_t past, scanned = 0;
+    size_t scanned = 0;
 
-    while (!find_end(reader, scanned, size, &past)) {
+    while (!find_end(reader, scanned, size)) {
         if (*size > reader->message_max)
             break;
         scanned = *size;
@@ -104,12 +104,12 @@ int framing_read(struct framing_reader *reader, const char **data, size_t *size)
         if (result < 0)
             return result;
     }
-    if (*size == 0 && past == 0 && (reader->framing != FRAMING_WHOLE || reader->number > 0))
+    if (*size == 0 && reader->past == 0 && (reader->framing != FRAMING_WHOLE || reader->number > 0))
         return 0;
     reader->number++;
     if (*size > reader->message_max)
         return -EMSGSIZE;
     *data = reader->buffer + reader->start;
-    reader->start += *size + past;
+    reader->start += *size + reader->past;
     return 1;
 }

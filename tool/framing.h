@@ -24,7 +24,8 @@ struct framing_reader {
     uint64_t number;    /* of the message that framing_read gave last: 1, 2, … */
     char *buffer;
     size_t capacity, start, end;
-    bool ended; /* the file has no more */
+    size_t past; /* bytes that ended the message which was given last: they lie behind it */
+    bool ended;  /* the file has no more */
 };
 
 void framing_reader_init(struct framing_reader *reader, int descriptor, enum framing framing,

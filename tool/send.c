@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -156,27 +155,6 @@ static int send_message(struct sending *sending, const char *data, size_t bytes)
     return -EINTR;
 }
 
-/* Where only bytes go, what ended a line or message goes with it. */
-static int send_ended(struct sending *sending, const char *data, size_t bytes)
-{
-    static char *ended;
-    static size_t room;
-    enum framing framing = chosen_framing();
-
-    if (!as_bytes || framing == FRAMING_WHOLE || framing == FRAMING_SIZE)
-        return send_message(sending, data, bytes);
-    if (bytes + 1 > room) {
-        char *grown = realloc(ended, 2 * bytes + 64);
-        if (!grown)
-            return -ENOMEM;
-        ended = grown;
-        room = 2 * bytes + 64;
-    }
-    memcpy(ended, data, bytes);
-    ended[bytes] = framing == FRAMING_NULL ? '\0' : '\n';
-    return send_message(sending, ended, bytes + 1);
-}
-
 static enum exit_status send_messages(struct sending *sending)
 {
     const char *data;
@@ -186,7 +164,8 @@ static enum exit_status send_messages(struct sending *sending)
     while ((result = framing_read(&sending->reader, &data, &bytes)) > 0) {
         if (rate > 0)
             keep_to_rate(sending);
-        result = send_ended(sending, data, bytes);
+        /* Where only bytes go, what ended a line or message goes with it. */
+        result = send_message(sending, data, as_bytes ? bytes + sending->reader.past : bytes);
         if (result == -EINTR)
             return interrupted(sending, sending->reader.number);
         if (result < 0)

@@ -35,3 +35,19 @@ until_true told "$room/where"
 serves=$(found "$room/where")
 echo hello | status 0 ginnel send "$serves"
 status 2 ginnel recv "tcp:${serves#tcp:}x"
+
+# As bytes they are what they were: the last line has no newline, and gets none.
+printf 'one\n\ntwo' >"$room/bytes"
+printf 'one\0two\0' >"$room/zeros"
+for each in bytes zeros; do
+    start_into "$room/stream" recv "unix:$room/$each.s" --listen --stream
+    until_true test -S "$room/$each.s"
+    if [ "$each" = bytes ]; then
+        ginnel send "unix:$room/$each.s" --stream "$room/$each"
+    else
+        ginnel send "unix:$room/$each.s" --stream --null "$room/$each"
+    fi
+    until_true cmp "$room/$each" "$room/stream"
+    kill -TERM "$pid"
+    ended "$pid"
+done
