@@ -3,6 +3,7 @@
 #include "links.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #define PEERS 10000
@@ -10,14 +11,15 @@
 #define WARM  1000
 #define SLACK ((long)256 << 10) /* bytes; if a link stayed of each, it would be megabytes */
 
+/* Without pages of files: of code, which come when it is first executed. */
 static long resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    long size, resident = -1;
+    long size, resident, shared;
 
-    require(file && fscanf(file, "%ld %ld", &size, &resident) == 2);
+    require(file && fscanf(file, "%ld %ld %ld", &size, &resident, &shared) == 3);
     fclose(file);
-    return resident * sysconf(_SC_PAGESIZE);
+    return (resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
 struct usage {
@@ -25,8 +27,10 @@ struct usage {
     unsigned descriptors;
 };
 
+/* How many were there at a time decides how large the heap has become: only what is in use counts. */
 static struct usage usage_now(void)
 {
+    malloc_trim(0);
     return (struct usage){ resident_bytes(), count_descriptors() };
 }
 
