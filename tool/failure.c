@@ -101,16 +101,15 @@ const char *failure_detail(void)
     return detail;
 }
 
-enum exit_status failed(int code)
-{
-    complain("%s", failure_detail());
-    return status_of(code);
-}
-
 enum exit_status failed_on(gnl_port *port, int code)
 {
     complain("%s", failure_detail());
     return status_on(port, code);
+}
+
+enum exit_status failed(int code)
+{
+    return failed_on(NULL, code);
 }
 
 enum exit_status finish_output(enum exit_status status)

@@ -136,15 +136,14 @@ struct gnli_wire {
     char *landing; /* its bytes are there instead, in the memory of a call that waits for the rest; NULL */
     struct gnli_copy *returned; /* given back, the first to come first */
     bool rung;
-    bool ahead;        /* the layer has read more than it has given: no poll tells */
-    int receive_error; /* from now on */
-    _Atomic int
-        lost; /* the connection, in no good order: an errno value, as of gnli_wire_lost; 0 it is not */
-    _Atomic bool reported; /* and a call has said so: closing does not say it again */
-    int64_t
-        closing_until_ns; /* unless the other takes some of what is left for it, which are so many bytes */
-    size_t closing_left;
-    _Atomic bool end_said, all_taken; /* TLS: this port's; before that the other's kernel had confirmed all */
+    bool ahead;               /* the layer has read more than it has given: no poll tells */
+    int receive_error;        /* from now on */
+    _Atomic int lost;         /* the connection, and how (gnli_wire_lost); 0 it is not */
+    _Atomic bool reported;    /* and a call has said so: closing does not say it again */
+    int64_t closing_until_ns; /* unless the other takes some of what is left for it, */
+    size_t closing_left;      /* which are so many bytes */
+    _Atomic bool end_said;    /* TLS: this port's, */
+    _Atomic bool all_taken;   /* and before that the other's kernel had confirmed all */
     struct gnli_spin spin;
     bool blocking;        /* `input` is, where a call does not say MSG_DONTWAIT */
     bool sleeps;          /* the next reading waits; only in a process of one thread */
