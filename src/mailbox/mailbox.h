@@ -27,9 +27,11 @@
 
 #include "mailbox/arena.h"
 #include "mailbox/layout.h"
+#include "memory/copy.h"
 #include "port/port.h"
 #include "ring/slots.h"
 #include "wait/event.h"
+#include "wait/distance.h"
 #include "wait/futex.h"
 
 /* ---- attach.c ---- */
@@ -241,8 +243,11 @@ struct gnli_mailbox_port {
     size_t small_end; /* messages of fewer bytes lie in their slots, and nobody waits for their receiver */
     _Alignas(128) struct gnli_cursor out_cursor;
     struct gnli_spin out_spin;
+    struct gnli_copying out_copying;
     _Alignas(128) struct gnli_cursor in_cursor;
     struct gnli_spin in_spin;
+    struct gnli_distance in_distance;
+    struct gnli_copying in_copying;
     _Atomic int64_t looked_ns; /* when it last looked around */
     _Atomic uint32_t unlooked; /* receives until it asks the clock whether to, and so many between two */
     _Atomic uint32_t stride;

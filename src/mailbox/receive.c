@@ -448,9 +448,19 @@ static inline void tell(struct gnli_mailbox_port *port, bool received)
         gnli_poll_changed(port, false);
 }
 
+static bool is_queued(void *context, uint32_t places)
+{
+    struct gnli_mailbox_port *port = context;
+
+    return gnli_slots_queue(port->in, &port->in_cursor, places);
+}
+
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
 {
     struct gnli_stuck stuck;
+
+    if (gnli_distance_may(timeout, &port->in_spin))
+        gnli_distance_keep(&port->in_distance, is_queued, port);
 
     int result = look_now_and_then(port);
     if (result < 0)
@@ -481,10 +491,11 @@ __attribute__((noinline)) static ssize_t recv_slowly(struct gnli_mailbox_port *p
             gnli_cell_done(port->mailbox, &receiving.hold);
             return nonsense(port);
         }
-        memcpy(data, held, held_size);
+        gnli_copy(&port->in_copying, gnli_copy_by_vectors, data, held, held_size);
         receiving.received = held_size;
         result = gnli_cell_done(port->mailbox, &receiving.hold);
     }
+    gnli_distance_note(&port->in_distance, receiving.received, port->mailbox->view.layout.capacity);
     return result < 0 ? result : (ssize_t)receiving.received;
 }
 
@@ -526,6 +537,7 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
         gnli_ticket_release(&port->held, (unsigned)ticket);
         return nonsense(port);
     }
+    gnli_distance_note(&port->in_distance, size, mailbox->view.layout.capacity);
     port->held.ticket[ticket].word = receiving.hold.word;
     port->held.ticket[ticket].name = receiving.hold.cell;
     struct gnli_body *body = &gnli_cell_at(&mailbox->view, receiving.hold.cell)->body;

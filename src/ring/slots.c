@@ -189,6 +189,25 @@ int gnli_slots_claim_slowly(struct gnli_slots *ring, struct gnli_cursor *cursor,
     return -EBADMSG;
 }
 
+bool gnli_slots_queue(struct gnli_slots *ring, struct gnli_cursor *cursor, uint32_t places)
+{
+    uint64_t next = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
+                               atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+    uint64_t lap = gnli_slots_lap(ring, next);
+    uint64_t index = gnli_slots_index(ring, next) + places;
+
+    if (index >= ring->count) {
+        index -= ring->count;
+        lap++;
+    }
+    if (index >= ring->count ||
+        !gnli_before(gnli_slots_position(ring, lap, index),
+                     atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
+        return false;
+    uint64_t word = atomic_load_explicit(&gnli_slots_nth(ring, index)->word, memory_order_relaxed); /* F */
+    return gnli_word_phase(word) == GNLI_READY && gnli_word_ahead(word, lap) == 0;
+}
+
 int gnli_slots_room(struct gnli_slots *ring, struct gnli_cursor *cursor)
 {
     struct gnli_claim place = {

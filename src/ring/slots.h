@@ -365,6 +365,9 @@ static inline const _Atomic uint64_t *gnli_slots_watched(const struct gnli_slots
     return gnli_before(position, reserved) ? &gnli_slots_at(ring, position)->word : &ring->queue->reserved;
 }
 
+/* Is a message there, so many places after the one that is next for this port? A guess. */
+bool gnli_slots_queue(struct gnli_slots *ring, struct gnli_cursor *cursor, uint32_t places);
+
 /* R5: what was found and copied is received. False: somebody else was quicker. */
 static inline bool gnli_slots_consume(struct gnli_slots *ring, struct gnli_slot *slot, uint64_t position,
                                       uint64_t word)
