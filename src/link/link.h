@@ -41,8 +41,10 @@
 #include "link/claim.h"
 #include "link/pieces.h"
 #include "link/side.h"
+#include "memory/copy.h"
 #include "port/port.h"
 #include "ring/frames.h"
+#include "wait/distance.h"
 #include "wait/event.h"
 #include "wait/futex.h"
 
@@ -175,6 +177,7 @@ struct gnli_link {
     bool offer_taken;    /* of the last of them: its rendezvous message was received */
     bool untold;         /* and the last of them no sender has met yet */
     struct gnli_spin out_spin;
+    struct gnli_copying out_copying;
     _Atomic uint64_t sent;
 
     pthread_mutex_t receiving;
@@ -184,6 +187,8 @@ struct gnli_link {
     bool buried;                 /* and its opposite half is still to end */
     struct gnli_place *returned; /* messages that were given back, the first to come first */
     struct gnli_spin in_spin;
+    struct gnli_distance in_distance;
+    struct gnli_copying in_copying;
     _Atomic uint64_t received, redelivered;
 
     pthread_mutex_t placing;   /* what follows */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "memory/file.h"
+#include "wait/distance.h"
 
 #define OUT 0x80
 
@@ -79,6 +80,25 @@ static uint64_t take_idle(struct gnli_pieces *pieces, unsigned number)
     return page * GNLI_PIECE_PAGE;
 }
 
+/* The one that has rested longest is idle. */
+static void wake(struct gnli_pieces *pieces, unsigned number)
+{
+    struct gnli_resting *resting = &pieces->resting[number];
+    uint32_t page = resting->first;
+
+    resting->first = pieces->link[page];
+    resting->count--;
+    pieces->link[page] = pieces->idle[number];
+    pieces->idle[number] = page;
+}
+
+static uint64_t take_any(struct gnli_pieces *pieces, unsigned number)
+{
+    if (pieces->idle[number] == 0 && pieces->resting[number].count > 0)
+        wake(pieces, number);
+    return take_idle(pieces, number);
+}
+
 uint64_t gnli_piece_take(struct gnli_pieces *pieces, uint64_t size)
 {
     unsigned number = class_of((size + GNLI_PIECE_PAGE - 1) / GNLI_PIECE_PAGE);
@@ -95,8 +115,8 @@ uint64_t gnli_piece_take(struct gnli_pieces *pieces, uint64_t size)
         pieces->state[offset / GNLI_PIECE_PAGE] = (uint8_t)(number + 1) | OUT;
         return offset;
     }
-    while (offset == 0 && ++number < GNLI_PIECE_CLASSES) /* rather a larger one than none */
-        offset = take_idle(pieces, number);
+    for (; offset == 0 && number < GNLI_PIECE_CLASSES; number++) /* rather a tired or larger one than none */
+        offset = take_any(pieces, number);
     return offset;
 }
 
@@ -108,7 +128,14 @@ bool gnli_piece_return(struct gnli_pieces *pieces, uint64_t offset)
         return false;
     unsigned number = (pieces->state[page] & ~OUT) - 1;
     pieces->state[page] = (uint8_t)(number + 1);
-    pieces->link[page] = pieces->idle[number];
-    pieces->idle[number] = (uint32_t)page;
+    struct gnli_resting *resting = &pieces->resting[number];
+    if (resting->count == 0)
+        resting->first = (uint32_t)page;
+    else
+        pieces->link[resting->last] = (uint32_t)page;
+    resting->last = (uint32_t)page;
+    uint64_t bytes = pages_of(number) * GNLI_PIECE_PAGE;
+    if (++resting->count > (bytes < GNLI_LARGE ? 0 : gnli_distance_of(bytes)))
+        wake(pieces, number);
     return true;
 }

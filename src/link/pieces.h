@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of this side of a link, dealt out: blocks for frames, chunks for large messages. Only this process
- * writes the memory and only it keeps the books, which are private to it; the peer just says which chunk it
- * has finished with.
+ * Memory of this side of a link, dealt out: blocks for frames, chunks for large messages. Only this
+ * process writes the memory and only it keeps the books, which are private to it; the peer just says which
+ * chunk it has finished with.
  *
  * A piece belongs to a class, four classes for each doubling of the size. It is cut from the end of what
  * has been used when none of its class lies idle, reserved and touched then, and kept for the next of its
  * class: a sealed memfd gives no memory back before the link ends.
+ *
+ * A large piece that comes back rests before it goes out again, until the receiver's core has it in its
+ * own cache no more (wait/distance.h): so a stream goes around a mebibyte more than it has queued.
  *
  * Used by one thread at a time: under the link's sending lock.
  */
@@ -27,6 +30,9 @@ struct gnli_pieces {
     uint64_t end;
     uint8_t *state; /* of each page that begins a piece: its class + 1, and whether it is out */
     uint32_t idle[GNLI_PIECE_CLASSES]; /* the first idle one's page, 0 none; its next stands in `link` */
+    struct gnli_resting {
+        uint32_t first, last, count; /* a queue of pages, in the same way */
+    } resting[GNLI_PIECE_CLASSES];
     uint32_t *link;
 };
 

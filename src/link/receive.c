@@ -144,6 +144,7 @@ static int take_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         place->in = in;
         in->held++;
         place->offset = far.offset;
+        gnli_distance_note(&link->in_distance, far.size, in->capacity);
     } else {
         memcpy(place->buffer, gnli_frames_contents(&in->reader), place->size);
     }
@@ -167,9 +168,10 @@ static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         size = far.size;
         if (size > receipt->size)
             return too_small(link, size, receipt->size);
-        memcpy(receipt->data, in->memory.base + far.offset, size);
+        gnli_copy(&link->in_copying, gnli_copy_by_vectors, receipt->data, in->memory.base + far.offset, size);
         gnli_in_return(in, far.offset);
     }
+    gnli_distance_note(&link->in_distance, size, in->capacity);
     receipt->received = (ssize_t)size;
     return 0;
 }
@@ -449,10 +451,22 @@ bool gnli_link_has_ended(struct gnli_link *link, bool sending)
 
 /* ---- the operations ---- */
 
+static bool is_queued(void *context, uint32_t places)
+{
+    struct gnli_link *link = context;
+    bool locked = gnli_lock(&link->receiving);
+    bool queued = link->in && gnli_frames_queue(&link->in->reader, places);
+
+    gnli_unlock(&link->receiving, locked);
+    return queued;
+}
+
 static int receive(gnl_port *port, struct gnli_receipt *receipt, int64_t timeout)
 {
     struct gnli_link *link = gnli_link_of(port);
 
+    if (gnli_distance_may(timeout, &link->in_spin))
+        gnli_distance_keep(&link->in_distance, is_queued, link);
     int result = gnli_link_receive(link->me, link, receipt);
     if (__builtin_expect(result == -EAGAIN, 0))
         result = gnli_link_wait(link->me, link, true, timeout, gnli_link_receive, receipt);

@@ -179,7 +179,8 @@ static int write_far(struct gnli_link *link, struct dispatch *dispatch)
         return result == -EBADMSG ? scribbled(link) : result;
     }
     if (!dispatch->loan)
-        memcpy(out->memory.base + far.offset, dispatch->data, dispatch->size);
+        gnli_copy(&link->out_copying, gnli_copy_past_caches, out->memory.base + far.offset, dispatch->data,
+                  dispatch->size);
     memcpy(place, &far, sizeof far);
     out->offer_far = far.offset;
     return 0;

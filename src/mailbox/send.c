@@ -297,8 +297,8 @@ static int send_large(struct gnli_mailbox_port *port, struct sending *sending, i
     int result = loan_chunk(port, sending->size, &sending->chunk, &sending->loan);
     if (result < 0)
         return result;
-    gnli_copy(&port->out_copying, gnli_copy_past_caches, gnli_arena_data(arena, sending->chunk), sending->data,
-              sending->size);
+    gnli_copy(&port->out_copying, gnli_copy_past_caches, gnli_arena_data(arena, sending->chunk),
+              sending->data, sending->size);
     result = send_and_wait(port, sending, timeout);
     if (result < 0)
         gnli_arena_free(arena, gnli_mailbox_me(port->mailbox), sending->chunk, sending->loan, 0);

@@ -58,7 +58,8 @@ static uint32_t better(struct gnli_copying *copying)
     return other * 4 <= libc * 3 ? GNLI_COPY_OTHER : GNLI_COPY_LIBC;
 }
 
-void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from, size_t size)
+void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
+                     size_t size)
 {
     uint32_t turn = atomic_load_explicit(&copying->turn, memory_order_relaxed); /* A */
     uint32_t way = atomic_load_explicit(&copying->way, memory_order_relaxed);   /* A */

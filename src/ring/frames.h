@@ -219,6 +219,21 @@ static inline int gnli_frames_peek(struct gnli_frames_reader *reader, uint64_t *
     }
 }
 
+/* Is a frame there, so many after the next one? A guess: where the block ends before, there is. */
+static inline bool gnli_frames_queue(const struct gnli_frames_reader *reader, uint32_t places)
+{
+    for (uint64_t at = reader->at; at + 8 <= reader->end; places--) {
+        uint64_t word =
+            atomic_load_explicit(gnli_frames_word(reader->base, at), memory_order_acquire); /* A */
+        if (word == 0 || places == 0)
+            return word != 0;
+        if (gnli_frame_kind(word) >= GNLI_FRAME_NEXT || gnli_frame_size(word) > GNLI_FRAME_BYTES)
+            return true;
+        at += gnli_frame_takes(gnli_frame_size(word));
+    }
+    return true;
+}
+
 static inline const char *gnli_frames_contents(const struct gnli_frames_reader *reader)
 {
     return reader->base + reader->at + 8;

@@ -86,6 +86,24 @@ START_TEST(exactly_count_messages_fit)
 }
 END_TEST
 
+START_TEST(queue_reaches_as_far_as_messages_were_sent)
+{
+    ring_make(sizes[_i], 3);
+    for (unsigned round = 0; round < 3 * sizes[_i] + 1; round++) { /* from each place of a lap on */
+        for (uint32_t sent = 0; sent <= sizes[_i]; sent++) {
+            for (uint32_t places = 0; places < sizes[_i] + 3; places++)
+                ck_assert_int_eq(gnli_slots_queue(&ring, &ring_in, places), places < sent);
+            if (sent < sizes[_i])
+                ring_send(1, sent);
+        }
+        for (uint32_t i = 0; i < sizes[_i]; i++)
+            ck_assert_int_eq(ring_receive(), i);
+        ring_send(1, 0);
+        ck_assert_int_eq(ring_receive(), 0);
+    }
+}
+END_TEST
+
 /* 2^38 messages pass a mailbox of capacity 1 within a day. */
 START_TEST(laps_wrap_around_unnoticed)
 {
@@ -311,6 +329,7 @@ int main(void)
     TCase *messages = support_case(suite, "messages");
     tcase_add_loop_test(messages, first_in_first_out_over_many_laps, 0, SIZES);
     tcase_add_loop_test(messages, exactly_count_messages_fit, 0, SIZES);
+    tcase_add_loop_test(messages, queue_reaches_as_far_as_messages_were_sent, 0, SIZES);
     tcase_add_loop_test(messages, laps_wrap_around_unnoticed, 0, SIZES);
     tcase_add_loop_test(messages, newcomer_finds_its_way_from_old_hints, 0, SIZES);
     tcase_add_test(messages, only_the_first_to_consume_has_received);

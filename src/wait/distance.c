@@ -4,10 +4,10 @@
 #include "base/clock.h"
 #include "wait/futex.h"
 
-#define TRIAL_FIRST  16
-#define TRIAL_LAST   4096
-#define MOMENT_NS    ((int64_t)30000) /* until the next message, twice what 64 KiB take at their slowest */
-#define LOOKS        16               /* between two questions to the clock */
+#define TRIAL_FIRST 16
+#define TRIAL_LAST  4096
+#define MOMENT_NS   ((int64_t)30000) /* until the next message, twice what 64 KiB take at their slowest */
+#define LOOKS       16               /* between two questions to the clock */
 
 /* Until it is there, for a moment. */
 static bool comes(gnli_there *there, void *context, uint32_t places)

@@ -2,11 +2,12 @@
 /*
  * How far a receiver of large messages stays behind their sender.
  *
- * What was just written lies in the writing core's own cache, and comes from there several times slower than from
- * the cache that the cores share, or from memory that nobody has. So in a stream of large messages it is better to
- * be a mebibyte behind, more than a core's own cache holds; and once both run at the same pace, close together or
- * far apart, they stay so. Who finds fewer queued than half of that waits for the whole, if this is a stream: that
- * only a trial tells. Where no next message comes within a moment it was none, and the next trial is later.
+ * What was just written lies in the writing core's own cache, and comes from there several times slower
+ * than from the cache that the cores share, or from memory that nobody has. So in a stream of large
+ * messages it is better to be a mebibyte behind, more than a core's own cache holds; and once both run at
+ * the same pace, close together or far apart, they stay so. Who finds fewer queued than half of that waits
+ * for the whole, if this is a stream: that only a trial tells. Where no next message comes within a moment
+ * it was none, and the next trial is later.
  *
  * One of these a port; threads may share it, since it only advises.
  *
@@ -22,9 +23,8 @@
 
 #include <ginnel/port.h>
 
+#include "memory/copy.h"
 #include "wait/futex.h"
-
-#define GNLI_LARGE ((size_t)16384) /* bytes from which on a message is large */
 
 struct gnli_distance {
     _Atomic uint32_t behind;      /* messages that ought to be queued; 0: they are small */

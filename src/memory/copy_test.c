@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "memory/copy.h"
+
+#define MIB       ((size_t)1 << 20)
+#define MANY      2000 /* copies: several comparisons */
+#define SLOWLY_NS ((int64_t)2000000)
+
+static char from[MIB + 64], to[MIB + 64];
+
+/* ---- each way copies ---- */
+
+static gnli_copy_other *const ways[] = { gnli_copy_by_vectors, gnli_copy_past_caches };
+
+START_TEST(all_bytes_and_no_others_whatever_the_places_and_the_size)
+{
+    static const size_t sizes[] = { 0, 1, 15, 16, 63, 64, 65, 127, 4096, 16384, 65537 };
+
+    for (size_t i = 0; i < sizeof from; i++)
+        from[i] = (char)(i * 7 % 251 + 1);
+    for (size_t which = 0; which < sizeof sizes / sizeof *sizes; which++)
+        for (size_t offset = 0; offset < 20; offset++) {
+            size_t size = sizes[which], start = 1 + offset;
+            memset(to, 0, sizeof to);
+            ways[_i](to + start, from + 19 - offset, size);
+            ck_assert_mem_eq(to + start, from + 19 - offset, size);
+            ck_assert_int_eq(to[start - 1], 0);
+            ck_assert_int_eq(to[start + size], 0);
+        }
+}
+END_TEST
+
+/* ---- the better one is found ---- */
+
+static unsigned others;
+
+static void at_once(void *out, const void *in, size_t size)
+{
+    (void)out, (void)in, (void)size;
+    others++;
+}
+
+static void slowly(void *out, const void *in, size_t size)
+{
+    int64_t end = gnli_now_ns() + SLOWLY_NS;
+
+    while (gnli_now_ns() < end)
+        ;
+    memcpy(out, in, size);
+    others++;
+}
+
+static unsigned copied_otherwise(struct gnli_copying *copying, gnli_copy_other *other, unsigned copies,
+                                 size_t size)
+{
+    others = 0;
+    for (unsigned i = 0; i < copies; i++)
+        gnli_copy(copying, other, to, from, size);
+    return others;
+}
+
+START_TEST(faster_way_is_taken_nearly_always_and_a_slower_one_nearly_never)
+{
+    struct gnli_copying fast = { .turn = 0 }, slow = { .turn = 0 };
+
+    ck_assert_uint_gt(copied_otherwise(&fast, at_once, MANY, MIB), MANY * 9 / 10);
+    ck_assert_uint_lt(copied_otherwise(&slow, slowly, MANY, MIB), MANY / 10);
+    ck_assert_uint_gt(others, 0); /* it was tried */
+}
+END_TEST
+
+START_TEST(other_way_is_left_when_it_is_not_faster_any_more)
+{
+    struct gnli_copying copying = { .turn = 0 };
+
+    ck_assert_uint_gt(copied_otherwise(&copying, at_once, MANY, MIB), MANY * 9 / 10);
+    copied_otherwise(&copying, slowly, MANY / 4, MIB); /* the next comparison falls in here */
+    ck_assert_uint_lt(copied_otherwise(&copying, slowly, MANY, MIB), MANY / 10);
+}
+END_TEST
+
+START_TEST(small_messages_take_libc_s_way_unmeasured)
+{
+    struct gnli_copying copying = { .turn = 0 };
+
+    ck_assert_uint_eq(copied_otherwise(&copying, at_once, MANY, GNLI_LARGE - 1), 0);
+    ck_assert_uint_eq(copying.turn, 0);
+    ck_assert_mem_eq(to, from, GNLI_LARGE - 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("copy");
+    TCase *bytes = support_case(suite, "bytes");
+
+    tcase_add_loop_test(bytes, all_bytes_and_no_others_whatever_the_places_and_the_size, 0,
+                        sizeof ways / sizeof *ways);
+    TCase *learning = support_case(suite, "learning");
+    tcase_add_test(learning, faster_way_is_taken_nearly_always_and_a_slower_one_nearly_never);
+    tcase_add_test(learning, other_way_is_left_when_it_is_not_faster_any_more);
+    tcase_add_test(learning, small_messages_take_libc_s_way_unmeasured);
+    return support_run(suite);
+}
