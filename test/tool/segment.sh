@@ -71,6 +71,35 @@ same "after the mending" "$(field segment:dying 'len(s["participants"])')" 0
 status 0 ginnel doctor
 ginnel rm segment:dying
 
+# One was killed while it had it locked, half done: the doctor says so, and so does whoever reads, until somebody
+# has locked it and made it whole again.
+ginnel segment create locked 4K
+printf 'before' | ginnel segment write locked
+"${HOLDER:-$(dirname "$GINNEL")/../test/tool/segment_holder}" locked >"$room/holder" &
+killed=$!
+started="$started $killed"
+until_true grep -q locked "$room/holder"
+same "it is locked" "$(field segment:locked 's["locked"]')" True
+status 3 ginnel segment read locked --size 6 --timeout 50ms
+status 0 ginnel doctor
+kill -KILL "$killed"
+ended "$killed"
+status 1 ginnel doctor
+grep -q "^problem  *segment:locked: 1 dead and not yet swept: pid $killed (has it locked)$" "$room/out" || fail "the doctor: $(cat "$room/out")"
+status 1 ginnel segment read locked --size 6
+said "a writer died inside: what was read may be half-changed"
+same "what is read all the same" "$(cat "$room/out")" halfre
+status 0 ginnel doctor --clean
+grep -q "^cleaned  *segment:locked: .* whoever locks it next is told if one died inside" "$room/out" || fail "the doctor: $(cat "$room/out")"
+status 0 ginnel doctor
+status 1 ginnel segment read locked --size 6
+said "a writer died inside"
+printf 'whole!' | status 0 ginnel segment write locked
+said "its last writer died inside"
+status 0 ginnel segment read locked --size 6
+same "mended" "$(cat "$room/out")" 'whole!'
+ginnel rm segment:locked
+
 # Nobody has it: a note. Damaged: the doctor removes it.
 ginnel segment create t 4K
 ginnel doctor >"$room/out"
