@@ -168,7 +168,8 @@ static int copy_frame(struct gnli_link *link, struct gnli_in *in, uint64_t word,
         size = far.size;
         if (size > receipt->size)
             return too_small(link, size, receipt->size);
-        gnli_copy(&link->in_copying, gnli_copy_by_vectors, receipt->data, in->memory.base + far.offset, size);
+        gnli_copy(&link->in_copying, gnli_copy_by_vectors, receipt->data, in->memory.base + far.offset, size,
+                  0);
         gnli_in_return(in, far.offset);
     }
     gnli_distance_note(&link->in_distance, size, in->capacity);

@@ -491,7 +491,7 @@ __attribute__((noinline)) static ssize_t recv_slowly(struct gnli_mailbox_port *p
             gnli_cell_done(port->mailbox, &receiving.hold);
             return nonsense(port);
         }
-        gnli_copy(&port->in_copying, gnli_copy_by_vectors, data, held, held_size);
+        gnli_copy(&port->in_copying, gnli_copy_by_vectors, data, held, held_size, 0);
         receiving.received = held_size;
         result = gnli_cell_done(port->mailbox, &receiving.hold);
     }

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/copy.h"
 
+#include <stdbool.h>
+
 #if defined __x86_64__
 #include <emmintrin.h>
 #endif
 
 #include "base/clock.h"
 
-#define ROUND    256 /* large copies from one comparison to the next */
-#define MEASURED 6   /* of them, the two ways in turn */
+#define STRETCH     64 /* large copies that are measured */
+#define COMPARED    4  /* stretches, the two ways in turn */
+#define ROUND_FIRST 16 /* stretches */
+#define ROUND_LAST  256
+#define QUEUED_MAX  4096 /* of more than these a comparison would take too long */
 
 typedef uint64_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 #define VECTORS 4 /* a cache line */
@@ -49,40 +54,73 @@ void gnli_copy_past_caches(void *to, const void *from, size_t size)
 #endif
 }
 
-/* Faster by a third? */
-static uint32_t better(struct gnli_copying *copying)
+static uint32_t get(_Atomic uint32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_relaxed); /* A */
+}
+
+static void set(_Atomic uint32_t *field, uint32_t value)
+{
+    atomic_store_explicit(field, value, memory_order_relaxed); /* A */
+}
+
+/* The other way has to take a quarter less time; libc's, to be taken again, an eighth more at most. */
+static void settle(struct gnli_copying *copying)
 {
     uint64_t libc = atomic_load_explicit(&copying->pace[GNLI_COPY_LIBC], memory_order_relaxed);   /* A */
     uint64_t other = atomic_load_explicit(&copying->pace[GNLI_COPY_OTHER], memory_order_relaxed); /* A */
+    uint32_t settled = get(&copying->settled), round = get(&copying->round);
+    bool pays = settled == GNLI_COPY_LIBC ? other * 4 <= libc * 3 : other * 9 <= libc * 8;
+    uint32_t way = pays ? GNLI_COPY_OTHER : GNLI_COPY_LIBC;
 
-    return other * 4 <= libc * 3 ? GNLI_COPY_OTHER : GNLI_COPY_LIBC;
+    set(&copying->settled, way);
+    set(&copying->round, way != settled || round == 0 ? ROUND_FIRST
+                         : round < ROUND_LAST         ? 2 * round
+                                                      : ROUND_LAST);
+}
+
+static uint32_t next_stretch(struct gnli_copying *copying, uint64_t queued)
+{
+    uint32_t stretch = get(&copying->stretch);
+
+    if (stretch == COMPARED)
+        settle(copying);
+    stretch = stretch < COMPARED || stretch < get(&copying->round) ? stretch + 1 : 1;
+    set(&copying->stretch, stretch);
+    set(&copying->way, stretch <= COMPARED ? (stretch - 1) % GNLI_COPY_WAYS : get(&copying->settled));
+    return STRETCH + (stretch > COMPARED ? 0 : (uint32_t)(queued < QUEUED_MAX ? queued : QUEUED_MAX));
+}
+
+static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t bytes)
+{
+    int64_t took = gnli_now_ns() - atomic_load_explicit(&copying->since_ns, memory_order_relaxed); /* A */
+    uint64_t pace = took < ((int64_t)1 << 43) ? ((uint64_t)took << 20) / bytes : UINT64_MAX / 16;
+    uint64_t best = atomic_load_explicit(&copying->pace[way], memory_order_relaxed); /* A */
+
+    if (get(&copying->stretch) <= GNLI_COPY_WAYS || pace < best)
+        atomic_store_explicit(&copying->pace[way], pace, memory_order_relaxed); /* A */
 }
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                     size_t size)
+                     size_t size, uint64_t queued)
 {
-    uint32_t turn = atomic_load_explicit(&copying->turn, memory_order_relaxed); /* A */
-    uint32_t way = atomic_load_explicit(&copying->way, memory_order_relaxed);   /* A */
-    uint32_t place = turn % ROUND;
-    int64_t start = 0;
+    uint32_t left = get(&copying->left);
+    uint64_t bytes = atomic_load_explicit(&copying->bytes, memory_order_relaxed); /* A */
 
-    atomic_store_explicit(&copying->turn, turn + 1, memory_order_relaxed); /* A */
-    if (place < MEASURED) {
-        way = place % GNLI_COPY_WAYS;
-        start = gnli_now_ns();
-    } else if (place == MEASURED) {
-        way = better(copying);
-        atomic_store_explicit(&copying->way, way, memory_order_relaxed); /* A */
+    if (left == 0)
+        left = next_stretch(copying, queued);
+    bool compared = get(&copying->stretch) <= COMPARED;
+    if (compared && left == STRETCH) {
+        bytes = 0;
+        atomic_store_explicit(&copying->since_ns, gnli_now_ns(), memory_order_relaxed); /* A */
     }
+    uint32_t way = get(&copying->way);
     if (way == GNLI_COPY_LIBC)
         memcpy(to, from, size);
     else
         other(to, from, size);
-    if (start == 0)
-        return;
-    uint64_t pace = (uint64_t)(gnli_now_ns() - start) * 1000 / size;
-    uint64_t best = atomic_load_explicit(&copying->pace[way], memory_order_relaxed); /* A */
-    if (place < GNLI_COPY_WAYS || pace < best)
-        atomic_store_explicit(&copying->pace[way], pace < UINT32_MAX ? (uint32_t)pace : UINT32_MAX,
-                              memory_order_relaxed); /* A */
+    set(&copying->left, left - 1);
+    atomic_store_explicit(&copying->bytes, bytes + size, memory_order_relaxed); /* A */
+    if (compared && left == 1)
+        end_stretch(copying, way, bytes + size);
 }

@@ -5,8 +5,12 @@
  * Which way to copy is the fastest depends on where the host has put the cores: what libc takes for large
  * blocks is best within one core, and may be several times slower than another way between two. A
  * receiver's other way is a loop of vector loads and stores, a sender's are stores past the caches, which
- * fetch nothing from the far side first (docs/performance.md). Only the clock can tell: now and then both
- * ways are measured, a few copies each, and the other way is taken while it is faster by a third.
+ * fetch nothing from the far side first (docs/performance.md).
+ *
+ * Only the clock can tell, and only of both sides together: stores past the caches are cheap for who makes
+ * them, and may be dear for who reads. So what counts is how long a stretch of messages takes, waiting
+ * included, from when all that is queued was sent in the same way. Now and then the two ways are
+ * compared, two stretches each; the other way is taken when it takes a quarter less time.
  *
  * One of these a port and direction; threads may share it, since it only advises.
  *
@@ -26,9 +30,14 @@
 enum gnli_copy_way { GNLI_COPY_LIBC, GNLI_COPY_OTHER, GNLI_COPY_WAYS };
 
 struct gnli_copying {
-    _Atomic uint32_t turn;                 /* large copies so far */
-    _Atomic uint32_t way;                  /* what has been found best */
-    _Atomic uint32_t pace[GNLI_COPY_WAYS]; /* the best one measured last: picoseconds a byte */
+    _Atomic uint32_t way;     /* of this stretch */
+    _Atomic uint32_t settled; /* what was found best */
+    _Atomic uint32_t left;    /* large copies until the stretch ends */
+    _Atomic uint32_t stretch; /* its number in the round, from 1 on */
+    _Atomic uint32_t round;   /* stretches from one comparison to the next: doubles if that changed nothing */
+    _Atomic int64_t since_ns; /* when the measured part began, and what it has copied */
+    _Atomic uint64_t bytes;
+    _Atomic uint64_t pace[GNLI_COPY_WAYS]; /* the best one of the comparison: nanoseconds a mebibyte */
 };
 
 typedef void gnli_copy_other(void *to, const void *from, size_t size);
@@ -37,15 +46,16 @@ gnli_copy_other gnli_copy_by_vectors;  /* for who reads */
 gnli_copy_other gnli_copy_past_caches; /* for who writes: all is there for others when it returns */
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                     size_t size);
+                     size_t size, uint64_t queued);
 
+/* `queued`: messages that were sent in some earlier way and not received yet, as far as is known. */
 static inline void gnli_copy(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                             size_t size)
+                             size_t size, uint64_t queued)
 {
     if (size < GNLI_LARGE)
         memcpy(to, from, size);
     else
-        gnli_copy_large(copying, other, to, from, size);
+        gnli_copy_large(copying, other, to, from, size, queued);
 }
 
 #endif

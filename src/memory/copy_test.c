@@ -6,11 +6,14 @@
 #include "base/clock.h"
 #include "memory/copy.h"
 
-#define MIB       ((size_t)1 << 20)
-#define MANY      2000 /* copies: several comparisons */
-#define SLOWLY_NS ((int64_t)2000000)
+#define ROOM      ((size_t)70000)
+#define MANY      4000 /* copies: several comparisons */
+#define A_ROUND   4000 /* at the longest so soon */
+#define QUEUED    100
+#define STRETCH   64 /* what is measured of one */
+#define SLOWLY_NS ((int64_t)100000)
 
-static char from[MIB + 64], to[MIB + 64];
+static char from[ROOM], to[ROOM];
 
 /* ---- each way copies ---- */
 
@@ -54,41 +57,65 @@ static void slowly(void *out, const void *in, size_t size)
     others++;
 }
 
+/* As where the receiver has to get through what was sent before. */
+static void slowly_at_first(void *out, const void *in, size_t size)
+{
+    if (others % (QUEUED + STRETCH) < QUEUED)
+        slowly(out, in, size);
+    else
+        at_once(out, in, size);
+}
+
 static unsigned copied_otherwise(struct gnli_copying *copying, gnli_copy_other *other, unsigned copies,
-                                 size_t size)
+                                 uint64_t queued)
 {
     others = 0;
     for (unsigned i = 0; i < copies; i++)
-        gnli_copy(copying, other, to, from, size);
+        gnli_copy(copying, other, to, from, GNLI_LARGE, queued);
     return others;
 }
 
-START_TEST(faster_way_is_taken_nearly_always_and_a_slower_one_nearly_never)
+START_TEST(faster_way_is_taken_mostly_and_a_slower_one_seldom)
 {
-    struct gnli_copying fast = { .turn = 0 }, slow = { .turn = 0 };
+    struct gnli_copying fast = { .way = 0 }, slow = { .way = 0 };
 
-    ck_assert_uint_gt(copied_otherwise(&fast, at_once, MANY, MIB), MANY * 9 / 10);
-    ck_assert_uint_lt(copied_otherwise(&slow, slowly, MANY, MIB), MANY / 10);
+    ck_assert_uint_gt(copied_otherwise(&fast, at_once, MANY, 0), MANY * 3 / 4);
+    ck_assert_uint_lt(copied_otherwise(&slow, slowly, MANY, 0), MANY / 4);
     ck_assert_uint_gt(others, 0); /* it was tried */
 }
 END_TEST
 
 START_TEST(other_way_is_left_when_it_is_not_faster_any_more)
 {
-    struct gnli_copying copying = { .turn = 0 };
+    struct gnli_copying copying = { .way = 0 };
 
-    ck_assert_uint_gt(copied_otherwise(&copying, at_once, MANY, MIB), MANY * 9 / 10);
-    copied_otherwise(&copying, slowly, MANY / 4, MIB); /* the next comparison falls in here */
-    ck_assert_uint_lt(copied_otherwise(&copying, slowly, MANY, MIB), MANY / 10);
+    ck_assert_uint_gt(copied_otherwise(&copying, at_once, MANY, 0), MANY * 3 / 4);
+    copied_otherwise(&copying, slowly, A_ROUND, 0);
+    ck_assert_uint_lt(copied_otherwise(&copying, slowly, MANY, 0), MANY / 4);
+}
+END_TEST
+
+START_TEST(what_was_queued_before_does_not_count)
+{
+    struct gnli_copying skipping = { .way = 0 }, counting = { .way = 0 };
+
+    copied_otherwise(&skipping, slowly_at_first, 4 * (QUEUED + STRETCH) + 1, QUEUED);
+    ck_assert_uint_eq(skipping.settled, GNLI_COPY_OTHER);
+    copied_otherwise(&counting, slowly_at_first, 4 * STRETCH + 1, 0);
+    ck_assert_uint_eq(counting.settled, GNLI_COPY_LIBC);
 }
 END_TEST
 
 START_TEST(small_messages_take_libc_s_way_unmeasured)
 {
-    struct gnli_copying copying = { .turn = 0 };
+    struct gnli_copying copying = { .way = 0 };
 
-    ck_assert_uint_eq(copied_otherwise(&copying, at_once, MANY, GNLI_LARGE - 1), 0);
-    ck_assert_uint_eq(copying.turn, 0);
+    others = 0;
+    memset(from, 7, sizeof from);
+    for (unsigned i = 0; i < MANY; i++)
+        gnli_copy(&copying, at_once, to, from, GNLI_LARGE - 1, 0);
+    ck_assert_uint_eq(others, 0);
+    ck_assert_uint_eq(copying.stretch, 0);
     ck_assert_mem_eq(to, from, GNLI_LARGE - 1);
 }
 END_TEST
@@ -101,8 +128,9 @@ int main(void)
     tcase_add_loop_test(bytes, all_bytes_and_no_others_whatever_the_places_and_the_size, 0,
                         sizeof ways / sizeof *ways);
     TCase *learning = support_case(suite, "learning");
-    tcase_add_test(learning, faster_way_is_taken_nearly_always_and_a_slower_one_nearly_never);
+    tcase_add_test(learning, faster_way_is_taken_mostly_and_a_slower_one_seldom);
     tcase_add_test(learning, other_way_is_left_when_it_is_not_faster_any_more);
+    tcase_add_test(learning, what_was_queued_before_does_not_count);
     tcase_add_test(learning, small_messages_take_libc_s_way_unmeasured);
     return support_run(suite);
 }

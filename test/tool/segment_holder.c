@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_holder NAME: locks the segment, says so, changes half of what it means to, and waits to be killed. */
+/* segment_holder NAME: locks the segment, says so, changes half of it, and waits to be killed. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
