@@ -161,15 +161,15 @@ void gnli_side_free(struct gnli_side_memory *memory)
     *memory = (struct gnli_side_memory){ .descriptor = -1 };
 }
 
+/* The kernel walks over all pages up to the hole: of all of them this is asked once. */
 static bool ask(struct gnli_side_memory *memory, uint64_t page, uint64_t last)
 {
     off_t hole = lseek(memory->descriptor, (off_t)(page * PAGE), SEEK_HOLE);
+    uint64_t end = hole < 0 ? 0 : (uint64_t)hole < memory->size ? (uint64_t)hole / PAGE : memory->size / PAGE;
 
-    if (hole < 0 || (uint64_t)hole < (last + 1) * PAGE)
-        return false;
-    for (; page <= last; page++)
+    for (; page < end; page++)
         memory->seen[page / 64] |= (uint64_t)1 << page % 64;
-    return true;
+    return last < end;
 }
 
 bool gnli_side_there(void *context, uint64_t offset, uint64_t size)
