@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -203,4 +204,18 @@ static int64_t relay_out(struct crew_member *member)
 const struct crew_part limit_relay[2] = {
     { .step = relay_there, .place = 0 },
     { .step = relay_out, .place = 1, .sampling = SAMPLE_SLICES, .counts = true },
+};
+
+/* To this process what the other writes is as on a direct link: to be read only. */
+static int forgo_writing(struct crew_member *member)
+{
+    _Static_assert(CREW_RING_BYTES % 4096 == 0, "nothing else lies on these pages");
+    return mprotect(member->area->ring, CREW_RING_BYTES, PROT_READ) == 0
+               ? 0
+               : (int)crew_fail(member, "mprotect", -errno);
+}
+
+const struct crew_part limit_relay_walled[2] = {
+    { .step = relay_there, .place = 0 },
+    { .begin = forgo_writing, .step = relay_out, .place = 1, .sampling = SAMPLE_SLICES, .counts = true },
 };

@@ -28,6 +28,7 @@ extern const struct crew_part limit_copy[1];
 
 /* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
 extern const struct crew_part limit_relay[2];
+extern const struct crew_part limit_relay_walled[2];
 
 /* ---- socket.c: a raw socket of the type that task->wire uses, blocking calls and nothing else ---- */
 

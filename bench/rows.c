@@ -149,6 +149,8 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
     add_limit(&table, "memcpy_64k", "memcpy, 64 KiB", limit_copy, 1, k64.size, k64.capacity);
     add_direct(&table, "copy_64k", "64 KiB, copied", COPYING, k64, "memcpy_64k", 0.9);
     add_limit(&table, "relay_64k", "two memcpys and a flag, 64 KiB", limit_relay, 2, k64.size, k64.capacity);
+    add_limit(&table, "relay_64k_walled", "the same, one may not write", limit_relay_walled, 2, k64.size,
+              k64.capacity);
     add_direct(&table, "zero_64k_touched", "64 KiB, in place, written and read", IN_PLACE, k64, "memcpy_64k",
                0);
     add_limit(&table, "memcpy_1m", "memcpy, 1 MiB", limit_copy, 1, m1.size, m1.capacity);
