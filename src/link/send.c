@@ -180,7 +180,7 @@ static int write_far(struct gnli_link *link, struct dispatch *dispatch)
     }
     if (!dispatch->loan)
         gnli_copy(&link->out_copying, gnli_copy_past_caches, out->memory.base + far.offset, dispatch->data,
-                  dispatch->size, gnli_frames_queued(&out->writer));
+                  dispatch->size, out->capacity);
     memcpy(place, &far, sizeof far);
     out->offer_far = far.offset;
     return 0;

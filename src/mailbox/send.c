@@ -290,16 +290,6 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
     return gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
 }
 
-/* Messages in the ring, as its hints have it. */
-static uint64_t queued(const struct gnli_slots *ring)
-{
-    uint64_t head = atomic_load_explicit(&ring->queue->head, memory_order_relaxed); /* A */
-    uint64_t tail = atomic_load_explicit(&ring->queue->tail, memory_order_relaxed); /* A */
-    int64_t distance = gnli_slots_distance(ring, head, tail);
-
-    return distance > 0 ? (uint64_t)distance : 0;
-}
-
 static int send_large(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
 {
     struct gnli_arena *arena = &port->mailbox->view.arena;
@@ -308,7 +298,7 @@ static int send_large(struct gnli_mailbox_port *port, struct sending *sending, i
     if (result < 0)
         return result;
     gnli_copy(&port->out_copying, gnli_copy_past_caches, gnli_arena_data(arena, sending->chunk),
-              sending->data, sending->size, queued(port->out));
+              sending->data, sending->size, port->mailbox->view.layout.capacity);
     result = send_and_wait(port, sending, timeout);
     if (result < 0)
         gnli_arena_free(arena, gnli_mailbox_me(port->mailbox), sending->chunk, sending->loan, 0);

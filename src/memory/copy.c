@@ -9,11 +9,13 @@
 
 #include "base/clock.h"
 
-#define STRETCH     64 /* large copies that are measured */
+#define STRETCH     ((size_t)4 << 20) /* bytes that are measured, in so many copies: */
+#define COPIES_MIN  4
+#define COPIES_MAX  64
 #define COMPARED    4  /* stretches, the two ways in turn */
 #define ROUND_FIRST 16 /* stretches */
 #define ROUND_LAST  256
-#define QUEUED_MAX  4096 /* of more than these a comparison would take too long */
+#define SLACK_MAX   1024
 
 typedef uint64_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 #define VECTORS 4 /* a cache line */
@@ -74,21 +76,26 @@ static void settle(struct gnli_copying *copying)
     uint32_t way = pays ? GNLI_COPY_OTHER : GNLI_COPY_LIBC;
 
     set(&copying->settled, way);
-    set(&copying->round, way != settled || round == 0 ? ROUND_FIRST
-                         : round < ROUND_LAST         ? 2 * round
-                                                      : ROUND_LAST);
+    set(&copying->round, way != settled ? ROUND_FIRST : round < ROUND_LAST ? 2 * round : ROUND_LAST);
 }
 
-static uint32_t next_stretch(struct gnli_copying *copying, uint64_t queued)
+static uint32_t next_stretch(struct gnli_copying *copying, size_t size, int64_t slack)
 {
     uint32_t stretch = get(&copying->stretch);
+    size_t fit = STRETCH / size;
+    uint32_t copies = fit < COPIES_MIN ? COPIES_MIN : fit < COPIES_MAX ? (uint32_t)fit : COPIES_MAX;
 
-    if (stretch == COMPARED)
+    if (get(&copying->round) == 0) { /* all is cold still, and the first way would look slow */
+        set(&copying->round, ROUND_FIRST);
+        stretch = COMPARED;
+    } else if (stretch == COMPARED) {
         settle(copying);
+    }
     stretch = stretch < COMPARED || stretch < get(&copying->round) ? stretch + 1 : 1;
     set(&copying->stretch, stretch);
     set(&copying->way, stretch <= COMPARED ? (stretch - 1) % GNLI_COPY_WAYS : get(&copying->settled));
-    return STRETCH + (stretch > COMPARED ? 0 : (uint32_t)(queued < QUEUED_MAX ? queued : QUEUED_MAX));
+    set(&copying->measure, stretch > COMPARED ? 0 : copies);
+    return copies + (slack < 0 || slack > SLACK_MAX ? SLACK_MAX : (uint32_t)slack);
 }
 
 static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t bytes)
@@ -102,15 +109,15 @@ static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t byt
 }
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                     size_t size, uint64_t queued)
+                     size_t size, int64_t slack)
 {
     uint32_t left = get(&copying->left);
     uint64_t bytes = atomic_load_explicit(&copying->bytes, memory_order_relaxed); /* A */
 
     if (left == 0)
-        left = next_stretch(copying, queued);
-    bool compared = get(&copying->stretch) <= COMPARED;
-    if (compared && left == STRETCH) {
+        left = next_stretch(copying, size, slack);
+    uint32_t measure = get(&copying->measure);
+    if (left == measure) {
         bytes = 0;
         atomic_store_explicit(&copying->since_ns, gnli_now_ns(), memory_order_relaxed); /* A */
     }
@@ -121,6 +128,6 @@ void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void 
         other(to, from, size);
     set(&copying->left, left - 1);
     atomic_store_explicit(&copying->bytes, bytes + size, memory_order_relaxed); /* A */
-    if (compared && left == 1)
+    if (measure > 0 && left == 1)
         end_stretch(copying, way, bytes + size);
 }

@@ -9,7 +9,7 @@
  *
  * Only the clock can tell, and only of both sides together: stores past the caches are cheap for who makes
  * them, and may be dear for who reads. So what counts is how long a stretch of messages takes, waiting
- * included, from when all that is queued was sent in the same way. Now and then the two ways are
+ * included, once the queue is as full or empty as it gets in that way. Now and then the two ways are
  * compared, two stretches each; the other way is taken when it takes a quarter less time.
  *
  * One of these a port and direction; threads may share it, since it only advises.
@@ -33,6 +33,7 @@ struct gnli_copying {
     _Atomic uint32_t way;     /* of this stretch */
     _Atomic uint32_t settled; /* what was found best */
     _Atomic uint32_t left;    /* large copies until the stretch ends */
+    _Atomic uint32_t measure; /* so many of these at its end are measured, if it is one that is compared */
     _Atomic uint32_t stretch; /* its number in the round, from 1 on */
     _Atomic uint32_t round;   /* stretches from one comparison to the next: doubles if that changed nothing */
     _Atomic int64_t since_ns; /* when the measured part began, and what it has copied */
@@ -46,16 +47,16 @@ gnli_copy_other gnli_copy_by_vectors;  /* for who reads */
 gnli_copy_other gnli_copy_past_caches; /* for who writes: all is there for others when it returns */
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                     size_t size, uint64_t queued);
+                     size_t size, int64_t slack);
 
-/* `queued`: messages that were sent in some earlier way and not received yet, as far as is known. */
+/* `slack`: messages by which one side may be ahead of the other before it waits; a negative one is no limit. */
 static inline void gnli_copy(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
-                             size_t size, uint64_t queued)
+                             size_t size, int64_t slack)
 {
     if (size < GNLI_LARGE)
         memcpy(to, from, size);
     else
-        gnli_copy_large(copying, other, to, from, size, queued);
+        gnli_copy_large(copying, other, to, from, size, slack);
 }
 
 #endif
