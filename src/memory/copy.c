@@ -10,12 +10,12 @@
 #include "base/clock.h"
 
 #define STRETCH     ((size_t)4 << 20) /* bytes that are measured, in so many copies: */
-#define COPIES_MIN  4
 #define COPIES_MAX  64
-#define COMPARED    4  /* stretches, the two ways in turn */
-#define ROUND_FIRST 16 /* stretches */
+#define COMPARED    4 /* stretches, the two ways in turn */
+#define ROUND_FIRST 8 /* stretches */
 #define ROUND_LAST  256
 #define SLACK_MAX   1024
+#define SLACKS      4 /* a queue fills by one message with every second or third that is sent */
 
 typedef uint64_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 #define VECTORS 4 /* a cache line */
@@ -83,7 +83,7 @@ static uint32_t next_stretch(struct gnli_copying *copying, size_t size, int64_t 
 {
     uint32_t stretch = get(&copying->stretch);
     size_t fit = STRETCH / size;
-    uint32_t copies = fit < COPIES_MIN ? COPIES_MIN : fit < COPIES_MAX ? (uint32_t)fit : COPIES_MAX;
+    uint32_t copies = fit < COPIES_MAX ? (uint32_t)fit : COPIES_MAX;
 
     if (get(&copying->round) == 0) { /* all is cold still, and the first way would look slow */
         set(&copying->round, ROUND_FIRST);
@@ -95,7 +95,7 @@ static uint32_t next_stretch(struct gnli_copying *copying, size_t size, int64_t 
     set(&copying->stretch, stretch);
     set(&copying->way, stretch <= COMPARED ? (stretch - 1) % GNLI_COPY_WAYS : get(&copying->settled));
     set(&copying->measure, stretch > COMPARED ? 0 : copies);
-    return copies + (slack < 0 || slack > SLACK_MAX ? SLACK_MAX : (uint32_t)slack);
+    return copies + SLACKS * (slack < 0 || slack > SLACK_MAX ? SLACK_MAX : (uint32_t)slack);
 }
 
 static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t bytes)

@@ -24,7 +24,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define GNLI_LARGE ((size_t)16384) /* bytes from which on how a message is copied matters */
+#define GNLI_LARGE ((size_t)16384)   /* bytes from which on how a message is copied matters, */
+#define GNLI_HUGE  ((size_t)1 << 19) /* and up to which: more than a core's own cache holds goes libc's way */
 
 /* libc's way, and another. */
 enum gnli_copy_way { GNLI_COPY_LIBC, GNLI_COPY_OTHER, GNLI_COPY_WAYS };
@@ -49,11 +50,11 @@ gnli_copy_other gnli_copy_past_caches; /* for who writes: all is there for other
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
                      size_t size, int64_t slack);
 
-/* `slack`: messages by which one side may be ahead of the other before it waits; a negative one is no limit. */
+/* `slack`: messages by which one side may be ahead of the other; a negative one is no limit. */
 static inline void gnli_copy(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
                              size_t size, int64_t slack)
 {
-    if (size < GNLI_LARGE)
+    if (size < GNLI_LARGE || size > GNLI_HUGE)
         memcpy(to, from, size);
     else
         gnli_copy_large(copying, other, to, from, size, slack);

@@ -10,8 +10,8 @@
 #define MANY      4000 /* copies: several comparisons */
 #define A_ROUND   4000 /* at the longest so soon */
 #define SLACK     100
-#define STRETCH   64             /* what is measured of one */
-#define COLD      (12 * STRETCH) /* before the first comparison */
+#define STRETCH   64            /* what is measured of one */
+#define COLD      (4 * STRETCH) /* before the first comparison */
 #define SLOWLY_NS ((int64_t)100000)
 
 static char from[ROOM], to[ROOM];
@@ -61,7 +61,7 @@ static void slowly(void *out, const void *in, size_t size)
 /* As where the receiver has to get through what was sent before, or a queue fills. */
 static void slowly_at_first(void *out, const void *in, size_t size)
 {
-    if (others % (SLACK + STRETCH) < SLACK)
+    if (others % (4 * SLACK + STRETCH) < 4 * SLACK)
         slowly(out, in, size);
     else
         at_once(out, in, size);
@@ -100,25 +100,30 @@ START_TEST(nothing_counts_before_the_queue_is_as_it_stays)
 {
     struct gnli_copying skipping = { .way = 0 }, counting = { .way = 0 };
 
-    ck_assert_uint_eq(copied_otherwise(&skipping, slowly_at_first, 12 * (SLACK + STRETCH), SLACK), 0);
-    copied_otherwise(&skipping, slowly_at_first, 4 * (SLACK + STRETCH) + 1, SLACK);
+    ck_assert_uint_eq(copied_otherwise(&skipping, slowly_at_first, 4 * (4 * SLACK + STRETCH), SLACK), 0);
+    copied_otherwise(&skipping, slowly_at_first, 4 * (4 * SLACK + STRETCH) + 1, SLACK);
     ck_assert_uint_eq(skipping.settled, GNLI_COPY_OTHER);
     copied_otherwise(&counting, slowly_at_first, COLD + 4 * STRETCH + 1, 0);
     ck_assert_uint_eq(counting.settled, GNLI_COPY_LIBC);
 }
 END_TEST
 
-START_TEST(small_messages_take_libc_s_way_unmeasured)
+START_TEST(small_and_huge_messages_take_libc_s_way_unmeasured)
 {
+    static const size_t sizes[] = { 1, GNLI_LARGE - 1, GNLI_HUGE + 1 };
     struct gnli_copying copying = { .way = 0 };
+    char *source = malloc(GNLI_HUGE + 1), *copy = malloc(GNLI_HUGE + 1);
 
+    require(source && copy);
     others = 0;
-    memset(from, 7, sizeof from);
-    for (unsigned i = 0; i < MANY; i++)
-        gnli_copy(&copying, at_once, to, from, GNLI_LARGE - 1, 0);
+    memset(source, 7, GNLI_HUGE + 1);
+    for (unsigned i = 0; i < 1000; i++)
+        gnli_copy(&copying, at_once, copy, source, sizes[_i], 0);
     ck_assert_uint_eq(others, 0);
     ck_assert_uint_eq(copying.stretch, 0);
-    ck_assert_mem_eq(to, from, GNLI_LARGE - 1);
+    ck_assert_mem_eq(copy, source, sizes[_i]);
+    free(source);
+    free(copy);
 }
 END_TEST
 
@@ -133,6 +138,6 @@ int main(void)
     tcase_add_test(learning, faster_way_is_taken_mostly_and_a_slower_one_seldom);
     tcase_add_test(learning, other_way_is_left_when_it_is_not_faster_any_more);
     tcase_add_test(learning, nothing_counts_before_the_queue_is_as_it_stays);
-    tcase_add_test(learning, small_messages_take_libc_s_way_unmeasured);
+    tcase_add_loop_test(learning, small_and_huge_messages_take_libc_s_way_unmeasured, 0, 3);
     return support_run(suite);
 }
