@@ -15,6 +15,13 @@
 #define CALLS  256
 #define COPIES 8
 
+/* memcpy, which the compiler can't leave out. */
+static void copy(void *to, const void *from, size_t size)
+{
+    memcpy(to, from, size);
+    __asm__ volatile("" ::"r"(to) : "memory");
+}
+
 /* ---- a cache line ---- */
 
 /* Waits until the line has that value. False: told to stop. No pause instruction: this is the limit. */
@@ -53,6 +60,81 @@ static int64_t line_back(struct crew_member *member)
 const struct crew_part limit_line[2] = {
     { .step = line_there, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
     { .step = line_back, .place = 1 },
+};
+
+/* ---- a queue that does nothing else ---- */
+
+/* A message of 64 bytes and a word that says that it is there: two lines, as in any queue. */
+struct bare_slot {
+    _Alignas(128) _Atomic uint64_t turn;
+    char message[64];
+};
+
+#define BARE_SLOTS 1024 /* of each of two rings */
+_Static_assert(2 * BARE_SLOTS * sizeof(struct bare_slot) <= CREW_RING_BYTES, "they fit");
+
+static struct bare_slot *bare_slot(struct crew_member *member, unsigned ring, uint64_t turn)
+{
+    struct bare_slot *slots = (struct bare_slot *)(void *)member->area->ring;
+
+    return &slots[ring * BARE_SLOTS + turn % BARE_SLOTS];
+}
+
+static void bare_send(struct crew_member *member, unsigned ring, uint64_t turn)
+{
+    struct bare_slot *slot = bare_slot(member, ring, turn);
+
+    memcpy(slot->message, member->buffer, sizeof slot->message);
+    atomic_store_explicit(&slot->turn, turn, memory_order_release);
+}
+
+/* False: told to stop. */
+static bool bare_receive(struct crew_member *member, unsigned ring, uint64_t turn)
+{
+    struct bare_slot *slot = bare_slot(member, ring, turn);
+
+    while (!crew_stopped(member))
+        for (unsigned i = 0; i < LOOKS; i++)
+            if (atomic_load_explicit(&slot->turn, memory_order_acquire) == turn) {
+                copy(member->buffer, slot->message, sizeof slot->message);
+                return true;
+            }
+    return false;
+}
+
+/* What an earlier round left would look like a message. Nobody steps before both have begun. */
+static int bare_begin(struct crew_member *member)
+{
+    memset(member->area->ring, 0, 2 * BARE_SLOTS * sizeof(struct bare_slot));
+    return 0;
+}
+
+static int64_t bare_there(struct crew_member *member)
+{
+    int64_t start = crew_now_ns();
+
+    for (unsigned i = 0; i < TRIPS; i++) {
+        bare_send(member, 0, ++member->turn);
+        if (!bare_receive(member, 1, member->turn))
+            return 0;
+    }
+    crew_sample(member, (double)(crew_now_ns() - start) / TRIPS / 2);
+    return TRIPS;
+}
+
+static int64_t bare_back(struct crew_member *member)
+{
+    for (unsigned i = 0; i < TRIPS; i++) {
+        if (!bare_receive(member, 0, ++member->turn))
+            return 0;
+        bare_send(member, 1, member->turn);
+    }
+    return TRIPS;
+}
+
+const struct crew_part limit_bare[2] = {
+    { .begin = bare_begin, .step = bare_there, .place = 0, .sampling = SAMPLE_OWN, .counts = true },
+    { .begin = bare_begin, .step = bare_back, .place = 1 },
 };
 
 /* ---- waking a sleeper ---- */
@@ -141,13 +223,6 @@ const struct crew_part limit_call[1] = {
 };
 
 /* ---- copies ---- */
-
-/* memcpy, which the compiler can't leave out. */
-static void copy(void *to, const void *from, size_t size)
-{
-    memcpy(to, from, size);
-    __asm__ volatile("" ::"r"(to) : "memory");
-}
 
 static char *next_place(struct crew_member *member, uint64_t *index)
 {

@@ -27,6 +27,7 @@ extern const struct crew_part limit_call[1];
 extern const struct crew_part limit_copy[1];
 
 /* The same, and a second process copies each buffer out as soon as a flag says that it is full. */
+extern const struct crew_part limit_bare[2];
 extern const struct crew_part limit_relay[2];
 extern const struct crew_part limit_relay_walled[2];
 

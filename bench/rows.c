@@ -136,6 +136,7 @@ unsigned rows_make_direct(struct row rows[ROWS_MAX])
 
     limit_event_open();
     add_limit(&table, "line_pass", "a cache line, core to core", limit_line, 2, 0, 0);
+    add_limit(&table, "bare_ring", "64 B through a bare ring, one way", limit_bare, 2, 64, 0);
     add_direct_latency(&table, "latency_spin", "64 B, both sides busy", latency_spinning, "line_pass", 1.3);
     add_limit(&table, "eventfd_wake", "a sleeper woken through an eventfd", limit_event, 2, 0, 0);
     add_direct_latency(&table, "latency_sleep", "64 B, receiver asleep", latency_sleeping, "eventfd_wake",
@@ -251,6 +252,7 @@ unsigned rows_make(struct row rows[ROWS_MAX])
     struct table table = { .rows = rows };
 
     add_limit(&table, "line_pass", "a cache line, core to core", limit_line, 2, 0, 0);
+    add_limit(&table, "bare_ring", "64 B through a bare ring, one way", limit_bare, 2, 64, 0);
     add_latency(&table, "latency_spin", "64 B, both sides busy", latency_spinning, "line_pass", 1.3);
     add_rendezvous(&table);
     add_limit(&table, "futex_wake", "a sleeper woken through a futex", limit_wake, 2, 0, 0);

@@ -7,7 +7,7 @@ cat >"$room/check.py" <<'END'
 import json, sys
 
 report = json.load(open(sys.argv[1]))
-limits = "line_pass futex_wake system_call memcpy_64k memcpy_1m relay_64k relay_1m".split()
+limits = "line_pass bare_ring futex_wake system_call memcpy_64k memcpy_1m relay_64k relay_1m".split()
 latencies = "latency_spin latency_sleep rendezvous".split()
 ways = "copy_64 copy_1k copy_64k copy_1m batch_64 zero_64 zero_1k zero_64k zero_1m zero_1m_touched".split()
 aims = {"latency_spin", "latency_sleep", "copy_64k", "zero_1m"}
