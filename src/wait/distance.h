@@ -32,10 +32,10 @@ struct gnli_distance {
     _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
 
-/* Messages of that size that are a distance: at most 16. */
+/* Large messages of that size that are a distance: at most 16. */
 static inline uint32_t gnli_distance_of(size_t size)
 {
-    size_t fit = ((size_t)1 << 20) / (size > 0 ? size : 1);
+    size_t fit = ((size_t)1 << 20) / size;
 
     return fit < 16 ? (uint32_t)fit : 16;
 }
@@ -43,9 +43,9 @@ static inline uint32_t gnli_distance_of(size_t size)
 /* A message of `size` bytes was received, whose link has that capacity. */
 static inline void gnli_distance_note(struct gnli_distance *distance, size_t size, int64_t capacity)
 {
-    uint32_t behind = gnli_distance_of(size);
+    uint32_t behind = size < GNLI_LARGE || size > GNLI_HUGE ? 0 : gnli_distance_of(size);
 
-    if (size < GNLI_LARGE || behind < 2 || (capacity != GNL_UNBOUNDED && capacity < 2 * (int64_t)behind))
+    if (capacity != GNL_UNBOUNDED && capacity < 2 * (int64_t)behind)
         behind = 0;
     if (atomic_load_explicit(&distance->behind, memory_order_relaxed) != behind) /* A */
         atomic_store_explicit(&distance->behind, behind, memory_order_relaxed);  /* A */
