@@ -271,10 +271,13 @@ static inline bool gnli_slots_claim_first(struct gnli_slots *ring, struct gnli_c
                             atomic_load_explicit(&ring->queue->tail, memory_order_relaxed)); /* F */
 
     claim->position = t;
+    claim->slot = gnli_slots_at(ring, t);
+    /* A watching receiver has both lines. A mere look would bring one, to read, and S2 would ask once more. */
+    gnli_prefetch_write(claim->slot);
+    gnli_prefetch_write((char *)claim->slot + 64);
     if (ring->unbounded ||
         !gnli_before(t, atomic_load_explicit(&ring->queue->reserved, memory_order_acquire))) /* D */
         return false;
-    claim->slot = gnli_slots_at(ring, t);
     uint64_t free = gnli_word(GNLI_FREE, 0, 0, gnli_slots_lap(ring, t));
     claim->word = free | gnli_word(GNLI_CLAIMED, me, 0, 0);
     return atomic_load_explicit(&claim->slot->word, memory_order_relaxed) == free &&       /* F */
