@@ -21,7 +21,7 @@
 #define PATIENCE_NS ((int64_t)10000000000) /* for members to get ready, and to end */
 #define LIFE_S      60                     /* of a member, whatever becomes of the parent */
 #define SLICE_NS    1000000
-#define REST_NS     20000 /* from asleep to a core at rest */
+#define REST_NS     100000 /* from asleep to a core at rest, however long it was busy before */
 
 static volatile sig_atomic_t interrupted;
 static volatile pid_t children[CREW_MAX];

@@ -12,6 +12,7 @@
 #define STRETCH     ((size_t)4 << 20) /* bytes that are measured, in so many copies: */
 #define COPIES_MAX  64
 #define COMPARED    4 /* stretches, the two ways in turn */
+#define GLANCES     8 /* at copies alone */
 #define ROUND_FIRST 8 /* stretches */
 #define ROUND_LAST  256
 #define SLACK_MAX   1024
@@ -66,17 +67,26 @@ static void set(_Atomic uint32_t *field, uint32_t value)
     atomic_store_explicit(field, value, memory_order_relaxed); /* A */
 }
 
-/* The other way has to take a quarter less time; libc's, to be taken again, an eighth more at most. */
-static void settle(struct gnli_copying *copying)
+static uint64_t pace_of(int64_t took_ns, uint64_t bytes)
 {
-    uint64_t libc = atomic_load_explicit(&copying->pace[GNLI_COPY_LIBC], memory_order_relaxed);   /* A */
-    uint64_t other = atomic_load_explicit(&copying->pace[GNLI_COPY_OTHER], memory_order_relaxed); /* A */
-    uint32_t settled = get(&copying->settled), round = get(&copying->round);
-    bool pays = settled == GNLI_COPY_LIBC ? other * 4 <= libc * 3 : other * 9 <= libc * 8;
-    uint32_t way = pays ? GNLI_COPY_OTHER : GNLI_COPY_LIBC;
+    return took_ns < ((int64_t)1 << 43) ? ((uint64_t)took_ns << 20) / bytes : UINT64_MAX / 16;
+}
+
+/* The other way has to take a quarter less time; libc's, to be taken again, an eighth more at most. */
+static bool pays(struct gnli_copying *copying, uint64_t other)
+{
+    uint64_t libc = atomic_load_explicit(&copying->pace[GNLI_COPY_LIBC], memory_order_relaxed); /* A */
+
+    return get(&copying->settled) == GNLI_COPY_LIBC ? other * 4 <= libc * 3 : other * 9 <= libc * 8;
+}
+
+static void settle(struct gnli_copying *copying, uint32_t way)
+{
+    uint32_t round = get(&copying->round);
+    bool changed = way != get(&copying->settled);
 
     set(&copying->settled, way);
-    set(&copying->round, way != settled ? ROUND_FIRST : round < ROUND_LAST ? 2 * round : ROUND_LAST);
+    set(&copying->round, changed ? ROUND_FIRST : round < ROUND_LAST ? 2 * round : ROUND_LAST);
 }
 
 static uint32_t next_stretch(struct gnli_copying *copying, size_t size, int64_t slack)
@@ -89,23 +99,48 @@ static uint32_t next_stretch(struct gnli_copying *copying, size_t size, int64_t 
         set(&copying->round, ROUND_FIRST);
         stretch = COMPARED;
     } else if (stretch == COMPARED) {
-        settle(copying);
+        uint64_t other = atomic_load_explicit(&copying->pace[GNLI_COPY_OTHER], memory_order_relaxed); /* A */
+        settle(copying, pays(copying, other) ? GNLI_COPY_OTHER : GNLI_COPY_LIBC);
     }
     stretch = stretch < COMPARED || stretch < get(&copying->round) ? stretch + 1 : 1;
     set(&copying->stretch, stretch);
     set(&copying->way, stretch <= COMPARED ? (stretch - 1) % GNLI_COPY_WAYS : get(&copying->settled));
     set(&copying->measure, stretch > COMPARED ? 0 : copies);
+    bool tried = get(&copying->way) == GNLI_COPY_OTHER && get(&copying->settled) == GNLI_COPY_LIBC;
+    set(&copying->glances, tried ? GLANCES : 0);
+    atomic_store_explicit(&copying->glanced, UINT64_MAX / 16, memory_order_relaxed); /* A */
     return copies + SLACKS * (slack < 0 || slack > SLACK_MAX ? SLACK_MAX : (uint32_t)slack);
 }
 
 static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t bytes)
 {
     int64_t took = gnli_now_ns() - atomic_load_explicit(&copying->since_ns, memory_order_relaxed); /* A */
-    uint64_t pace = took < ((int64_t)1 << 43) ? ((uint64_t)took << 20) / bytes : UINT64_MAX / 16;
+    uint64_t pace = pace_of(took, bytes);
     uint64_t best = atomic_load_explicit(&copying->pace[way], memory_order_relaxed); /* A */
 
     if (get(&copying->stretch) <= GNLI_COPY_WAYS || pace < best)
         atomic_store_explicit(&copying->pace[way], pace, memory_order_relaxed); /* A */
+}
+
+/*
+ * Nobody's pace is better than that of the copies alone: by that it may turn out soon that the other way cannot
+ * pay. (They may be quick and the whole slow, so a way is never taken for them.)
+ */
+static void glance(struct gnli_copying *copying, int64_t took_ns, size_t size)
+{
+    uint32_t glances = get(&copying->glances);
+    uint64_t pace = pace_of(took_ns, size);
+    uint64_t best = atomic_load_explicit(&copying->glanced, memory_order_relaxed); /* A */
+
+    best = pace < best ? pace : best;
+    atomic_store_explicit(&copying->glanced, best, memory_order_relaxed); /* A */
+    set(&copying->glances, glances - 1);
+    if (glances > 1 || pays(copying, best))
+        return;
+    settle(copying, GNLI_COPY_LIBC);
+    set(&copying->stretch, COMPARED + 1); /* the comparison is over, */
+    set(&copying->measure, 0);
+    set(&copying->left, 1); /* and this stretch with this copy */
 }
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
@@ -121,13 +156,20 @@ void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void 
         bytes = 0;
         atomic_store_explicit(&copying->since_ns, gnli_now_ns(), memory_order_relaxed); /* A */
     }
-    uint32_t way = get(&copying->way);
-    if (way == GNLI_COPY_LIBC)
-        memcpy(to, from, size);
-    else
-        other(to, from, size);
-    set(&copying->left, left - 1);
+    set(&copying->left, left);
     atomic_store_explicit(&copying->bytes, bytes + size, memory_order_relaxed); /* A */
-    if (measure > 0 && left == 1)
+    uint32_t way = get(&copying->way);
+    if (way == GNLI_COPY_LIBC) {
+        memcpy(to, from, size);
+    } else if (get(&copying->glances) == 0) {
+        other(to, from, size);
+    } else {
+        int64_t start = gnli_now_ns();
+        other(to, from, size);
+        glance(copying, gnli_now_ns() - start, size);
+    }
+    left = get(&copying->left);
+    set(&copying->left, left - 1);
+    if (get(&copying->measure) > 0 && left == 1)
         end_stretch(copying, way, bytes + size);
 }

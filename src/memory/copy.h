@@ -10,7 +10,8 @@
  * Only the clock can tell, and only of both sides together: stores past the caches are cheap for who makes
  * them, and may be dear for who reads. So what counts is how long a stretch of messages takes, waiting
  * included, once the queue is as full or empty as it gets in that way. Now and then the two ways are
- * compared, two stretches each; the other way is taken when it takes a quarter less time.
+ * compared, two stretches each; the other way is taken when it takes a quarter less time. It is not even tried
+ * for so long where its copies alone take longer than that.
  *
  * One of these a port and direction; threads may share it, since it only advises.
  *
@@ -35,6 +36,8 @@ struct gnli_copying {
     _Atomic uint32_t settled; /* what was found best */
     _Atomic uint32_t left;    /* large copies until the stretch ends */
     _Atomic uint32_t measure; /* so many of these at its end are measured, if it is one that is compared */
+    _Atomic uint32_t glances; /* so many copies of the other way are still to be timed by themselves, */
+    _Atomic uint64_t glanced; /* and the quickest that was: nanoseconds a mebibyte */
     _Atomic uint32_t stretch; /* its number in the round, from 1 on */
     _Atomic uint32_t round;   /* stretches from one comparison to the next: doubles if that changed nothing */
     _Atomic int64_t since_ns; /* when the measured part began, and what it has copied */

@@ -12,6 +12,7 @@
 #define SLACK     100
 #define STRETCH   64            /* what is measured of one */
 #define COLD      (4 * STRETCH) /* before the first comparison */
+#define GLANCES   8
 #define SLOWLY_NS ((int64_t)100000)
 
 static char from[ROOM], to[ROOM];
@@ -48,23 +49,25 @@ static void at_once(void *out, const void *in, size_t size)
     others++;
 }
 
-static void slowly(void *out, const void *in, size_t size)
+static void take_a_while(int64_t ns)
 {
-    int64_t end = gnli_now_ns() + SLOWLY_NS;
+    int64_t end = gnli_now_ns() + ns;
 
     while (gnli_now_ns() < end)
         ;
+}
+
+static void slowly(void *out, const void *in, size_t size)
+{
+    take_a_while(SLOWLY_NS);
     memcpy(out, in, size);
     others++;
 }
 
-/* As where the receiver has to get through what was sent before, or a queue fills. */
-static void slowly_at_first(void *out, const void *in, size_t size)
+static void very_slowly(void *out, const void *in, size_t size)
 {
-    if (others % (4 * SLACK + STRETCH) < 4 * SLACK)
-        slowly(out, in, size);
-    else
-        at_once(out, in, size);
+    take_a_while(10 * SLOWLY_NS);
+    slowly(out, in, size);
 }
 
 static unsigned copied_otherwise(struct gnli_copying *copying, gnli_copy_other *other, unsigned copies,
@@ -76,6 +79,19 @@ static unsigned copied_otherwise(struct gnli_copying *copying, gnli_copy_other *
     return others;
 }
 
+/* As where the receiver has to get through what was sent before, or a queue fills. */
+static unsigned copied_with_slow_beginnings(struct gnli_copying *copying, unsigned copies, int64_t slack)
+{
+    others = 0;
+    for (unsigned i = 0; i < copies; i++) {
+        unsigned before = others;
+        gnli_copy(copying, at_once, to, from, GNLI_LARGE, slack);
+        if (others > before && before % (4 * SLACK + STRETCH) < 4 * SLACK)
+            take_a_while(SLOWLY_NS);
+    }
+    return others;
+}
+
 START_TEST(faster_way_is_taken_mostly_and_a_slower_one_seldom)
 {
     struct gnli_copying fast = { .way = 0 }, slow = { .way = 0 };
@@ -83,6 +99,19 @@ START_TEST(faster_way_is_taken_mostly_and_a_slower_one_seldom)
     ck_assert_uint_gt(copied_otherwise(&fast, at_once, MANY, 0), MANY / 2);
     ck_assert_uint_lt(copied_otherwise(&slow, slowly, MANY, 0), MANY / 4);
     ck_assert_uint_gt(others, 0); /* it was tried */
+}
+END_TEST
+
+START_TEST(way_whose_copies_alone_take_longer_is_left_after_a_few)
+{
+    struct gnli_copying copying = { .way = 0 };
+
+    /* What comes before the first comparison, libc's stretch, and what is looked at. */
+    ck_assert_uint_eq(copied_otherwise(&copying, very_slowly, 5 * (4 * SLACK + STRETCH) + GLANCES, SLACK),
+                      GLANCES);
+    /* The next comparison is a round later, and no longer. */
+    ck_assert_uint_eq(copied_otherwise(&copying, very_slowly, 5 * (4 * SLACK + STRETCH), SLACK), 0);
+    ck_assert_uint_eq(copied_otherwise(&copying, very_slowly, 16 * (4 * SLACK + STRETCH), SLACK), GLANCES);
 }
 END_TEST
 
@@ -100,10 +129,10 @@ START_TEST(nothing_counts_before_the_queue_is_as_it_stays)
 {
     struct gnli_copying skipping = { .way = 0 }, counting = { .way = 0 };
 
-    ck_assert_uint_eq(copied_otherwise(&skipping, slowly_at_first, 4 * (4 * SLACK + STRETCH), SLACK), 0);
-    copied_otherwise(&skipping, slowly_at_first, 4 * (4 * SLACK + STRETCH) + 1, SLACK);
+    ck_assert_uint_eq(copied_with_slow_beginnings(&skipping, 4 * (4 * SLACK + STRETCH), SLACK), 0);
+    copied_with_slow_beginnings(&skipping, 4 * (4 * SLACK + STRETCH) + 1, SLACK);
     ck_assert_uint_eq(skipping.settled, GNLI_COPY_OTHER);
-    copied_otherwise(&counting, slowly_at_first, COLD + 4 * STRETCH + 1, 0);
+    copied_with_slow_beginnings(&counting, COLD + 4 * STRETCH + 1, 0);
     ck_assert_uint_eq(counting.settled, GNLI_COPY_LIBC);
 }
 END_TEST
@@ -136,6 +165,7 @@ int main(void)
                         sizeof ways / sizeof *ways);
     TCase *learning = support_case(suite, "learning");
     tcase_add_test(learning, faster_way_is_taken_mostly_and_a_slower_one_seldom);
+    tcase_add_test(learning, way_whose_copies_alone_take_longer_is_left_after_a_few);
     tcase_add_test(learning, other_way_is_left_when_it_is_not_faster_any_more);
     tcase_add_test(learning, nothing_counts_before_the_queue_is_as_it_stays);
     tcase_add_loop_test(learning, small_and_huge_messages_take_libc_s_way_unmeasured, 0, 3);
