@@ -123,8 +123,8 @@ static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t byt
 }
 
 /*
- * Nobody's pace is better than that of the copies alone: by that it may turn out soon that the other way cannot
- * pay. (They may be quick and the whole slow, so a way is never taken for them.)
+ * Nobody's pace is better than that of the copies alone: by that it may turn out soon that the other way
+ * cannot pay. (They may be quick and the whole slow, so a way is never taken for them.)
  */
 static void glance(struct gnli_copying *copying, int64_t took_ns, size_t size)
 {

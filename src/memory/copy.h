@@ -10,8 +10,8 @@
  * Only the clock can tell, and only of both sides together: stores past the caches are cheap for who makes
  * them, and may be dear for who reads. So what counts is how long a stretch of messages takes, waiting
  * included, once the queue is as full or empty as it gets in that way. Now and then the two ways are
- * compared, two stretches each; the other way is taken when it takes a quarter less time. It is not even tried
- * for so long where its copies alone take longer than that.
+ * compared, two stretches each; the other way is taken when it takes a quarter less time. It is not even
+ * tried for so long where its copies alone take longer than that.
  *
  * One of these a port and direction; threads may share it, since it only advises.
  *

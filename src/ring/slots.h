@@ -272,7 +272,7 @@ static inline bool gnli_slots_claim_first(struct gnli_slots *ring, struct gnli_c
 
     claim->position = t;
     claim->slot = gnli_slots_at(ring, t);
-    /* A watching receiver has both lines. A mere look would bring one, to read, and S2 would ask once more. */
+    /* A watching receiver has both lines. A mere look would bring one, to read; S2 would ask once more. */
     gnli_prefetch_write(claim->slot);
     gnli_prefetch_write((char *)claim->slot + 64);
     if (ring->unbounded ||
