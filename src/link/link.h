@@ -363,13 +363,23 @@ void gnli_link_interrupt(struct gnl_identity *me);
 /* Watches a descriptor; `readable`: not only its hang-up. */
 int gnli_watch(struct gnl_identity *me, int descriptor, uint64_t id, bool readable);
 
-/* After something was published or left: rings if the other side sleeps. The half's lock is held. */
+/* Before its opposite is there: asks the kernel for it, once a tick of the coarse clock. No lock is held. */
+void gnli_link_hear(struct gnli_link *link);
+
+/*
+ * After something was published or left: rings if the other side sleeps, or may sleep, since its half is not
+ * there yet. The half's lock is held.
+ */
 void gnli_ring_slowly(struct gnli_out *out, uint32_t asleep);
 
 static inline void gnli_ring(struct gnli_out *out)
 {
-    if (!out || !out->theirs)
+    if (!out)
         return;
+    if (__builtin_expect(!out->theirs, 0)) {
+        gnli_ring_slowly(out, out->rung);
+        return;
+    }
     if (out->memory.own->fences)
         atomic_thread_fence(memory_order_seq_cst);                                      /* W */
     atomic_signal_fence(memory_order_seq_cst);                                          /* W */

@@ -428,6 +428,7 @@ __attribute__((noinline)) static int dispatch_slowly(struct gnli_link *link, str
 static int dispatch_it(struct gnli_link *link, struct dispatch *dispatch, int64_t timeout)
 {
     dispatch->nowait = timeout == GNL_NOWAIT;
+    gnli_link_hear(link); /* who only sends would never learn when the other sleeps, and ring each time */
     int result = attempt(link->me, link, dispatch);
     if (__builtin_expect(result == -EAGAIN || result == -ENOTCONN, 0))
         result = dispatch_slowly(link, dispatch, timeout, result);
@@ -442,7 +443,8 @@ static inline int send_small(struct gnli_link *link, const void *data, size_t si
 
     bool locked = gnli_lock(&link->sending);
     struct gnli_out *out = link->out;
-    if (__builtin_expect(out && !link->untold && !gnli_out_gone(out) && size <= out->message_max, 1) &&
+    if (__builtin_expect(
+            out && out->theirs && !link->untold && !gnli_out_gone(out) && size <= out->message_max, 1) &&
         __builtin_expect(out->capacity > 0 && gnli_frames_queued(&out->writer) < (uint64_t)out->capacity &&
                              gnli_frames_fits(&out->writer, size),
                          1)) {

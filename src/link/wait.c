@@ -119,6 +119,16 @@ static bool pump_now_and_then(struct gnl_identity *me, struct gnli_link *link)
     return true;
 }
 
+void gnli_link_hear(struct gnli_link *link)
+{
+    int64_t now = gnli_tick_ns();
+
+    if (paired(link) || now == atomic_load_explicit(&link->pumped_ns, memory_order_relaxed)) /* A */
+        return;
+    atomic_store_explicit(&link->pumped_ns, now, memory_order_relaxed); /* A */
+    gnli_pump(link->me, gnli_pump_rounds(link->me), 0);
+}
+
 /* A rendezvous sender that does not wait asks whether somebody receives. */
 static void count_waiting(struct gnli_link *link, int by)
 {

@@ -113,6 +113,58 @@ START_TEST(messages_arrive_after_the_sender_was_killed)
 }
 END_TEST
 
+/* ---- a sender that does nothing but send, to a receiver that sleeps ---- */
+
+#define NAPS 30
+
+struct naps {
+    struct gate claimed;
+    atomic_uint received;
+    bool from_anyone;
+};
+
+static int sleep_and_receive(void *context)
+{
+    struct naps *naps = context;
+    gnl_identity *me = claim("bob");
+
+    support_gate_open(&naps->claimed);
+    for (uint64_t i = 0; i < NAPS; i++) {
+        require(hear(me, naps->from_anyone ? NULL : "alice") == i);
+        atomic_fetch_add(&naps->received, 1);
+    }
+    release(me);
+    return 0;
+}
+
+START_TEST(sleeping_receiver_is_woken_by_one_that_only_sends)
+{
+    static const int64_t capacities[] = { 16, GNL_UNBOUNDED, GNL_RENDEZVOUS };
+    struct naps *naps = shared_memory(sizeof *naps);
+
+    *naps = (struct naps){ .claimed = support_gate(), .from_anyone = _i % 2 };
+    pid_t bob = support_fork(sleep_and_receive, naps);
+    support_gate_wait(&naps->claimed);
+    gnl_identity *me = claim("alice");
+    assert_ok(gnl_identity_capacity(me, capacities[_i / 2]));
+    int64_t asleep_ms = 0;
+    for (unsigned i = 0; i < NAPS; i++) {
+        while (!support_sleeps(bob))
+            pause_us(50);
+        int64_t start = now_ms();
+        tell(me, "bob", i, 8);
+        while (atomic_load(&naps->received) == i)
+            pause_us(50);
+        asleep_ms += now_ms() - start;
+    }
+    /* Who is not woken looks around after 100 ms. */
+    ck_assert_int_lt(asleep_ms, NAPS * 100 / 4);
+    support_expect_exit(bob, 0);
+    release(me);
+    support_gate_close(&naps->claimed);
+}
+END_TEST
+
 /* ---- both call at once ---- */
 
 #define ROUNDS   150
@@ -395,6 +447,7 @@ int main(void)
     tcase_add_test(test_case, sends_up_to_the_capacity_succeed_while_the_receiver_makes_no_call);
     tcase_add_loop_test(test_case, messages_arrive_after_the_sender_has_exited, 0, 2);
     tcase_add_loop_test(test_case, messages_arrive_after_the_sender_was_killed, 0, 2);
+    tcase_add_loop_test(test_case, sleeping_receiver_is_woken_by_one_that_only_sends, 0, 6);
     tcase_add_test(test_case, two_that_call_each_other_at_the_same_instant_have_one_link);
     tcase_add_test(test_case, send_to_a_name_that_nobody_has_waits_for_it);
     tcase_add_loop_test(test_case, receive_from_a_name_that_nobody_has_waits_for_it, 0, 2);

@@ -158,14 +158,13 @@ static int hold_the_link(void *context)
 
     require(hear(me, "alice") == 0);
     support_gate_open(&step->first);
+    support_gate_wait(&step->second); /* for all to be sent */
     require(hear(me, "alice") == 1);
     while (hear_error(me, "alice", PATIENCE) == 0)
         ;
     require(count_memories() == 0 && count_memory_mappings() == 0);
-    support_gate_open(&step->second);
-    support_gate_wait(&step->third);
-    release(me);
-    return 0;
+    support_gate_open(&step->third);
+    wait_to_be_killed();
 }
 
 START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
@@ -185,12 +184,13 @@ START_TEST(memory_of_an_unbounded_link_comes_back_when_it_ends)
     support_gate_wait(&step.first);
     ck_assert_uint_eq(count_memories(), 0);
     ck_assert_uint_eq(count_memory_mappings(), 0);
-    support_gate_wait(&step.second);
+    support_gate_open(&step.second);
+    support_gate_wait(&step.third);
     long limit = before + 16000;
     ck_assert_msg(support_until(given_back, &limit), "%ld kB before, %ld kB now", before, shared_kib());
-    support_gate_open(&step.third);
-    support_expect_exit(bob, 0);
+    support_kill(bob);
     release(me);
+    bury("bob");
     step_close(&step);
 }
 END_TEST
