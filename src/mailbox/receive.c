@@ -28,6 +28,7 @@
 #define LOOK_SHARE_NS ((int64_t)500000) /* longer by so much a port: who has a thousand still looks little */
 #define ASK_WHEN_BUSY 4                 /* participants asked after at such a look */
 #define STRIDE_MAX    63                /* receives between two looks at the clock */
+#define FETCHED       1024 /* bytes of a large message that are asked for as soon as it is seen */
 #define RACING_NS     ((int64_t)10000000) /* with others for messages, before a try is over */
 
 struct receiving {
@@ -58,12 +59,23 @@ static void *held_data(struct gnli_mailbox *mailbox, const struct gnli_hold *hol
 /* Is there address space for what the body names? Asked before it becomes ours: -ENOMEM, and it stays. */
 static int reach(struct gnli_mailbox_port *port, struct gnli_body *body)
 {
+    struct gnli_arena *arena = &port->mailbox->view.arena;
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
     size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
 
-    if (size <= port->in->inline_max || gnli_arena_reach(&port->mailbox->view.arena, chunk, size) != -ENOMEM)
+    if (size <= port->in->inline_max)
         return 0;
-    return gnli_fail(-ENOMEM, "%s: no address space for a message of %zu bytes", port->port.subject, size);
+    int result = gnli_arena_reach(arena, chunk, size);
+    if (result == -ENOMEM)
+        return gnli_fail(-ENOMEM, "%s: no address space for a message of %zu bytes", port->port.subject,
+                         size);
+    if (result == 0) { /* its lines come while the steps are done that lie between */
+        const char *data = gnli_arena_data(arena, chunk);
+        gnli_prefetch_write(gnli_arena_word(arena, chunk));
+        for (size_t i = 0; i < size && i < FETCHED; i += 64)
+            __builtin_prefetch(data + i);
+    }
+    return 0;
 }
 
 static int too_small(struct gnli_mailbox_port *port, size_t message, size_t buffer)
