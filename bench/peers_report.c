@@ -6,12 +6,43 @@
 
 #include "bench/figures.h"
 
+/* Two times, one over the other's, round by round. */
+struct comparison {
+    double ratio;   /* the median */
+    unsigned above; /* in so many rounds it is more than 1, */
+    unsigned count; /* of so many */
+};
+
+static struct comparison compare(const struct outcome *one, const struct outcome *other, unsigned rounds)
+{
+    struct comparison comparison = { .count = rounds };
+    double ratios[BENCH_ROUNDS_MAX];
+
+    for (unsigned i = 0; i < rounds; i++) {
+        ratios[i] = one->ns[i] / other->ns[i];
+        comparison.above += ratios[i] > 1;
+    }
+    comparison.ratio = figures_median(ratios, rounds);
+    return comparison;
+}
+
+/* Who takes less time leads if that is so in four rounds of five: else nobody does, whatever the median says. */
+static bool leads(const struct comparison *comparison)
+{
+    return 5 * comparison->above >= 4 * comparison->count;
+}
+
+static bool trails(const struct comparison *comparison)
+{
+    return 5 * (comparison->count - comparison->above) >= 4 * comparison->count;
+}
+
 /* A contender's figures over all rounds. */
 struct summary {
     const struct contender *contender;
     const struct outcome *outcome;
     double ns, low_ns, high_ns, p99_ns;
-    double ratio; /* its time over that of the reference, round by round: above 1, Ginnel leads */
+    struct comparison beside; /* the reference; count 0: not measured */
 };
 
 static bool measured(const struct peers_report *report, unsigned work, unsigned contender)
@@ -24,7 +55,7 @@ static struct summary summarize(const struct peers_report *report, unsigned work
     const struct outcome *outcome = &report->outcomes[work][contender];
     const struct outcome *reference = &report->outcomes[work][REFERENCE];
     struct summary summary = { .contender = &report->contenders[contender], .outcome = outcome };
-    double ns[BENCH_ROUNDS_MAX], p99_ns[BENCH_ROUNDS_MAX], ratios[BENCH_ROUNDS_MAX];
+    double ns[BENCH_ROUNDS_MAX], p99_ns[BENCH_ROUNDS_MAX];
     unsigned rounds = report->rounds;
 
     if (outcome->state != MEASURED)
@@ -35,11 +66,8 @@ static struct summary summarize(const struct peers_report *report, unsigned work
     summary.low_ns = ns[0];
     summary.high_ns = ns[rounds - 1];
     summary.p99_ns = figures_median(p99_ns, rounds);
-    if (reference->state == MEASURED) {
-        for (unsigned i = 0; i < rounds; i++)
-            ratios[i] = outcome->ns[i] / reference->ns[i];
-        summary.ratio = figures_median(ratios, rounds);
-    }
+    if (reference->state == MEASURED)
+        summary.beside = compare(outcome, reference, rounds);
     return summary;
 }
 
@@ -83,14 +111,18 @@ static const char *why_not(const struct outcome *outcome)
 /* Who leads, beside Ginnel's copies. */
 static void verdict(const struct summary *summary, bool is_reference)
 {
-    if (summary->ratio <= 0 || is_reference)
+    const struct comparison *beside = &summary->beside;
+
+    if (beside->count == 0 || is_reference)
         return;
     if (summary->contender->ours)
-        printf("  %.2fx of copying", 1 / summary->ratio);
-    else if (summary->ratio >= 1)
-        printf("  Ginnel leads, %.2fx", summary->ratio);
+        printf("  %.2fx of copying", 1 / beside->ratio);
+    else if (leads(beside))
+        printf("  Ginnel leads, %.2fx", beside->ratio);
+    else if (trails(beside))
+        printf("  LEADS GINNEL, %.2fx", 1 / beside->ratio);
     else
-        printf("  LEADS GINNEL, %.2fx", 1 / summary->ratio);
+        printf("  level, %.2fx", beside->ratio);
 }
 
 static void table_row(const struct peers_report *report, const struct peers_work *work,
@@ -113,17 +145,6 @@ static void table_row(const struct peers_report *report, const struct peers_work
     putchar('\n');
 }
 
-/* Their times, one over the other's, round by round. */
-static double ratio_of(const struct peers_report *report, const struct summary *one,
-                       const struct summary *other)
-{
-    double ratios[BENCH_ROUNDS_MAX];
-
-    for (unsigned i = 0; i < report->rounds; i++)
-        ratios[i] = one->outcome->ns[i] / other->outcome->ns[i];
-    return figures_median(ratios, report->rounds);
-}
-
 /* The fastest of ours, or of the others, in most rounds; NULL: none was measured. */
 static const struct summary *best(const struct peers_report *report, const struct summary *ranked,
                                   unsigned count, bool ours)
@@ -132,7 +153,7 @@ static const struct summary *best(const struct peers_report *report, const struc
 
     for (unsigned i = 0; i < count; i++)
         if (ranked[i].contender->ours == ours && ranked[i].ns > 0 &&
-            (!found || ratio_of(report, &ranked[i], found) < 1))
+            (!found || compare(ranked[i].outcome, found->outcome, report->rounds).ratio < 1))
             found = &ranked[i];
     return found;
 }
@@ -147,12 +168,14 @@ static void table_leader(const struct peers_report *report, unsigned work)
 
     if (!ours || !other)
         return;
-    double ratio = ratio_of(report, other, ours);
+    struct comparison beside = compare(other->outcome, ours->outcome, report->rounds);
     printf("  %-34s ", report->works[work].title);
-    if (ratio >= 1)
-        printf("%s leads %s, %.2fx\n", ours->contender->title, other->contender->title, ratio);
+    if (leads(&beside))
+        printf("%s leads %s, %.2fx\n", ours->contender->title, other->contender->title, beside.ratio);
+    else if (trails(&beside))
+        printf("%s LEADS %s, %.2fx\n", other->contender->title, ours->contender->title, 1 / beside.ratio);
     else
-        printf("%s LEADS %s, %.2fx\n", other->contender->title, ours->contender->title, 1 / ratio);
+        printf("%s and %s are level, %.2fx\n", ours->contender->title, other->contender->title, beside.ratio);
 }
 
 void peers_table(const struct peers_report *report)
@@ -190,8 +213,9 @@ static void json_outcome(FILE *file, const struct peers_report *report, unsigned
     }
     fprintf(file, "\"ns\": %.6g, \"low_ns\": %.6g, \"high_ns\": %.6g, \"per_second\": %.6g", summary.ns,
             summary.low_ns, summary.high_ns, 1e9 / summary.ns);
-    if (summary.ratio > 0)
-        fprintf(file, ", \"ratio\": %.6g", summary.ratio);
+    if (summary.beside.count > 0)
+        fprintf(file, ", \"ratio\": %.6g, \"slower_in_rounds\": %u", summary.beside.ratio,
+                summary.beside.above);
     if (strcmp(report->works[work].pattern, "asleep") == 0)
         fprintf(file, ", \"p99_ns\": %.6g", summary.p99_ns);
     fprintf(file, ", \"sent\": %llu, \"received\": %llu }", (unsigned long long)outcome->sent,
