@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "mailbox/chunks.h"
+#include "wait/distance.h"
 #include "wait/futex.h"
 
 #define RECENT_TRIES 4
@@ -211,20 +212,48 @@ static int search(struct gnli_arena *arena, unsigned me, uint64_t size, unsigned
     return result;
 }
 
+/* How many it goes around. */
+static uint32_t recents(uint64_t size)
+{
+    if (!gnli_distance_counts(size) || !gnli_distance_close())
+        return GNLI_RECENT;
+    uint64_t fit = GNLI_CLOSE / size;
+    return fit > GNLI_RECENT ? GNLI_RECENT : fit > RECENT_TRIES ? (uint32_t)fit : RECENT_TRIES;
+}
+
+bool gnli_arena_recent_free(struct gnli_arena *arena, struct gnli_recent *recent, uint64_t size)
+{
+    unsigned class = gnli_layout_class(size);
+    uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+
+    for (uint32_t i = 0; i < RECENT_TRIES; i++) {
+        uint32_t which = (next + i) % recents(size);
+        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+        struct gnli_place place = gnli_chunk_place(named - 1);
+        if (named == 0 || place.class != class)
+            return true;
+        uint64_t word = atomic_load_explicit(gnli_chunk_word_at(arena, place), memory_order_relaxed); /* C */
+        if (gnli_chunk_state(word) == GNLI_CHUNK_FREE)
+            return true;
+    }
+    return false;
+}
+
 /* One of those that the port had last, if it is free again: 0, or -EAGAIN. */
 static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
                        unsigned class, gnli_chunk *chunk, uint64_t *word)
 {
     uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+    uint32_t count = recents(size);
 
     for (uint32_t i = 0; i < RECENT_TRIES; i++) {
-        uint32_t which = (next + i) % GNLI_RECENT;
+        uint32_t which = (next + i) % count;
         uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
         struct gnli_place place = gnli_chunk_place(named - 1);
         if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
             atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
             *chunk = named - 1;
-            which = (which + 2) % GNLI_RECENT;
+            which = (which + 2) % count;
             named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
             if (named != 0 && gnli_chunk_place(named - 1).class == class)
                 gnli_prefetch_write(
@@ -235,12 +264,12 @@ static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, uns
     return -EAGAIN;
 }
 
-static void note_recent(struct gnli_recent *recent, gnli_chunk chunk)
+static void note_recent(struct gnli_recent *recent, uint64_t size, gnli_chunk chunk)
 {
     uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
 
-    atomic_store_explicit(&recent->chunk[next % GNLI_RECENT], chunk + 1, memory_order_relaxed); /* C */
-    atomic_store_explicit(&recent->next, next + 1, memory_order_relaxed);                       /* C */
+    atomic_store_explicit(&recent->chunk[next % recents(size)], chunk + 1, memory_order_relaxed); /* C */
+    atomic_store_explicit(&recent->next, next + 1, memory_order_relaxed);                         /* C */
 }
 
 int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,
@@ -271,7 +300,7 @@ int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsign
     }
     if (result == 0) {
         *chunk = gnli_chunk_name(place);
-        note_recent(recent, *chunk);
+        note_recent(recent, size, *chunk);
     }
     return result == -EAGAIN ? -ENOSPC : result;
 }

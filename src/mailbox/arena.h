@@ -95,13 +95,16 @@ _Atomic uint64_t *gnli_arena_word(struct gnli_arena *arena, gnli_chunk chunk);
 /*
  * The chunks that a port had last, oldest first: while its messages are received as fast as it sends, it goes
  * around these. So they stay in the caches, several senders keep off each other's, and the shared hint's line
- * stays where it is.
+ * stays where it is. Where both are to stay close (wait/distance.h) it goes around fewer large ones.
  */
 #define GNLI_RECENT 32
 struct gnli_recent {
     _Atomic uint64_t chunk[GNLI_RECENT]; /* name + 1; 0: none */
     _Atomic uint32_t next;
 };
+
+/* Is one of those free that are next, or are these not all it may have? */
+bool gnli_arena_recent_free(struct gnli_arena *arena, struct gnli_recent *recent, uint64_t size);
 
 /* Lends a chunk for `size` bytes, with memory behind it. -ENOSPC, -ENOMEM. */
 int gnli_arena_loan(struct gnli_arena *arena, struct gnli_recent *recent, unsigned me, uint64_t size,

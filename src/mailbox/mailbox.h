@@ -244,6 +244,7 @@ struct gnli_mailbox_port {
     _Alignas(128) struct gnli_cursor out_cursor;
     struct gnli_spin out_spin;
     struct gnli_copying out_copying;
+    struct gnli_distance out_distance;
     _Alignas(128) struct gnli_cursor in_cursor;
     struct gnli_spin in_spin;
     struct gnli_distance in_distance;

@@ -290,10 +290,36 @@ static int loan_chunk(struct gnli_mailbox_port *port, size_t size, gnli_chunk *c
     return gnli_arena_loan(&mailbox->view.arena, &port->recent, gnli_mailbox_me(mailbox), size, chunk, word);
 }
 
+/* What a sender that is to stay close waits for: memory that the receiver has read. */
+struct recent {
+    struct gnli_mailbox_port *port;
+    size_t size;
+};
+
+static bool is_free(void *context, uint32_t places)
+{
+    const struct recent *recent = context;
+
+    (void)places;
+    return gnli_arena_recent_free(&recent->port->mailbox->view.arena, &recent->port->recent, recent->size);
+}
+
+#define SLOWEST_BYTES_A_NS 8 /* a receiver that copies less is not worth waiting for */
+
+static void stay_close(struct gnli_mailbox_port *port, size_t size, int64_t timeout)
+{
+    struct recent recent = { .port = port, .size = size };
+
+    if (gnli_distance_counts(size) && gnli_distance_close() && gnli_distance_may(timeout, &port->out_spin) &&
+        !is_free(&recent, 0))
+        gnli_distance_wait(&port->out_distance, 1, (int64_t)(size / SLOWEST_BYTES_A_NS), is_free, &recent);
+}
+
 static int send_large(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
 {
     struct gnli_arena *arena = &port->mailbox->view.arena;
 
+    stay_close(port, sending->size, timeout);
     int result = loan_chunk(port, sending->size, &sending->chunk, &sending->loan);
     if (result < 0)
         return result;

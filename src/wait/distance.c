@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wait/distance.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "wait/futex.h"
 
 #define TRIAL_FIRST 16
 #define TRIAL_LAST  4096
-#define MOMENT_NS   ((int64_t)30000) /* until the next message, twice what 64 KiB take at their slowest */
-#define LOOKS       16               /* between two questions to the clock */
+#define LOOKS       16 /* between two questions to the clock */
+#define LARGE_CACHE ((long)1 << 20)
+
+bool gnli_distance_close(void)
+{
+    static _Atomic long cache; /* of a core's own, in bytes and one more; 0 not asked yet */
+    long bytes = atomic_load_explicit(&cache, memory_order_relaxed); /* A */
+
+    if (__builtin_expect(bytes == 0, 0)) {
+        long told = sysconf(_SC_LEVEL2_CACHE_SIZE);
+        bytes = told > 0 ? told + 1 : 1;
+        atomic_store_explicit(&cache, bytes, memory_order_relaxed); /* A */
+    }
+    return bytes > LARGE_CACHE + 1;
+}
 
 /* Until it is there, for a moment. */
-static bool comes(gnli_there *there, void *context, uint32_t places)
+static bool comes(gnli_there *there, void *context, uint32_t places, int64_t moment_ns)
 {
     int64_t end = 0;
 
@@ -21,12 +36,13 @@ static bool comes(gnli_there *there, void *context, uint32_t places)
             gnli_pause();
         }
         if (end == 0)
-            end = gnli_now_ns() + MOMENT_NS;
+            end = gnli_now_ns() + moment_ns;
     } while (gnli_now_ns() < end);
     return false;
 }
 
-void gnli_distance_wait(struct gnli_distance *distance, uint32_t behind, gnli_there *there, void *context)
+void gnli_distance_wait(struct gnli_distance *distance, uint32_t places, int64_t moment_ns, gnli_there *there,
+                        void *context)
 {
     uint32_t until = atomic_load_explicit(&distance->until_trial, memory_order_relaxed); /* A */
 
@@ -35,8 +51,8 @@ void gnli_distance_wait(struct gnli_distance *distance, uint32_t behind, gnli_th
         return;
     }
     uint32_t interval = TRIAL_FIRST;
-    for (uint32_t places = 1; places <= behind && until == 0; places++)
-        if (!comes(there, context, places)) {
+    for (uint32_t place = 1; place <= places && until == 0; place++)
+        if (!comes(there, context, place, moment_ns)) {
             interval = atomic_load_explicit(&distance->interval, memory_order_relaxed); /* A */
             interval = interval > TRIAL_FIRST ? interval : TRIAL_FIRST;
             until = interval;

@@ -9,7 +9,11 @@
  * for the whole, if this is a stream: that only a trial tells. Where no next message comes within a moment
  * it was none, and the next trial is later.
  *
- * One of these a port; threads may share it, since it only advises.
+ * Cores whose own caches are larger than that, as Intel's are, give each other what is there as fast as what
+ * is in the shared one. There both stay close instead, in fewer messages than the caches hold: the receiver
+ * does not fall behind, and the sender waits for a moment until one of them comes back, by trials as above.
+ *
+ * One of these a port and direction; threads may share it, since it only advises.
  *
  *   A: relaxed: advice that may be old or lost.
  */
@@ -27,10 +31,21 @@
 #include "wait/futex.h"
 
 struct gnli_distance {
-    _Atomic uint32_t behind;      /* messages that ought to be queued; 0: they are small */
-    _Atomic uint32_t until_trial; /* receives until the next trial */
+    _Atomic uint32_t behind;      /* messages that ought to be queued; 0: it does not matter */
+    _Atomic uint32_t until_trial; /* waits until the next trial */
     _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
+
+#define GNLI_CLOSE ((size_t)768 << 10) /* bytes in which two that are close stay */
+
+/* Are they to stay close? Asked of the system once. */
+bool gnli_distance_close(void);
+
+/* Does it matter for messages of that size? */
+static inline bool gnli_distance_counts(size_t size)
+{
+    return size >= GNLI_LARGE && size <= GNLI_HUGE;
+}
 
 /* Large messages of that size that are a distance: at most 16. */
 static inline uint32_t gnli_distance_of(size_t size)
@@ -40,13 +55,19 @@ static inline uint32_t gnli_distance_of(size_t size)
     return fit < 16 ? (uint32_t)fit : 16;
 }
 
+/* How many messages of that size, of a link with that capacity, a receiver ought to be behind. */
+static inline uint32_t gnli_distance_behind(size_t size, int64_t capacity, bool close)
+{
+    uint32_t behind = gnli_distance_counts(size) && !close ? gnli_distance_of(size) : 0;
+
+    return capacity != GNL_UNBOUNDED && capacity < 2 * (int64_t)behind ? 0 : behind;
+}
+
 /* A message of `size` bytes was received, whose link has that capacity. */
 static inline void gnli_distance_note(struct gnli_distance *distance, size_t size, int64_t capacity)
 {
-    uint32_t behind = size < GNLI_LARGE || size > GNLI_HUGE ? 0 : gnli_distance_of(size);
+    uint32_t behind = gnli_distance_behind(size, capacity, gnli_distance_close());
 
-    if (capacity != GNL_UNBOUNDED && capacity < 2 * (int64_t)behind)
-        behind = 0;
     if (atomic_load_explicit(&distance->behind, memory_order_relaxed) != behind) /* A */
         atomic_store_explicit(&distance->behind, behind, memory_order_relaxed);  /* A */
 }
@@ -60,7 +81,11 @@ static inline bool gnli_distance_may(int64_t timeout, struct gnli_spin *spin)
 /* Is the message there that comes so many after the next one? */
 typedef bool gnli_there(void *context, uint32_t places);
 
-void gnli_distance_wait(struct gnli_distance *distance, uint32_t behind, gnli_there *there, void *context);
+/* Until so many are there, for a moment each, if it is time for a trial or the last one was good. */
+void gnli_distance_wait(struct gnli_distance *distance, uint32_t places, int64_t moment_ns, gnli_there *there,
+                        void *context);
+
+#define GNLI_DISTANCE_MOMENT_NS ((int64_t)30000) /* twice what 64 KiB take at their slowest */
 
 /* Before a receive that may wait: falls behind if that is what pays. */
 static inline void gnli_distance_keep(struct gnli_distance *distance, gnli_there *there, void *context)
@@ -68,7 +93,7 @@ static inline void gnli_distance_keep(struct gnli_distance *distance, gnli_there
     uint32_t behind = atomic_load_explicit(&distance->behind, memory_order_relaxed); /* A */
 
     if (__builtin_expect(behind > 0, 0) && !there(context, behind / 2))
-        gnli_distance_wait(distance, behind, there, context);
+        gnli_distance_wait(distance, behind, GNLI_DISTANCE_MOMENT_NS, there, context);
 }
 
 #endif
