@@ -26,7 +26,7 @@ static struct comparison compare(const struct outcome *one, const struct outcome
     return comparison;
 }
 
-/* Who takes less time leads if that is so in four rounds of five: else nobody does, whatever the median is. */
+/* Who takes less time leads if that is so in four rounds of five; else nobody does, whatever the median. */
 static bool leads(const struct comparison *comparison)
 {
     return 5 * comparison->above >= 4 * comparison->count;

@@ -5,7 +5,8 @@
  * Who is going to sleep says so in memory of its own (`asleep` becomes a new odd value), has the kernel run
  * a barrier in all threads of the other side, looks once more, and sleeps on the bell. Who publishes or
  * leaves a frame looks at `asleep` after that, with no barrier of its own, and rings once for each value:
- * so while both sides are busy there is neither a system call nor an ordered store.
+ * so while both sides are busy there is neither a system call nor an ordered store. As long as the other's
+ * half has not been heard of, it rings with every message.
  *
  *   A: relaxed: counts, and what the kernel's calls order.
  *   W: seq_cst, or relaxed and ordered by the sleeper's barrier: it stores `asleep`, then looks at the

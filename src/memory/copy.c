@@ -123,24 +123,19 @@ static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t byt
 }
 
 /*
- * Nobody's pace is better than that of the copies alone: by that it may turn out soon that the other way
- * cannot pay. (They may be quick and the whole slow, so a way is never taken for them.)
+ * One thread's pace is no better than that of its copies alone: by that it may turn out soon that the other
+ * way cannot pay. (They may be quick and the whole slow, so a way is never taken for them. Threads that share
+ * a port may do better together than any of their copies: there it may be left for now though it would pay.)
  */
-static void glance(struct gnli_copying *copying, int64_t took_ns, size_t size)
+static bool hopeless(struct gnli_copying *copying, uint32_t glances, int64_t took_ns, size_t size)
 {
-    uint32_t glances = get(&copying->glances);
     uint64_t pace = pace_of(took_ns, size);
     uint64_t best = atomic_load_explicit(&copying->glanced, memory_order_relaxed); /* A */
 
     best = pace < best ? pace : best;
     atomic_store_explicit(&copying->glanced, best, memory_order_relaxed); /* A */
     set(&copying->glances, glances - 1);
-    if (glances > 1 || pays(copying, best))
-        return;
-    settle(copying, GNLI_COPY_LIBC);
-    set(&copying->stretch, COMPARED + 1); /* the comparison is over, */
-    set(&copying->measure, 0);
-    set(&copying->left, 1); /* and this stretch with this copy */
+    return glances == 1 && !pays(copying, best);
 }
 
 void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void *to, const void *from,
@@ -156,20 +151,23 @@ void gnli_copy_large(struct gnli_copying *copying, gnli_copy_other *other, void 
         bytes = 0;
         atomic_store_explicit(&copying->since_ns, gnli_now_ns(), memory_order_relaxed); /* A */
     }
-    set(&copying->left, left);
-    atomic_store_explicit(&copying->bytes, bytes + size, memory_order_relaxed); /* A */
-    uint32_t way = get(&copying->way);
+    uint32_t way = get(&copying->way), glances = get(&copying->glances);
     if (way == GNLI_COPY_LIBC) {
         memcpy(to, from, size);
-    } else if (get(&copying->glances) == 0) {
+    } else if (glances == 0) {
         other(to, from, size);
     } else {
         int64_t start = gnli_now_ns();
         other(to, from, size);
-        glance(copying, gnli_now_ns() - start, size);
+        if (hopeless(copying, glances, gnli_now_ns() - start, size)) {
+            settle(copying, GNLI_COPY_LIBC);
+            set(&copying->stretch, COMPARED + 1); /* the comparison is over, */
+            measure = 0;
+            left = 1; /* and this stretch with this copy */
+        }
     }
-    left = get(&copying->left);
-    set(&copying->left, left - 1);
-    if (get(&copying->measure) > 0 && left == 1)
+    set(&copying->left, left - 1); /* at least 1, as this thread saw it */
+    atomic_store_explicit(&copying->bytes, bytes + size, memory_order_relaxed); /* A */
+    if (measure > 0 && left == 1)
         end_stretch(copying, way, bytes + size);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -47,6 +48,11 @@ static void at_once(void *out, const void *in, size_t size)
 {
     (void)out, (void)in, (void)size;
     others++;
+}
+
+static void at_once_anywhere(void *out, const void *in, size_t size)
+{
+    (void)out, (void)in, (void)size;
 }
 
 static void take_a_while(int64_t ns)
@@ -137,6 +143,29 @@ START_TEST(nothing_counts_before_the_queue_is_as_it_stays)
 }
 END_TEST
 
+static void *copy_along(void *context)
+{
+    static _Thread_local char own[GNLI_LARGE];
+
+    for (unsigned i = 0; i < 200000; i++)
+        gnli_copy(context, i % 2 == 0 ? at_once_anywhere : gnli_copy_by_vectors, own, from, GNLI_LARGE, 0);
+    return NULL;
+}
+
+START_TEST(threads_that_share_one_do_not_stop_it)
+{
+    struct gnli_copying copying = { .way = 0 };
+    pthread_t threads[3];
+
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, copy_along, &copying), 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_le(copying.left, COLD + 4 * 1024);
+    ck_assert_uint_le(copying.glances, GLANCES);
+}
+END_TEST
+
 START_TEST(small_and_huge_messages_take_libc_s_way_unmeasured)
 {
     static const size_t sizes[] = { 1, GNLI_LARGE - 1, GNLI_HUGE + 1 };
@@ -168,6 +197,7 @@ int main(void)
     tcase_add_test(learning, way_whose_copies_alone_take_longer_is_left_after_a_few);
     tcase_add_test(learning, other_way_is_left_when_it_is_not_faster_any_more);
     tcase_add_test(learning, nothing_counts_before_the_queue_is_as_it_stays);
+    tcase_add_test(learning, threads_that_share_one_do_not_stop_it);
     tcase_add_loop_test(learning, small_and_huge_messages_take_libc_s_way_unmeasured, 0, 3);
     return support_run(suite);
 }

@@ -9,9 +9,10 @@
  * for the whole, if this is a stream: that only a trial tells. Where no next message comes within a moment
  * it was none, and the next trial is later.
  *
- * Cores whose own caches are larger than that, as Intel's are, give each other what is there as fast as what
- * is in the shared one. There both stay close instead, in fewer messages than the caches hold: the receiver
- * does not fall behind, and the sender waits for a moment until one of them comes back, by trials as above.
+ * Cores whose own caches are larger than that, as those of Intel's servers since Ice Lake, give each other
+ * what is there as fast as what is in the shared one. There both stay close instead: the receiver does not
+ * fall behind, and the sender goes around few messages and waits for a moment until one of them comes back,
+ * by trials as above. (What the system calls the second cache's size may be that of several cores' together.)
  *
  * One of these a port and direction; threads may share it, since it only advises.
  *
@@ -36,7 +37,7 @@ struct gnli_distance {
     _Atomic uint32_t interval;    /* between trials: doubles with each that failed */
 };
 
-#define GNLI_CLOSE ((size_t)768 << 10) /* bytes in which two that are close stay */
+#define GNLI_CLOSE ((size_t)768 << 10) /* bytes that two who are close go around, but at least 4 messages */
 
 /* Are they to stay close? Asked of the system once. */
 bool gnli_distance_close(void);

@@ -57,16 +57,23 @@ int hear_error(gnl_identity *me, const char *name, int64_t timeout)
     return result < 0 ? (int)result : 0;
 }
 
-static unsigned count_links(const char *wanted)
+#define MEMORY "/memfd:ginnel-link"
+
+static unsigned count_links(const char *wanted, long *kib)
 {
     DIR *stream = opendir("/proc/self/fd");
     unsigned count = 0;
+    struct stat status;
 
     require(stream);
     for (struct dirent *entry; (entry = readdir(stream));) {
         char target[256] = "";
-        if (readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1) > 0)
-            count += strncmp(target, wanted, strlen(wanted)) == 0;
+        if (readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1) <= 0 ||
+            strncmp(target, wanted, strlen(wanted)) != 0)
+            continue;
+        count++;
+        if (kib && fstatat(dirfd(stream), entry->d_name, &status, 0) == 0)
+            *kib += (long)status.st_blocks / 2;
     }
     closedir(stream);
     return count;
@@ -74,12 +81,20 @@ static unsigned count_links(const char *wanted)
 
 unsigned count_memories(void)
 {
-    return count_links("/memfd:ginnel-link");
+    return count_links(MEMORY, NULL);
+}
+
+long memories_kib(void)
+{
+    long kib = 0;
+
+    count_links(MEMORY, &kib);
+    return kib;
 }
 
 unsigned count_descriptors(void)
 {
-    return count_links("");
+    return count_links("", NULL);
 }
 
 unsigned count_memory_mappings(void)

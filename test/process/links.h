@@ -26,6 +26,7 @@ int hear_error(gnl_identity *me, const char *name, int64_t timeout);
 
 /* Descriptors of links' memory that this process has, and mappings of it. */
 unsigned count_memories(void);
+long memories_kib(void); /* what they take */
 unsigned count_memory_mappings(void);
 unsigned count_descriptors(void);
 
