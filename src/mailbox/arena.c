@@ -221,18 +221,26 @@ static uint32_t recents(uint64_t size)
     return fit > GNLI_RECENT ? GNLI_RECENT : fit > RECENT_TRIES ? (uint32_t)fit : RECENT_TRIES;
 }
 
+/* False: none of that class stands there. */
+static bool recent_at(struct gnli_recent *recent, uint32_t which, unsigned class, gnli_chunk *chunk)
+{
+    uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
+
+    *chunk = named - 1;
+    return named != 0 && gnli_chunk_place(*chunk).class == class;
+}
+
 bool gnli_arena_recent_free(struct gnli_arena *arena, struct gnli_recent *recent, uint64_t size)
 {
     unsigned class = gnli_layout_class(size);
     uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
+    uint32_t count = recents(size);
+    gnli_chunk chunk;
 
     for (uint32_t i = 0; i < RECENT_TRIES; i++) {
-        uint32_t which = (next + i) % recents(size);
-        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
-        struct gnli_place place = gnli_chunk_place(named - 1);
-        if (named == 0 || place.class != class)
+        if (!recent_at(recent, (next + i) % count, class, &chunk))
             return true;
-        uint64_t word = atomic_load_explicit(gnli_chunk_word_at(arena, place), memory_order_relaxed); /* C */
+        uint64_t word = atomic_load_explicit(gnli_arena_word(arena, chunk), memory_order_relaxed); /* C */
         if (gnli_chunk_state(word) == GNLI_CHUNK_FREE)
             return true;
     }
@@ -245,21 +253,18 @@ static int take_recent(struct gnli_arena *arena, struct gnli_recent *recent, uns
 {
     uint32_t next = atomic_load_explicit(&recent->next, memory_order_relaxed); /* C */
     uint32_t count = recents(size);
+    gnli_chunk found;
 
     for (uint32_t i = 0; i < RECENT_TRIES; i++) {
         uint32_t which = (next + i) % count;
-        uint64_t named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
-        struct gnli_place place = gnli_chunk_place(named - 1);
-        if (named != 0 && place.class == class && try_chunk(arena, me, size, place, word) == 0) {
-            atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
-            *chunk = named - 1;
-            which = (which + 2) % count;
-            named = atomic_load_explicit(&recent->chunk[which], memory_order_relaxed); /* C */
-            if (named != 0 && gnli_chunk_place(named - 1).class == class)
-                gnli_prefetch_write(
-                    gnli_chunk_word_at(arena, gnli_chunk_place(named - 1))); /* the loan after next */
-            return 0;
-        }
+        if (!recent_at(recent, which, class, &found) ||
+            try_chunk(arena, me, size, gnli_chunk_place(found), word) != 0)
+            continue;
+        atomic_store_explicit(&recent->next, which + 1, memory_order_relaxed); /* C */
+        *chunk = found;
+        if (recent_at(recent, (which + 2) % count, class, &found)) /* the loan after next */
+            gnli_prefetch_write(gnli_arena_word(arena, found));
+        return 0;
     }
     return -EAGAIN;
 }

@@ -10,6 +10,7 @@
 
 #include "mailbox/arena.h"
 #include "memory/file.h"
+#include "wait/distance.h"
 
 #define ME    1
 #define OTHER 2
@@ -170,6 +171,30 @@ START_TEST(exhausted_class_is_enospc_until_one_is_freed)
 }
 END_TEST
 
+/* A sender that is to stay close waits only once all that it goes around are out. */
+START_TEST(recent_ones_are_free_until_all_are_out_and_when_one_is_back)
+{
+    enum { SIZE = 65536, AROUND_CLOSE = 12, LOANS = GNLI_RECENT };
+    unsigned around = gnli_distance_close() ? AROUND_CLOSE : GNLI_RECENT;
+    struct loan loans[LOANS];
+
+    open_arena(1000, MIB);
+    memset(&recent, 0, sizeof recent);
+    for (unsigned i = 0; i < around; i++) {
+        ck_assert(gnli_arena_recent_free(&arena, &recent, SIZE));
+        loans[i] = borrow(ME, SIZE);
+    }
+    ck_assert(!gnli_arena_recent_free(&arena, &recent, SIZE));
+    ck_assert(gnli_arena_recent_free(&arena, &recent, 1000)); /* another class: it knows of none */
+    gnli_arena_free(&arena, ME, loans[0].chunk, loans[0].word, 0);
+    ck_assert(gnli_arena_recent_free(&arena, &recent, SIZE));
+    struct loan again = borrow(ME, SIZE);
+    ck_assert_uint_eq(again.chunk, loans[0].chunk);
+    ck_assert(!gnli_arena_recent_free(&arena, &recent, SIZE));
+    close_arena();
+}
+END_TEST
+
 START_TEST(trim_returns_the_memory_of_every_idle_chunk)
 {
     enum { LOANS = 60 };
@@ -274,6 +299,7 @@ int main(void)
     tcase_add_test(chunks, names_of_no_chunk_are_invalid);
     tcase_add_test(chunks, too_large_a_loan_is_refused);
     tcase_add_test(chunks, exhausted_class_is_enospc_until_one_is_freed);
+    tcase_add_test(chunks, recent_ones_are_free_until_all_are_out_and_when_one_is_back);
     tcase_add_loop_test(chunks, trim_returns_the_memory_of_every_idle_chunk, 0, SIZES);
     tcase_add_test(chunks, memory_goes_back_as_chunks_are_freed_beyond_what_is_kept);
     tcase_add_loop_test(chunks, sweep_frees_the_dead_one_s_loans_and_nobody_else_s, 0, SIZES);

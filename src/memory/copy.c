@@ -125,7 +125,7 @@ static void end_stretch(struct gnli_copying *copying, uint32_t way, uint64_t byt
 /*
  * One thread's pace is no better than that of its copies alone: by that it may turn out soon that the other
  * way cannot pay. (They may be quick and the whole slow, so a way is never taken for them. Threads that share
- * a port may do better together than any of their copies: there it may be left for now though it would pay.)
+ * a port may do better together than any of their copies: there libc's way may stay though the other pays.)
  */
 static bool hopeless(struct gnli_copying *copying, uint32_t glances, int64_t took_ns, size_t size)
 {
