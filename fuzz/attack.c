@@ -95,7 +95,7 @@ static uint64_t some_offset(struct input *input)
 
     switch (kind) {
     case 0:
-        return some_of(input, offsetof(struct gnli_header, classes) / 8) * 8;
+        return layout.state_at + some_of(input, offsetof(struct gnli_state, queues) / 8) * 8;
     case 1: /* a class */
         return offsetof(struct gnli_header, classes) +
                some_of(input, layout.classes) * sizeof(struct gnli_class) + input_number(input, 1) % 4 * 8;
@@ -107,8 +107,9 @@ static uint64_t some_offset(struct input *input)
         return layout.cells_at + some_of(input, 64) * layout.stride + input_number(input, 1) % 7 * 8;
     case 5:
     case 6: { /* a queue's hints */
-        static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 48, 64 };
-        return layout.queues_at + some_of(input, layout.queues) * sizeof(struct gnli_queue) +
+        static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 36, 37 };
+        return layout.state_at + offsetof(struct gnli_state, queues) +
+               some_of(input, layout.queues) * sizeof(struct gnli_queue) +
                (uint64_t)words[input_number(input, 1) % sizeof words] * 8;
     }
     case 7:

@@ -130,11 +130,11 @@ static uint64_t *place(const struct target *target)
     uint64_t at;
 
     switch (chance(8)) {
-    case 0: /* the header's numbers; not that it was removed: nobody would do anything any more */
-        at = 264 + chance(8) * 8;
+    case 0:
+        at = layout->state_at + chance(5) * 8;
         break;
     case 1:
-        at = 512 + chance(layout->classes * 8 + 1) * 8;
+        at = offsetof(struct gnli_header, classes) + chance(layout->classes * 8 + 1) * 8;
         break;
     case 2:
         at = layout->participants_at + chance(40) * 128 + chance(16) * 8;
@@ -142,8 +142,9 @@ static uint64_t *place(const struct target *target)
     case 3:
         at = layout->cells_at + chance(64) * 128 + chance(7) * 8;
         break;
-    case 4:
-        at = layout->queues_at + chance(80) * 8;
+    case 4: /* not that it was removed: nobody would do anything any more */
+        at = layout->state_at + offsetof(struct gnli_state, queues) +
+             chance(offsetof(struct gnli_queue, removed) / 8) * 8;
         break;
     case 5:
     case 6:

@@ -23,7 +23,9 @@
 
 #define PAGE           4096
 #define RECORDS_A_PAGE (PAGE / sizeof(struct gnli_participant))
-#define SLOTS_AT_ONCE  2048 /* that get memory together: 256 KiB */
+#define RECORDS_FIRST \
+    ((PAGE - sizeof(struct gnli_state)) / sizeof(struct gnli_participant)) /* its page's rest */
+#define SLOTS_AT_ONCE 2048 /* that get memory together: 256 KiB */
 
 static struct gnli_mailbox *mailboxes; /* of this process; under the handles' lock */
 
@@ -67,7 +69,7 @@ static int map_core(struct gnli_view *view, const char *subject)
     if (!view->core)
         return gnli_fail_errno(errno, "%s: cannot map %llu bytes", subject,
                                (unsigned long long)view->layout.core);
-    view->header = (struct gnli_header *)(void *)view->core;
+    view->state = (struct gnli_state *)(void *)(view->core + view->layout.state_at);
     view->participants = (struct gnli_participant *)(void *)(view->core + view->layout.participants_at);
     gnli_arena_init(&view->arena, view->file, &view->layout, view->core);
     return 0;
@@ -103,11 +105,9 @@ void gnli_view_close(struct gnli_view *view)
 void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const struct gnli_slots_owner *owner,
                      void *context)
 {
-    struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
-
     for (unsigned i = 0; i < view->layout.queues; i++)
         rings[i] = (struct gnli_slots){
-            .queue = &queues[i],
+            .queue = &view->state->queues[i],
             .slots = (struct gnli_slot *)(void *)(view->core + view->layout.slots_at[i]),
             .count = view->layout.slots,
             .shift = view->layout.shift,
@@ -130,12 +130,12 @@ static unsigned at_most(_Atomic uint32_t *shared, unsigned most)
 
 unsigned gnli_view_cells(struct gnli_view *view)
 {
-    return at_most(&view->header->cells, GNLI_CELLS_MAX + 1);
+    return at_most(&view->state->cells, GNLI_CELLS_MAX + 1);
 }
 
 unsigned gnli_view_participants(struct gnli_view *view)
 {
-    return at_most(&view->header->participants, GNLI_PARTICIPANTS_MAX + 1);
+    return at_most(&view->state->participants, GNLI_PARTICIPANTS_MAX + 1);
 }
 
 /* ---- making one ---- */
@@ -145,11 +145,9 @@ static int reserve_beginning(struct gnli_file *file, const struct gnli_layout *l
     int result = gnli_file_reserve(file, 0, PAGE);
 
     if (result == 0)
-        result = gnli_file_reserve(file, layout->participants_at, PAGE);
+        result = gnli_file_reserve(file, layout->state_at, PAGE);
     if (result == 0)
         result = gnli_file_reserve(file, layout->cells_at, PAGE);
-    if (result == 0)
-        result = gnli_file_reserve(file, layout->queues_at, PAGE);
     for (unsigned i = 0; i < layout->queues && result == 0; i++) {
         uint64_t slots = layout->slots < SLOTS_AT_ONCE ? layout->slots : SLOTS_AT_ONCE;
         result = gnli_file_reserve(file, layout->slots_at[i], slots * layout->stride);
@@ -172,15 +170,15 @@ static int write_beginning(struct gnli_file *file, const struct gnli_layout *lay
         .message_max = layout->message_max,
         .arena = layout->arena,
         .max_deliveries = options->max_deliveries,
-        .participants = RECORDS_A_PAGE,
-        .cells = gnli_layout_cells(layout),
     };
     if (options->dead_letters)
         snprintf(header->dead_letters, sizeof header->dead_letters, "%s", options->dead_letters);
-    struct gnli_queue *queues = (struct gnli_queue *)(void *)(core + layout->queues_at);
+    struct gnli_state *state = (struct gnli_state *)(void *)(core + layout->state_at);
+    atomic_store_explicit(&state->participants, RECORDS_FIRST, memory_order_relaxed);      /* A */
+    atomic_store_explicit(&state->cells, gnli_layout_cells(layout), memory_order_relaxed); /* A */
     for (unsigned i = 0; i < layout->queues; i++) {
         uint64_t reserved = layout->slots <= SLOTS_AT_ONCE ? GNLI_ALL_RESERVED : SLOTS_AT_ONCE;
-        atomic_store_explicit(&queues[i].reserved, reserved, memory_order_relaxed); /* A */
+        atomic_store_explicit(&state->queues[i].reserved, reserved, memory_order_relaxed); /* A */
     }
     gnli_unmap(core, layout->core);
     return 0;
@@ -252,7 +250,7 @@ static int more_numbers(struct gnli_view *view)
     int result = gnli_file_reserve(
         view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(&view->header->participants, &have, have + RECORDS_A_PAGE,
+        atomic_compare_exchange_strong_explicit(&view->state->participants, &have, have + RECORDS_A_PAGE,
                                                 memory_order_release,  /* D */
                                                 memory_order_relaxed); /* A */
     return result;
@@ -333,11 +331,12 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
             *mailbox = known;
             return 0;
         }
-    struct gnli_mailbox *made = calloc(1, sizeof *made);
+    struct gnli_mailbox *made = aligned_alloc(_Alignof(struct gnli_mailbox), sizeof *made);
     if (!made) {
         gnli_file_close(file);
         return gnli_fail_plain(-ENOMEM, subject);
     }
+    memset(made, 0, sizeof *made);
     int result = view_file(&made->view, file, subject);
     if (result < 0) {
         free(made);
@@ -383,7 +382,7 @@ static void leave(struct gnli_mailbox *mailbox)
 
     pthread_mutex_lock(&mailbox->lock);
     if (gnli_participant_admit(mailbox->view.file, me)) {
-        gnli_participant_add_up(&mailbox->view.participants[me], &mailbox->view.header->sent);
+        gnli_participant_add_up(&mailbox->view.participants[me], &mailbox->view.state->sent);
         gnli_participant_leave(mailbox->view.file, mailbox->view.participants, me);
         gnli_participant_admit_end(mailbox->view.file, me);
     }
@@ -413,8 +412,8 @@ int gnli_mailbox_usable(struct gnli_mailbox *mailbox)
 {
     struct gnli_view *view = &mailbox->view;
 
-    bool patched = atomic_load_explicit(&view->file->patched, memory_order_relaxed); /* A */
+    bool patched = gnli_file_patched(view->file);
     if (patched && gnli_file_repair(view->file) < 0)
         return -EBADMSG;
-    return atomic_load_explicit(&view->header->removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
+    return atomic_load_explicit(&view->state->queues[0].removed, memory_order_relaxed) ? -EIDRM : 0; /* A */
 }

@@ -66,7 +66,7 @@ static int more_cells(struct gnli_view *view)
     int result = gnli_file_reserve(view->file, view->layout.cells_at + have * view->layout.stride,
                                    more * view->layout.stride);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(&view->header->cells, &have, have + more,
+        atomic_compare_exchange_strong_explicit(&view->state->cells, &have, have + more,
                                                 memory_order_release,  /* D */
                                                 memory_order_relaxed); /* A */
     return result;

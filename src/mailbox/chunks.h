@@ -116,8 +116,7 @@ static inline void gnli_count_backed(struct gnli_arena *arena, unsigned class, i
  */
 static inline bool gnli_walk_given_up(struct gnli_arena *arena, struct gnli_budget *budget, uint64_t steps)
 {
-    return gnli_budget_spent(budget, steps) ||
-           atomic_load_explicit(&arena->file->patched, memory_order_relaxed); /* C */
+    return gnli_budget_spent(budget, steps) || gnli_file_patched(arena->file);
 }
 
 #endif

@@ -32,7 +32,7 @@ static void close_port(void)
 /* Participants who are dead, since nobody has their locks. */
 static void write_records(unsigned count)
 {
-    atomic_store(&view->header->participants, GNLI_PARTICIPANTS_MAX + 1);
+    atomic_store(&view->state->participants, GNLI_PARTICIPANTS_MAX + 1);
     for (unsigned number = 2; number < 2 + count; number++)
         atomic_store(&view->participants[number].state, GNLI_PARTICIPANT_ALIVE);
 }
@@ -40,7 +40,7 @@ static void write_records(unsigned count)
 /* Every place of an unbounded mailbox, as if billions of messages had been sent. */
 static void write_hints(void)
 {
-    struct gnli_queue *queue = gnli_mailbox_port_of(port)->in->queue;
+    struct gnli_queue *queue = gnli_mailbox_port_of(port)->in.queue;
 
     atomic_store(&queue->reserved, GNLI_ALL_RESERVED);
     atomic_store(&queue->tail, (uint64_t)1 << 60);
@@ -66,7 +66,7 @@ START_TEST(claims_in_all_of_a_large_mailbox_are_not_looked_at_once_for_each)
     const unsigned many = 1 << 20;
 
     open_port(&(struct gnl_options){ .capacity = many });
-    struct gnli_slots *ring = gnli_mailbox_port_of(port)->out;
+    struct gnli_slots *ring = &gnli_mailbox_port_of(port)->out;
     unsigned me = gnli_mailbox_me(gnli_mailbox_port_of(port)->mailbox);
     atomic_store(&ring->queue->reserved, GNLI_ALL_RESERVED);
     /* One lap behind, of somebody living, and the last place free: each claim would be pushed on. */
@@ -104,7 +104,7 @@ START_TEST(chunks_that_are_truncated_away_do_not_use_up_the_mappings)
     struct gnli_block *table = (struct gnli_block *)(void *)(view->core + layout->class[class].table_at);
     for (unsigned i = 0; i < blocks; i++)
         atomic_store(&table[i].backed, 1);
-    atomic_store(&view->header->classes[class].blocks, blocks);
+    atomic_store(&view->arena.classes[class].blocks, blocks);
     write_records(100);
     unsigned before = count_mappings();
     ck_assert_int_eq(ftruncate(view->file->descriptor, (off_t)layout->core), 0);
@@ -127,7 +127,7 @@ START_TEST(message_larger_than_message_max_is_nonsense)
     open_port(&(struct gnl_options){ .capacity = 4, .message_max = 5000 });
     for (unsigned i = 0; i < 2; i++) {
         assert_ok(gnl_send(port, data, 5000, GNL_NOWAIT));
-        struct gnli_slots *ring = gnli_mailbox_port_of(port)->in;
+        struct gnli_slots *ring = &gnli_mailbox_port_of(port)->in;
         atomic_store(&ring->slots[i].body.size, 6000); /* the chunk would have room */
         ck_assert_int_eq(i == 0 ? gnl_take(port, &message, GNL_NOWAIT)
                                 : gnl_recv(port, data, sizeof data, GNL_NOWAIT),

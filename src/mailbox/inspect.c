@@ -161,10 +161,10 @@ void gnli_view_info(struct gnli_view *view, struct gnl_port_info *info)
     info->two_way = view->layout.queues == 2;
     info->max_deliveries = view->max_deliveries;
     strcpy(info->dead_letters, view->dead_letters);
-    info->sent = load(&view->header->sent);
-    info->received = load(&view->header->received);
-    info->redelivered = load(&view->header->redelivered);
-    info->discarded = load(&view->header->discarded);
+    info->sent = load(&view->state->sent);
+    info->received = load(&view->state->received);
+    info->redelivered = load(&view->state->redelivered);
+    info->discarded = load(&view->state->discarded);
     info->bytes = gnli_file_bytes(view->file);
     info->nonsense = nonsense(view);
     add_participants(view, info);
@@ -265,7 +265,7 @@ ssize_t gnli_mailbox_inspect(const struct gnli_address *address, struct gnl_port
     gnli_view_info(&view, &seen);
     ssize_t found = describe_all(&view, participants, count);
     /* Was the file truncated while we looked? Then some of that was zeros. */
-    if (found >= 0 && atomic_load_explicit(&view.file->patched, memory_order_relaxed)) { /* A */
+    if (found >= 0 && gnli_file_patched(view.file)) {
         result = gnli_file_repair(view.file);
         found = result < 0 ? result : found;
     }

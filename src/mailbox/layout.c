@@ -82,16 +82,16 @@ int gnli_layout_compute(struct gnli_layout *layout, int64_t capacity, uint64_t m
     }
 
     uint64_t at = PAGE;
-    layout->participants_at = at;
-    at += round_up((GNLI_PARTICIPANTS_MAX + 1) * sizeof(struct gnli_participant), PAGE);
-    layout->cells_at = at;
-    at += round_up((GNLI_CELLS_MAX + 1) * layout->stride, PAGE);
-    layout->queues_at = at;
-    at += PAGE;
     for (unsigned i = 0; i < layout->queues; i++) {
         layout->slots_at[i] = at;
         at += round_up(layout->slots * layout->stride, PAGE);
     }
+    layout->state_at = at;
+    layout->participants_at = at + sizeof(struct gnli_state);
+    at = round_up(layout->participants_at + (GNLI_PARTICIPANTS_MAX + 1) * sizeof(struct gnli_participant),
+                  PAGE);
+    layout->cells_at = at;
+    at += round_up((GNLI_CELLS_MAX + 1) * layout->stride, PAGE);
     if (message_max > layout->inline_max)
         layout->classes = gnli_layout_class(message_max) + 1;
     for (unsigned i = 0; i < layout->classes; i++) {

@@ -2,12 +2,15 @@
 /*
  * The file of a mailbox: docs/formats/mailbox.md has the table of its bytes.
  *
- *   header | participants | cells | queues | slots of queue 0, of queue 1 | tables of the classes |
+ *   header | slots of queue 0, of queue 1 | state | participants | cells | tables of the classes |
  *   chunks of class 0, 1, …
  *
  * Everything follows from four numbers in the header (capacity, message_max, two_way, arena), so a
  * reader computes the layout, compares the file's size, and trusts no offset found in the file. The
  * file is mostly holes: memory is reserved as it comes into use.
+ *
+ * Who has many mailboxes touches a few lines of each in turn, long after the last time. So those lie in one
+ * page, the state's, and next to it in the page tables are the slots.
  */
 #ifndef GNLI_MAILBOX_LAYOUT_H
 #define GNLI_MAILBOX_LAYOUT_H
@@ -22,7 +25,7 @@
 #include "ring/slots.h"
 
 #define GNLI_MAILBOX_MAGIC   UINT64_C(0x584f424c454e4e47) /* "GNNELBOX" */
-#define GNLI_MAILBOX_VERSION 2
+#define GNLI_MAILBOX_VERSION 3
 
 #define GNLI_CELLS_MAX   4095 /* numbers 1 to this; 0 is none */
 #define GNLI_CLASSES_MAX 24   /* chunks of 256 bytes, 512, … 2 GiB */
@@ -65,7 +68,11 @@ struct gnli_header {
     uint32_t unused;
     char dead_letters[GNL_ADDRESS_MAX + 1];
 
-    _Alignas(256) _Atomic uint32_t removed;
+    _Alignas(512) struct gnli_class classes[GNLI_CLASSES_MAX]; /* these do change */
+};
+
+/* What messages need besides their slots. The first participants' records are in the same page. */
+struct gnli_state {
     _Atomic uint32_t participants; /* records that have memory: numbers below this */
     _Atomic uint32_t cells;        /* cells that have memory: numbers below this */
     /* what participants who left had counted */
@@ -74,11 +81,12 @@ struct gnli_header {
     _Atomic uint64_t redelivered;
     _Atomic uint64_t discarded;
 
-    _Alignas(512) struct gnli_class classes[GNLI_CLASSES_MAX];
+    _Alignas(128) struct gnli_queue queues[2]; /* the second of a two-way mailbox alone */
 };
 _Static_assert(sizeof(struct gnli_header) == 2048, "layout");
-_Static_assert(offsetof(struct gnli_header, removed) == 256, "layout");
 _Static_assert(offsetof(struct gnli_header, classes) == 512, "layout");
+_Static_assert(offsetof(struct gnli_state, queues) == 128, "layout");
+_Static_assert(sizeof(struct gnli_state) == 896, "layout");
 _Static_assert(sizeof(struct gnli_cell) == 128, "layout");
 _Static_assert(sizeof(struct gnli_block) == 64, "layout");
 _Static_assert((GNLI_BODY_AT + GNL_MESSAGE_SHORT) % sizeof(struct gnli_slot) == 0, "none of a slot is lost");
@@ -102,7 +110,7 @@ struct gnli_layout {
     size_t stride;     /* bytes of a slot, and of a cell */
     size_t inline_max; /* bytes of a message that they hold */
     unsigned shift;
-    uint64_t participants_at, cells_at, queues_at, slots_at[2];
+    uint64_t slots_at[2], state_at, participants_at, cells_at;
     unsigned classes;
     struct gnli_class_layout class[GNLI_CLASSES_MAX];
     uint64_t core; /* bytes up to the first chunk: mapped at once; chunks are mapped a class at a time */

@@ -35,7 +35,7 @@ static int ticket_of(gnl_port *base, const gnl_message *message)
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     uint64_t ticket = message->private_[GNLI_MESSAGE_TICKET];
     bool loan = message->private_[GNLI_MESSAGE_LOAN] != 0;
-    struct gnli_tickets *tickets = loan ? &port->loans : &port->held;
+    struct gnli_tickets *tickets = gnli_tickets_of(loan ? &port->loans : &port->held);
 
     if (message->private_[GNLI_MESSAGE_STAMP] !=
         atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
@@ -122,8 +122,8 @@ static int after_fork(gnl_port *base)
         if (result == 0) {
             gnli_cursor_init(&port->out_cursor);
             gnli_cursor_init(&port->in_cursor);
-            memset(&port->held, 0, sizeof port->held); /* those are the parent's */
-            memset(&port->loans, 0, sizeof port->loans);
+            gnli_tickets_free(&port->held); /* those are the parent's */
+            gnli_tickets_free(&port->loans);
             gnli_poll_forget(port);
             count_port(port, 1);
             atomic_store_explicit(&base->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
@@ -145,9 +145,9 @@ static int close_port(gnl_port *base)
     gnli_poll_close(port);
     if (gnli_process_is(atomic_load_explicit(&base->stamp, memory_order_relaxed))) { /* A */
         for (unsigned i = 0; i < GNL_HELD_MAX; i++) {
-            if (gnli_ticket_used(&port->held, i))
+            if (gnli_ticket_used(gnli_tickets_of(&port->held), i))
                 gnli_mailbox_end(port, i, true);
-            if (gnli_ticket_used(&port->loans, i))
+            if (gnli_ticket_used(gnli_tickets_of(&port->loans), i))
                 gnli_mailbox_drop(port, i);
         }
         gnli_mailbox_bury_again(port); /* who receives next tries: nobody else knows of it */
@@ -156,6 +156,8 @@ static int close_port(gnl_port *base)
     gnl_close(atomic_load_explicit(&port->dead_letters, memory_order_relaxed)); /* A */
     gnli_mailbox_detach(port->mailbox);
     atomic_fetch_sub_explicit(&open_ports, 1, memory_order_relaxed); /* A */
+    gnli_tickets_free(&port->held);
+    gnli_tickets_free(&port->loans);
     free(port);
     return 0;
 }
@@ -366,8 +368,8 @@ static int make_port(gnl_port **made, struct gnli_mailbox *mailbox, const struct
     port->port.direction = options->direction;
     atomic_store_explicit(&port->port.stamp, gnli_process_stamp(), memory_order_relaxed); /* A */
     port->mailbox = mailbox;
-    port->out = &mailbox->rings[options->side == GNL_SIDE_B];
-    port->in = &mailbox->rings[options->side == GNL_SIDE_A];
+    port->out = mailbox->rings[options->side == GNL_SIDE_B];
+    port->in = mailbox->rings[options->side == GNL_SIDE_A];
     const struct gnli_layout *layout = &mailbox->view.layout;
     if (layout->capacity > 0)
         port->small_end =
@@ -432,7 +434,7 @@ static int remove_mailbox(const struct gnli_address *address)
     if (viewed) {
         /* The name is gone first: killed here, its users find that out within 100 ms. */
         if (result == 0) {
-            atomic_store_explicit(&view.header->removed, 1, memory_order_relaxed); /* A */
+            atomic_store_explicit(&view.state->queues[0].removed, 1, memory_order_relaxed); /* A */
             gnli_mailbox_wake_all(&view);
         }
         gnli_view_close(&view);

@@ -39,15 +39,15 @@
 /* A mailbox's file, mapped. */
 struct gnli_view {
     struct gnli_file *file;
-    struct gnli_layout layout;
-    char *core;
-    struct gnli_header *header;
+    struct gnli_state *state;
     struct gnli_participant *participants;
+    char *core;
     struct gnli_arena arena;
     uint32_t max_deliveries;
     char dead_letters[GNL_ADDRESS_MAX + 1];
     uid_t uid;
     mode_t mode;
+    struct gnli_layout layout;
 };
 
 /* Who sent a message, as it travels with it. */
@@ -57,10 +57,11 @@ struct gnli_sender_note {
 };
 
 struct gnli_mailbox {
-    struct gnli_view view;
+    _Alignas(
+        64) _Atomic unsigned me; /* this process's number; one line with what a message needs of the view */
     struct gnli_sender_note self;
+    struct gnli_view view;
     struct gnli_slots rings[2];
-    _Atomic unsigned me; /* this process's number */
     uint64_t pid_namespace;
     _Atomic uint64_t stamp;   /* of the process that joined (life/process.h) */
     pthread_mutex_t lock;     /* joining, leaving, sweeping */
@@ -228,6 +229,11 @@ struct gnli_tickets {
     } ticket[GNL_HELD_MAX];
 };
 
+/* A port's table: made at its first use (NULL: no memory), ended with all that is in it. */
+struct gnli_tickets *gnli_tickets_make(struct gnli_tickets *_Atomic *place);
+void gnli_tickets_free(struct gnli_tickets *_Atomic *place);
+struct gnli_tickets *gnli_tickets_of(struct gnli_tickets *_Atomic *place); /* NULL: not used so far */
+
 int gnli_ticket_acquire(struct gnli_tickets *tickets); /* -ENOBUFS */
 void gnli_ticket_release(struct gnli_tickets *tickets, unsigned ticket);
 bool gnli_ticket_used(struct gnli_tickets *tickets, unsigned ticket);
@@ -236,29 +242,35 @@ struct gnli_poll;
 
 struct gnli_mailbox_port {
     struct gnl_port port;
-    char address[GNL_ADDRESS_MAX + 1];
     struct gnli_mailbox *mailbox;
-    struct gnli_slots *out; /* the ring that this port sends into, receives from */
-    struct gnli_slots *in;
+
+    /*
+     * Sending, and receiving: what each message needs comes first, its ring by value. Who has a thousand
+     * ports finds that in no near cache, and a pointer would have to come before what it leads to.
+     */
+    _Alignas(128) struct gnli_slots out;
+    struct gnli_poll *_Atomic out_poll;
     size_t small_end; /* messages of fewer bytes lie in their slots, and nobody waits for their receiver */
-    _Alignas(128) struct gnli_cursor out_cursor;
     struct gnli_spin out_spin;
+    struct gnli_cursor out_cursor;
     struct gnli_copying out_copying;
     struct gnli_distance out_distance;
-    _Alignas(128) struct gnli_cursor in_cursor;
+    struct gnli_recent recent; /* chunks that it sent */
+
+    _Alignas(128) struct gnli_slots in;
+    struct gnli_poll *_Atomic in_poll;
+    _Atomic uint32_t unlooked; /* receives until it asks the clock whether to look around */
+    _Atomic uint32_t stride;   /* and so many between two */
     struct gnli_spin in_spin;
-    struct gnli_distance in_distance;
+    struct gnli_cursor in_cursor;
     struct gnli_copying in_copying;
-    _Atomic int64_t looked_ns; /* when it last looked around */
-    _Atomic uint32_t unlooked; /* receives until it asks the clock whether to, and so many between two */
-    _Atomic uint32_t stride;
+    struct gnli_distance in_distance;
+    _Atomic int64_t looked_ns;  /* when it last looked around */
     _Atomic uint32_t recv_cell; /* cell that gnl_recv tries first */
-    struct gnli_recent recent;  /* chunks that it sent */
     gnl_port *_Atomic dead_letters;
     atomic_bool unburied; /* the dead letters could not be reached: try again at the next look around */
-    struct gnli_poll *_Atomic poll[2]; /* for receiving, for sending */
-    struct gnli_tickets held;
-    struct gnli_tickets loans;
+    char address[GNL_ADDRESS_MAX + 1];
+    struct gnli_tickets *_Atomic held, *_Atomic loans;
 };
 
 static inline struct gnli_mailbox_port *gnli_mailbox_port_of(gnl_port *port)

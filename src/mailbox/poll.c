@@ -47,9 +47,14 @@ struct watcher {
 static struct watcher *watchers; /* under the handles' lock; helpers live as long as the process */
 static uint64_t watchers_stamp;  /* of the process whose threads they are */
 
+static struct gnli_poll *_Atomic *place_of(struct gnli_mailbox_port *port, bool sending)
+{
+    return sending ? &port->out_poll : &port->in_poll;
+}
+
 static struct gnli_poll *poll_of(struct gnli_mailbox_port *port, bool sending)
 {
-    return atomic_load_explicit(&port->poll[sending], memory_order_relaxed); /* A */
+    return atomic_load_explicit(place_of(port, sending), memory_order_relaxed); /* A */
 }
 
 static bool holds(struct gnli_poll *poll)
@@ -65,7 +70,7 @@ static unsigned look_at_polls(struct watcher *watcher, struct gnli_futex_one *wo
     for (unsigned i = 0; i < watcher->count; i++) {
         struct gnli_poll *poll = watcher->polls[i];
         struct gnli_sleepers *sleepers =
-            poll->sending ? &poll->port->out->queue->senders : &poll->port->in->queue->receivers;
+            poll->sending ? &poll->port->out.queue->senders : &poll->port->in.queue->receivers;
         uint32_t sequence = atomic_load_explicit(&sleepers->sequence, memory_order_seq_cst); /* C */
         atomic_store_explicit(&sleepers->flag, 1, memory_order_seq_cst);                     /* B */
         gnli_event_set(&poll->event, holds(poll)); /* lowered, where another process was quicker */
@@ -179,7 +184,7 @@ static int start(struct gnli_mailbox_port *port, bool sending)
                                port->port.subject);
     }
     pthread_mutex_lock(&poll->watcher->lock);
-    atomic_store_explicit(&port->poll[sending], poll, memory_order_relaxed); /* A */
+    atomic_store_explicit(place_of(port, sending), poll, memory_order_relaxed); /* A */
     gnli_event_set(&poll->event, holds(poll));
     poll->watcher->polls[poll->watcher->count++] = poll;
     pthread_mutex_unlock(&poll->watcher->lock);
@@ -265,6 +270,6 @@ void gnli_poll_forget(struct gnli_mailbox_port *port)
     for (int sending = 0; sending < 2; sending++)
         if (poll_of(port, sending)) {
             free_poll(poll_of(port, sending));
-            atomic_store_explicit(&port->poll[sending], NULL, memory_order_relaxed); /* A */
+            atomic_store_explicit(place_of(port, sending), NULL, memory_order_relaxed); /* A */
         }
 }

@@ -63,7 +63,7 @@ static int reach(struct gnli_mailbox_port *port, struct gnli_body *body)
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
     size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
 
-    if (size <= port->in->inline_max)
+    if (size <= port->in.inline_max)
         return 0;
     int result = gnli_arena_reach(arena, chunk, size);
     if (result == -ENOMEM)
@@ -169,13 +169,13 @@ void gnli_mailbox_bury_again(struct gnli_mailbox_port *port)
 {
     if (atomic_load_explicit(&port->unburied, memory_order_relaxed) &&          /* A */
         atomic_exchange_explicit(&port->unburied, false, memory_order_relaxed)) /* A */
-        gnli_raise_returned(port->in->queue);
+        gnli_raise_returned(port->in.queue);
 }
 
 static bool returned_to(struct gnli_mailbox_port *port, struct gnli_cell *cell, uint64_t word)
 {
     return gnli_cell_phase(word) == GNLI_CELL_RETURNED &&
-           atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31 == port->in->number; /* D */
+           atomic_load_explicit(&cell->body.origin, memory_order_relaxed) >> 31 == port->in.number; /* D */
 }
 
 /* A1 for the first returned cell that is for us. -EAGAIN none, -EMSGSIZE. */
@@ -219,14 +219,14 @@ static int adopt_some(struct gnli_mailbox_port *port, struct receiving *receivin
 /* No cell was there: lowered, unless one came since it was seen. Nothing is hidden from others meanwhile. */
 static void lower_returned(struct gnli_mailbox_port *port, uint64_t seen)
 {
-    atomic_compare_exchange_strong_explicit(&port->in->queue->returned, &seen, seen - 1,
+    atomic_compare_exchange_strong_explicit(&port->in.queue->returned, &seen, seen - 1,
                                             memory_order_seq_cst,  /* B */
                                             memory_order_relaxed); /* A */
 }
 
 static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 {
-    uint64_t seen = atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst); /* B */
+    uint64_t seen = atomic_load_explicit(&port->in.queue->returned, memory_order_seq_cst); /* B */
 
     if (!gnli_any_returned(seen))
         return -EAGAIN;
@@ -240,7 +240,7 @@ static int adopt(struct gnli_mailbox_port *port, struct receiving *receiving)
 static bool returned_waits(struct gnli_mailbox_port *port)
 {
     struct gnli_view *view = &port->mailbox->view;
-    uint64_t seen = atomic_load_explicit(&port->in->queue->returned, memory_order_seq_cst); /* B */
+    uint64_t seen = atomic_load_explicit(&port->in.queue->returned, memory_order_seq_cst); /* B */
 
     if (!gnli_any_returned(seen))
         return false;
@@ -259,25 +259,25 @@ static bool returned_waits(struct gnli_mailbox_port *port)
 static inline void prefetch_chunk(struct gnli_mailbox_port *port, uint64_t position)
 {
     struct gnli_arena *arena = &port->mailbox->view.arena;
-    struct gnli_body *body = &gnli_slots_at(port->in, position)->body;
+    struct gnli_body *body = &gnli_slots_at(&port->in, position)->body;
     gnli_chunk chunk = atomic_load_explicit(&body->data[0], memory_order_relaxed); /* D */
     size_t size = atomic_load_explicit(&body->size, memory_order_relaxed);         /* D */
 
-    if (size > port->in->inline_max && gnli_arena_reach(arena, chunk, size) == 0)
+    if (size > port->in.inline_max && gnli_arena_reach(arena, chunk, size) == 0)
         gnli_prefetch_write(gnli_arena_word(arena, chunk));
 }
 
 /* After a receive: memory of consumed slots goes back now and then. */
 static inline void received(struct gnli_mailbox_port *port, uint64_t position)
 {
-    gnli_slots_advance(port->in, &port->in_cursor, position);
+    gnli_slots_advance(&port->in, &port->in_cursor, position);
     gnli_spin_count(&port->in_spin);
     if (gnli_spin_expects(&port->in_spin, GNLI_BACKLOG_AHEAD)) {
-        gnli_slots_prefetch(port->in, position);
-        prefetch_chunk(port, gnli_slots_after(port->in, gnli_slots_after(port->in, position)));
+        gnli_slots_prefetch(&port->in, position);
+        prefetch_chunk(port, gnli_slots_after(&port->in, gnli_slots_after(&port->in, position)));
     }
-    if (port->in->unbounded && position % GNLI_SLOTS_A_BLOCK == GNLI_SLOTS_A_BLOCK - 1)
-        gnli_mailbox_release_slots(port->mailbox, port->in);
+    if (port->in.unbounded && position % GNLI_SLOTS_A_BLOCK == GNLI_SLOTS_A_BLOCK - 1)
+        gnli_mailbox_release_slots(port->mailbox, &port->in);
 }
 
 /* Did what was read of the slot's body belong to this word? */
@@ -296,7 +296,7 @@ __attribute__((always_inline)) static inline ssize_t copy_out(struct gnli_mailbo
                                                               struct gnli_slot *slot, uint64_t position,
                                                               uint64_t word, void *data, size_t room)
 {
-    struct gnli_slots *ring = port->in;
+    struct gnli_slots *ring = &port->in;
     size_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed); /* D */
 
     if (size > room || size > ring->inline_max)
@@ -313,7 +313,7 @@ __attribute__((always_inline)) static inline ssize_t copy_out(struct gnli_mailbo
 __attribute__((always_inline)) static inline ssize_t receive_small(struct gnli_mailbox_port *port, void *data,
                                                                    size_t room)
 {
-    struct gnli_slots *ring = port->in;
+    struct gnli_slots *ring = &port->in;
     struct gnli_slot *slot;
     uint64_t position, word;
 
@@ -336,16 +336,16 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
     for (;;) {
         uint64_t position, word;
         if (gnli_budget_spent(&budget, GNLI_STEP_KERNEL)) { /* others are quicker each time */
-            *stuck = (struct gnli_stuck){ .word = &port->in->queue->reserved };
+            *stuck = (struct gnli_stuck){ .word = &port->in.queue->reserved };
             result = -EAGAIN;
             break;
         }
-        result = gnli_slots_find(port->in, &port->in_cursor, &position, &word); /* R1 R2 */
+        result = gnli_slots_find(&port->in, &port->in_cursor, &position, &word); /* R1 R2 */
         if (result < 0) {
-            *stuck = (struct gnli_stuck){ .word = gnli_slots_watched(port->in, position), .seen = word };
+            *stuck = (struct gnli_stuck){ .word = gnli_slots_watched(&port->in, position), .seen = word };
             break;
         }
-        struct gnli_slot *slot = gnli_slots_at(port->in, position);
+        struct gnli_slot *slot = gnli_slots_at(&port->in, position);
         size_t size = atomic_load_explicit(&slot->body.size, memory_order_relaxed); /* D */
         if (receiving->copy && size > receiving->size) {                            /* R3 */
             if (!unchanged(slot, word))
@@ -353,7 +353,7 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             result = too_small(port, size, receiving->size);
             break;
         }
-        if (receiving->copy && size <= port->in->inline_max) {
+        if (receiving->copy && size <= port->in.inline_max) {
             ssize_t copied = copy_out(port, slot, position, word, receiving->data, receiving->size);
             if (copied < 0)
                 continue;
@@ -365,7 +365,7 @@ static int from_queue(struct gnli_mailbox_port *port, struct receiving *receivin
             break;
         if (hold.cell == 0 && (result = gnli_cell_acquire(port->mailbox, receiving->cell_hint, &hold)) < 0)
             break;
-        int taken = gnli_cell_take(port->mailbox, port->in, position, word, &hold);
+        int taken = gnli_cell_take(port->mailbox, &port->in, position, word, &hold);
         if (taken == 0)
             continue;
         if (taken > 0)
@@ -435,7 +435,7 @@ bool gnli_mailbox_receivable(struct gnli_mailbox_port *port)
     uint64_t position, word;
 
     return gnli_mailbox_port_usable(port) < 0 || returned_waits(port) ||
-           gnli_slots_find(port->in, &port->in_cursor, &position, &word) != -EAGAIN;
+           gnli_slots_find(&port->in, &port->in_cursor, &position, &word) != -EAGAIN;
 }
 
 __attribute__((noinline)) static int receive_waiting(struct gnli_mailbox_port *port,
@@ -443,9 +443,9 @@ __attribute__((noinline)) static int receive_waiting(struct gnli_mailbox_port *p
                                                      struct gnli_stuck *stuck)
 {
     struct gnli_patience patience = {
-        .sleepers = &port->in->queue->receivers,
+        .sleepers = &port->in.queue->receivers,
         .spin = &port->in_spin,
-        .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in->number],
+        .waiting = &gnli_mailbox_record(port->mailbox)->receiving[port->in.number],
     };
 
     return gnli_mailbox_wait(port, &patience, timeout, try_receive, receiving, stuck);
@@ -456,7 +456,7 @@ static inline void tell(struct gnli_mailbox_port *port, bool received)
 {
     if (received)
         gnli_add(&gnli_mailbox_record(port->mailbox)->received, 1);
-    if (atomic_load_explicit(&port->poll[0], memory_order_relaxed)) /* A */
+    if (atomic_load_explicit(&port->in_poll, memory_order_relaxed)) /* A */
         gnli_poll_changed(port, false);
 }
 
@@ -464,7 +464,7 @@ static bool is_queued(void *context, uint32_t places)
 {
     struct gnli_mailbox_port *port = context;
 
-    return gnli_slots_queue(port->in, &port->in_cursor, places);
+    return gnli_slots_queue(&port->in, &port->in_cursor, places);
 }
 
 static int receive(struct gnli_mailbox_port *port, struct receiving *receiving, int64_t timeout)
@@ -531,27 +531,30 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
 {
     struct gnli_mailbox_port *port = gnli_mailbox_port_of(base);
     struct gnli_mailbox *mailbox = port->mailbox;
-    int ticket = gnli_ticket_acquire(&port->held);
+    struct gnli_tickets *held = gnli_tickets_make(&port->held);
+    int ticket = held ? gnli_ticket_acquire(held) : -ENOMEM;
 
+    if (ticket == -ENOMEM)
+        return gnli_fail_plain(ticket, base->subject);
     if (ticket < 0)
         return gnli_fail(ticket, "%s: %d messages are held already: gnl_done some", base->subject,
                          GNL_HELD_MAX);
-    struct receiving receiving = { .cell_hint = &port->held.ticket[ticket].hint };
+    struct receiving receiving = { .cell_hint = &held->ticket[ticket].hint };
     int result = receive(port, &receiving, timeout);
     if (result < 0) {
-        gnli_ticket_release(&port->held, (unsigned)ticket);
+        gnli_ticket_release(held, (unsigned)ticket);
         return result;
     }
     size_t size;
     void *data = held_data(mailbox, &receiving.hold, &size);
     if (!data) {
         gnli_cell_done(mailbox, &receiving.hold);
-        gnli_ticket_release(&port->held, (unsigned)ticket);
+        gnli_ticket_release(held, (unsigned)ticket);
         return nonsense(port);
     }
     gnli_distance_note(&port->in_distance, size, mailbox->view.layout.capacity);
-    port->held.ticket[ticket].word = receiving.hold.word;
-    port->held.ticket[ticket].name = receiving.hold.cell;
+    held->ticket[ticket].word = receiving.hold.word;
+    held->ticket[ticket].name = receiving.hold.cell;
     struct gnli_body *body = &gnli_cell_at(&mailbox->view, receiving.hold.cell)->body;
     unsigned deliveries = gnli_cell_deliveries(receiving.hold.word) +
                           atomic_load_explicit(&body->deliveries, memory_order_relaxed); /* D */
@@ -573,8 +576,9 @@ int gnli_mailbox_take(gnl_port *base, gnl_message *message, int64_t timeout)
 
 int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveback)
 {
-    struct gnli_hold hold = { .cell = (unsigned)port->held.ticket[ticket].name,
-                              .word = port->held.ticket[ticket].word };
+    struct gnli_tickets *held = gnli_tickets_of(&port->held);
+    struct gnli_hold hold = { .cell = (unsigned)held->ticket[ticket].name,
+                              .word = held->ticket[ticket].word };
     uint32_t most = port->mailbox->view.max_deliveries;
     unsigned deliveries = gnli_cell_deliveries(hold.word);
     int result = 0;
@@ -583,6 +587,6 @@ int gnli_mailbox_end(struct gnli_mailbox_port *port, unsigned ticket, bool giveb
         result = gnli_cell_done(port->mailbox, &hold);
     else if (most == 0 || deliveries < most || !bury_held(port, &hold, deliveries))
         result = gnli_cell_giveback(port->mailbox, &hold, false);
-    gnli_ticket_release(&port->held, ticket);
+    gnli_ticket_release(held, ticket);
     return result;
 }

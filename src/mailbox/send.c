@@ -73,7 +73,7 @@ __attribute__((cold)) static int refused(struct gnli_slots *ring, uint64_t posit
 /* S5, S6 */
 static inline int publish(struct gnli_mailbox_port *port, struct gnli_claim *claim)
 {
-    struct gnli_slots *ring = port->out;
+    struct gnli_slots *ring = &port->out;
 
     int result = gnli_slots_publish(ring, &port->out_cursor, claim); /* S5 */
     if (result < 0)
@@ -91,7 +91,7 @@ __attribute__((always_inline)) static inline int send_small(struct gnli_mailbox_
                                                             size_t size)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
-    struct gnli_slots *ring = port->out;
+    struct gnli_slots *ring = &port->out;
     struct gnli_claim claim;
 
     int result = gnli_mailbox_usable(mailbox);
@@ -108,7 +108,7 @@ __attribute__((always_inline)) static inline int send_small(struct gnli_mailbox_
 static int send_once(struct gnli_mailbox_port *port, struct sending *sending, struct gnli_stuck *stuck)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
-    struct gnli_slots *ring = port->out;
+    struct gnli_slots *ring = &port->out;
     struct gnli_claim *claim = &sending->claim;
     unsigned me = gnli_mailbox_me(mailbox);
 
@@ -157,9 +157,9 @@ static bool receiver_waits(struct gnli_mailbox_port *port)
 
     for (unsigned number = 1; number < gnli_view_participants(view); number++) {
         struct gnli_participant *record = &view->participants[number];
-        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE &&  /* E */
-            atomic_load_explicit(&record->receiving[port->out->number], memory_order_seq_cst) > 0 && /* F */
-            !port->out->owner->dead(port->out->context, number))
+        if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* E */
+            atomic_load_explicit(&record->receiving[port->out.number], memory_order_seq_cst) > 0 && /* F */
+            !port->out.owner->dead(port->out.context, number))
             return true;
     }
     return false;
@@ -174,12 +174,12 @@ bool gnli_mailbox_sendable(struct gnli_mailbox_port *port)
         return true;
     if (capacity == GNL_RENDEZVOUS)
         return receiver_waits(port);
-    return capacity == GNL_UNBOUNDED || gnli_slots_room(port->out, &port->out_cursor) != -EAGAIN;
+    return capacity == GNL_UNBOUNDED || gnli_slots_room(&port->out, &port->out_cursor) != -EAGAIN;
 }
 
 static struct gnli_patience sending_patience(struct gnli_mailbox_port *port)
 {
-    return (struct gnli_patience){ .sleepers = &port->out->queue->senders,
+    return (struct gnli_patience){ .sleepers = &port->out.queue->senders,
                                    .spin = &port->out_spin,
                                    .waiting = &gnli_mailbox_record(port->mailbox)->sending };
 }
@@ -188,7 +188,7 @@ static struct gnli_patience sending_patience(struct gnli_mailbox_port *port)
 static int await_receiver(struct gnli_mailbox_port *port, struct sending *sending, int64_t timeout)
 {
     struct gnli_patience patience = sending_patience(port);
-    struct gnli_slots *ring = port->out;
+    struct gnli_slots *ring = &port->out;
     struct gnli_stuck stuck;
     unsigned me = gnli_mailbox_me(port->mailbox);
 
@@ -246,11 +246,11 @@ static inline int ended(struct gnli_mailbox_port *port, int result)
     struct gnli_mailbox *mailbox = port->mailbox;
 
     /* Was the file truncated under us, and the message written into a page of zeros? */
-    if (result == 0 && atomic_load_explicit(&mailbox->view.file->patched, memory_order_relaxed)) /* A */
+    if (result == 0 && gnli_file_patched(mailbox->view.file))
         result = gnli_file_repair(mailbox->view.file);
     if (result == 0)
         gnli_add(&gnli_mailbox_record(mailbox)->sent, 1);
-    if (atomic_load_explicit(&port->poll[1], memory_order_relaxed)) /* A */
+    if (atomic_load_explicit(&port->out_poll, memory_order_relaxed)) /* A */
         gnli_poll_changed(port, true);
     return result;
 }
@@ -342,8 +342,8 @@ int gnli_mailbox_forward(struct gnli_mailbox_port *port, const void *data, size_
     int result = check_size(port, size);
     if (result < 0)
         return result;
-    return size <= port->out->inline_max ? send_and_wait(port, &sending, timeout)
-                                         : send_large(port, &sending, timeout);
+    return size <= port->out.inline_max ? send_and_wait(port, &sending, timeout)
+                                        : send_large(port, &sending, timeout);
 }
 
 int gnli_mailbox_send(gnl_port *base, const void *data, size_t size, int64_t timeout)
@@ -371,11 +371,14 @@ int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t
     int result = check_size(port, size);
     if (result < 0)
         return result;
-    int ticket = gnli_ticket_acquire(&port->loans);
+    struct gnli_tickets *loans = gnli_tickets_make(&port->loans);
+    int ticket = loans ? gnli_ticket_acquire(loans) : -ENOMEM;
+    if (ticket == -ENOMEM)
+        return gnli_fail_plain(ticket, base->subject);
     if (ticket < 0)
         return gnli_fail(ticket, "%s: %d loans are out already: post or drop some", base->subject,
                          GNL_HELD_MAX);
-    if (size <= port->out->inline_max) {
+    if (size <= port->out.inline_max) {
         result = gnli_mailbox_usable(port->mailbox);
         data = result == 0 ? malloc(size > 0 ? size : 1) : NULL;
         name = (uint64_t)(uintptr_t)data;
@@ -386,11 +389,11 @@ int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t
         data = result == 0 ? gnli_arena_data(&port->mailbox->view.arena, name) : NULL;
     }
     if (result < 0) {
-        gnli_ticket_release(&port->loans, (unsigned)ticket);
+        gnli_ticket_release(loans, (unsigned)ticket);
         return result;
     }
-    port->loans.ticket[ticket].word = word;
-    port->loans.ticket[ticket].name = name;
+    loans->ticket[ticket].word = word;
+    loans->ticket[ticket].name = name;
     *message = (gnl_message){
         .data = data,
         .size = size,
@@ -407,13 +410,14 @@ int gnli_mailbox_loan(gnl_port *base, gnl_message *message, size_t size, int64_t
 static void end_loan(struct gnli_mailbox_port *port, unsigned ticket, bool sent_as_chunk)
 {
     struct gnli_mailbox *mailbox = port->mailbox;
-    struct gnli_ticket *loan = &port->loans.ticket[ticket];
+    struct gnli_tickets *loans = gnli_tickets_of(&port->loans);
+    struct gnli_ticket *loan = &loans->ticket[ticket];
 
     if (loan->word == 0)
         free((void *)(uintptr_t)loan->name);
     else if (!sent_as_chunk)
         gnli_arena_free(&mailbox->view.arena, gnli_mailbox_me(mailbox), loan->name, loan->word, 0);
-    gnli_ticket_release(&port->loans, ticket);
+    gnli_ticket_release(loans, ticket);
 }
 
 int gnli_mailbox_drop(struct gnli_mailbox_port *port, unsigned ticket)
@@ -432,12 +436,13 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
     if (message->private_[GNLI_MESSAGE_STAMP] !=
         atomic_load_explicit(&base->stamp, memory_order_relaxed)) /* A */
         return gnli_fail(-EPERM, "%s: this loan is the parent process's", base->subject);
-    if (!gnli_ticket_used(&port->loans, ticket))
+    struct gnli_tickets *loans = gnli_tickets_of(&port->loans);
+    if (!gnli_ticket_used(loans, ticket))
         return gnli_fail(-EINVAL, "%s: this loan has ended", base->subject);
     if (message->size > message->private_[GNLI_MESSAGE_WORD])
         return gnli_fail(-EMSGSIZE, "%s: the loan is of %llu bytes, not of %zu", base->subject,
                          (unsigned long long)message->private_[GNLI_MESSAGE_WORD], message->size);
-    struct gnli_ticket *loan = &port->loans.ticket[ticket];
+    struct gnli_ticket *loan = &loans->ticket[ticket];
     struct sending sending = {
         .data = message->data,
         .size = message->size,
@@ -448,7 +453,7 @@ int gnli_mailbox_post(gnl_port *base, gnl_message *message, int64_t timeout)
     int result = send_and_wait(port, &sending, timeout);
     loan->word = sending.loan;
     if (result == 0) {
-        end_loan(port, ticket, message->size > port->out->inline_max);
+        end_loan(port, ticket, message->size > port->out.inline_max);
         message->port_ = NULL;
         message->data = NULL;
     }

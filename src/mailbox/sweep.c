@@ -285,7 +285,7 @@ static void sweep(struct gnli_mailbox *mailbox, unsigned number, struct gnli_bud
     if (atomic_load_explicit(&record->state, memory_order_acquire) == GNLI_PARTICIPANT_ALIVE && /* C */
         dead(mailbox, number) &&
         mend(mailbox, number, budget)) { /* once more: it may have been another process's number since */
-        gnli_participant_add_up(record, &view->header->sent);
+        gnli_participant_add_up(record, &view->state->sent);
         gnli_participant_leave(view->file, view->participants, number); /* W5 */
     }
     gnli_participant_admit_end(view->file, number);
@@ -296,7 +296,7 @@ void gnli_mailbox_look_around(struct gnli_mailbox *mailbox, unsigned most)
     struct gnli_view *view = &mailbox->view;
 
     if (gnli_file_nameless(view->file) &&
-        !atomic_exchange_explicit(&view->header->removed, 1, memory_order_relaxed)) /* A */
+        !atomic_exchange_explicit(&view->state->queues[0].removed, 1, memory_order_relaxed)) /* A */
         gnli_mailbox_wake_all(view);
     if (gnli_mailbox_usable(mailbox) == -EBADMSG) /* truncated: there is nothing to mend */
         return;

@@ -160,7 +160,7 @@ void gnli_arena_trim(struct gnli_arena *arena, unsigned me, bool all)
                 atomic_load_explicit(&arena->classes[class].backed, memory_order_relaxed); /* C */
             if ((int64_t)backed <= (int64_t)most)
                 break;
-            if (atomic_load_explicit(&arena->file->patched, memory_order_relaxed)) /* C */
+            if (gnli_file_patched(arena->file))
                 return;
             if (trim_block(arena, me, class, block - 1) && --tries_left == 0)
                 return;

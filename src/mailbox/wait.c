@@ -42,11 +42,10 @@ void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position)
         uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed); /* A */
         if (gnli_slots_distance(ring, position, tail) > (int64_t)(ring->count - ring->count / 8)) {
             int64_t now = gnli_tick_ns();
-            int64_t since =
-                now - atomic_load_explicit(&queue->senders.woken_ns, memory_order_relaxed); /* A */
+            int64_t since = now - atomic_load_explicit(&queue->woken_ns, memory_order_relaxed); /* A */
             if (since >= 0 && since < WAKE_FOR_ONE_NS)
                 return;
-            atomic_store_explicit(&queue->senders.woken_ns, now, memory_order_relaxed); /* A */
+            atomic_store_explicit(&queue->woken_ns, now, memory_order_relaxed); /* A */
         }
     }
     gnli_wake_slowly(&queue->senders);
@@ -54,7 +53,7 @@ void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position)
 
 void gnli_mailbox_wake_all(struct gnli_view *view)
 {
-    struct gnli_queue *queues = (struct gnli_queue *)(void *)(view->core + view->layout.queues_at);
+    struct gnli_queue *queues = view->state->queues;
 
     for (unsigned i = 0; i < view->layout.queues; i++) {
         gnli_wake_slowly(&queues[i].receivers);
@@ -139,7 +138,7 @@ static int sleep_on(struct gnli_mailbox_port *port, const struct gnli_patience *
 /* With capacity zero who waits to receive is what others poll for. */
 static void tell_of_waiting(struct gnli_mailbox_port *port, const struct gnli_patience *patience)
 {
-    struct gnli_queue *queue = port->in->queue;
+    struct gnli_queue *queue = port->in.queue;
 
     if (port->mailbox->view.layout.capacity != GNL_RENDEZVOUS || patience->sleepers != &queue->receivers)
         return;

@@ -7,6 +7,8 @@
  * table here, which looks at a name with O_PATH first (closing such a descriptor leaves locks alone),
  * and has at most two entries of a file in use: one to read and write, and one to read alone. A
  * descriptor that nobody uses any more stays open as long as the file's other entry is used.
+ *
+ *   A: relaxed: notes that somebody looks at later; the one of all files is made before a file's own.
  */
 #ifndef GNLI_MEMORY_FILE_H
 #define GNLI_MEMORY_FILE_H
@@ -24,7 +26,7 @@ struct gnli_file {
     dev_t device;
     ino_t inode;
     uint64_t size;       /* as of opening; of a new file, as asked for */
-    atomic_bool patched; /* a page was missing and SIGBUS put zeros there: gnli_file_repair */
+    atomic_bool patched; /* a page was missing and SIGBUS put zeros there: gnli_file_patched */
     unsigned references; /* under the table's lock; 0: only kept open */
     struct gnli_file *next;
 };
@@ -144,7 +146,19 @@ void gnli_populate(void *address, size_t size);
 void gnli_write_pages(void *address, size_t size);
 
 /*
- * After `patched`: if the file has its size the missing pages were only returned memory, touched
+ * Was a page missing, so that what was read or written since may be nothing? Asked with every message: of the
+ * one line that says whether that ever happened, before the file's own.
+ */
+extern atomic_bool gnli_pages_patched;
+
+static inline bool gnli_file_patched(const struct gnli_file *file)
+{
+    return __builtin_expect(atomic_load_explicit(&gnli_pages_patched, memory_order_relaxed), 0) && /* A */
+           atomic_load_explicit(&file->patched, memory_order_relaxed);                             /* A */
+}
+
+/*
+ * After gnli_file_patched: if the file has its size the missing pages were only returned memory, touched
  * late; they are mapped again and 0 is returned. Else the file was truncated: -EBADMSG, for good.
  */
 int gnli_file_repair(struct gnli_file *file);

@@ -39,6 +39,8 @@ struct mapping {
     struct gnli_file *_Atomic file;
 };
 
+atomic_bool gnli_pages_patched;
+
 static struct mapping mappings[MAPPINGS_MAX];
 static atomic_uint mappings_used;                        /* entries from here on have never been used */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* inside the file table's */
@@ -83,6 +85,7 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
         uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
         void *page = (void *)((uintptr_t)info->si_addr & ~(page_size - 1));
         struct gnli_file *file = atomic_load_explicit(&mapping->file, memory_order_relaxed); /* B */
+        atomic_store_explicit(&gnli_pages_patched, true, memory_order_relaxed);              /* B */
         atomic_store_explicit(&file->patched, true, memory_order_relaxed);                   /* B */
         int protection = atomic_load_explicit(&mapping->protection, memory_order_relaxed);   /* B */
         if (mmap(page, page_size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)

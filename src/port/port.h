@@ -86,13 +86,14 @@ int gnli_port_give(gnl_port *port, int descriptor, const void *note, size_t size
 int gnli_port_receive_given(gnl_port *port, int *descriptor, void *note, size_t *size, int64_t timeout);
 
 struct gnl_port {
+    struct gnli_memberships memberships; /* of waitsets */
+    char subject[GNL_ADDRESS_MAX + 1];   /* "mailbox 'jobs'", for sentences */
+    /* Read by every call: last, so that it lies beside what the kind's own calls read first. */
     const struct gnli_port_operations *operations;
-    char subject[GNL_ADDRESS_MAX + 1]; /* "mailbox 'jobs'", for sentences */
-    enum gnl_direction direction;
     _Atomic uint64_t stamp; /* of the process that it serves (life/process.h) */
+    enum gnl_direction direction;
     atomic_bool closing;
     atomic_bool finished;
-    struct gnli_memberships memberships; /* of waitsets */
     atomic_uchar owed; /* -EPIPE, to the next who sends (1), receives (2): told once, in the midst of many */
 };
 

@@ -123,12 +123,14 @@ static inline void gnli_write_bytes(_Atomic uint64_t *to, const void *data, size
 
 /* Sleepers of one direction. */
 struct gnli_sleepers {
-    _Alignas(128) _Atomic uint32_t sequence; /* the futex */
+    _Atomic uint32_t sequence; /* the futex */
     _Atomic uint32_t flag;
-    _Atomic int64_t woken_ns; /* senders: when they were last woken although the queue was nearly full */
 };
 
-/* A queue's shared hints, each on lines of its own. */
+/*
+ * What is known of a queue: that which each message moves on lines of its own, all that each only looks at on
+ * one together.
+ */
 struct gnli_queue {
     _Alignas(128) _Atomic uint64_t tail;
     _Alignas(128) _Atomic uint64_t head;
@@ -139,9 +141,12 @@ struct gnli_queue {
     _Atomic uint64_t returned; /* odd: some held cell may have been given back; grows each time one is */
     struct gnli_sleepers receivers;
     struct gnli_sleepers senders;
+    _Atomic int64_t woken_ns; /* when the senders were last woken although the queue was nearly full */
+    _Atomic uint32_t removed; /* of the first queue: the mailbox has lost its name */
 };
-_Static_assert(sizeof(struct gnli_queue) == 640, "layout");
+_Static_assert(sizeof(struct gnli_queue) == 384, "layout");
 _Static_assert(offsetof(struct gnli_queue, returned) == 280, "layout");
+_Static_assert(offsetof(struct gnli_queue, removed) < 256 + 64, "one line");
 
 #define GNLI_ALL_RESERVED ((uint64_t)1 << 62)
 
@@ -159,12 +164,12 @@ struct gnli_slots {
     struct gnli_queue *queue;
     struct gnli_slot *slots;
     uint64_t count;    /* N */
-    unsigned shift;    /* a position is lap << shift | index */
     uint64_t mask;     /* of the index */
     size_t stride;     /* bytes of a slot */
     size_t inline_max; /* bytes of a message that it holds */
+    unsigned shift;    /* a position is lap << shift | index */
+    unsigned number;   /* of the queue: 0, or 1 on a two-way mailbox's other side */
     bool unbounded;
-    unsigned number; /* of the queue: 0, or 1 on a two-way mailbox's other side */
     const struct gnli_slots_owner *owner;
     void *context;
 };
@@ -195,6 +200,22 @@ static inline bool gnli_before(uint64_t a, uint64_t b)
 static inline uint64_t gnli_later(uint64_t a, uint64_t b)
 {
     return gnli_before(a, b) ? b : a;
+}
+
+/*
+ * The later of a port's own place and the shared hint; nearly always they are the same. So it is a jump that
+ * the processor foresees, not a move that waits for the hint's line: it goes on to the slot meanwhile.
+ */
+static inline uint64_t gnli_place(const struct gnli_cursor *cursor, const _Atomic uint64_t *hint)
+{
+    uint64_t place = atomic_load_explicit(&cursor->next, memory_order_relaxed); /* F */
+    uint64_t shared = atomic_load_explicit(hint, memory_order_relaxed);         /* F */
+
+    if (__builtin_expect(gnli_before(place, shared), 0)) {
+        __asm__("" : "+r"(shared));
+        place = shared;
+    }
+    return place;
 }
 
 static inline void gnli_raise_hint(_Atomic uint64_t *hint, uint64_t position)
@@ -267,8 +288,7 @@ int gnli_slots_publish_slowly(struct gnli_slots *ring, struct gnli_claim *claim)
 static inline bool gnli_slots_claim_first(struct gnli_slots *ring, struct gnli_cursor *cursor, unsigned me,
                                           struct gnli_claim *claim)
 {
-    uint64_t t = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
-                            atomic_load_explicit(&ring->queue->tail, memory_order_relaxed)); /* F */
+    uint64_t t = gnli_place(cursor, &ring->queue->tail);
 
     claim->position = t;
     claim->slot = gnli_slots_at(ring, t);
@@ -342,8 +362,7 @@ void gnli_slots_abandon(struct gnli_slots *ring, unsigned me, uint64_t position)
 static inline bool gnli_slots_peek(struct gnli_slots *ring, struct gnli_cursor *cursor,
                                    struct gnli_slot **slot, uint64_t *position, uint64_t *word)
 {
-    uint64_t h = gnli_later(atomic_load_explicit(&cursor->next, memory_order_relaxed),       /* F */
-                            atomic_load_explicit(&ring->queue->head, memory_order_relaxed)); /* F */
+    uint64_t h = gnli_place(cursor, &ring->queue->head);
 
     *position = h;
     if (!gnli_before(h, atomic_load_explicit(&ring->queue->reserved, memory_order_seq_cst))) /* C D */

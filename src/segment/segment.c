@@ -73,7 +73,7 @@ int gnli_segment_usable(gnl_segment *segment)
 
     if (atomic_load_explicit(&segment->closing, memory_order_relaxed)) /* A */
         return -ECANCELED;
-    if (atomic_load_explicit(&file->patched, memory_order_relaxed) && gnli_file_repair(file) < 0) /* A */
+    if (gnli_file_patched(file) && gnli_file_repair(file) < 0)
         return -EBADMSG;
     return 0;
 }
@@ -421,8 +421,7 @@ static ssize_t look(struct gnli_member *member, struct gnl_port_info *info,
     info->locked = gnli_segment_owner(gnli_member_word(member)) != 0;
     ssize_t found = gnli_member_list(member, participants, count, &alive);
     /* Was the file truncated while we looked? Then some of that was zeros. */
-    if (found >= 0 && atomic_load_explicit(&member->file->patched, memory_order_relaxed) && /* A */
-        gnli_file_repair(member->file) < 0)
+    if (found >= 0 && gnli_file_patched(member->file) && gnli_file_repair(member->file) < 0)
         found = -EBADMSG;
     return found;
 }

@@ -128,8 +128,7 @@ found note folder "no name of a mailbox"
 silent "^problem"
 GINNEL_DIR="$room/names"
 
-# Written over: the queue's page, the sizes of messages, the tail alone; and of an unbounded one a place, the head.
-queue=1052672 # of the file: docs/formats/mailbox.md
+# Written over: the queue, the sizes of messages, the tail alone; and of an unbounded one a place, the head.
 for name in page sizes tail; do
     seq 3 | ginnel send "mailbox:$name"
     seq 3 | ginnel send "mailbox:$name-unbounded" --capacity unbounded
@@ -142,13 +141,23 @@ doctor 0
 scribble() {
     dd of="$GINNEL_DIR/mailbox:$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
+slots=4096
+# queue NAME: where its first queue is: docs/formats/mailbox.md.
+queue() {
+    python3 - "$GINNEL_DIR/mailbox:$1" <<'END'
+import struct, sys
+capacity, _, arena = struct.unpack_from("<qQQ", open(sys.argv[1], "rb").read(40), 16)
+slots = capacity if capacity > 0 else min(1 << (arena // 128 - 1).bit_length(), 1 << 28)
+print(4096 + -(-slots * 128 // 4096) * 4096 + 128)
+END
+}
 for kind in "" -unbounded; do
-    head -c 4096 /dev/zero | tr '\0' '\245' | scribble "page$kind" "$queue"
-    printf '\377\377\377\177' | scribble "sizes$kind" $((queue + 4096 + 8))
-    printf '\350\003\0\0' | scribble "tail$kind" "$queue"
+    head -c 768 /dev/zero | tr '\0' '\245' | scribble "page$kind" "$(queue "page$kind")"
+    printf '\377\377\377\177' | scribble "sizes$kind" $((slots + 8))
+    printf '\350\003\0\0' | scribble "tail$kind" "$(queue "tail$kind")"
 done
-printf '\350\003\0\0' | scribble head-unbounded $((queue + 128))
-printf '\000' | scribble worn-unbounded $((queue + 4096 + 128 * 4600))
+printf '\350\003\0\0' | scribble head-unbounded $(($(queue head-unbounded) + 128))
+printf '\000' | scribble worn-unbounded $((slots + 128 * 4600))
 doctor 1 --clean
 for name in page sizes tail page-unbounded sizes-unbounded tail-unbounded head-unbounded worn-unbounded; do
     found problem "mailbox:$name" "make no sense"

@@ -133,7 +133,7 @@ static void audit_word(unsigned class, uint64_t block, unsigned index, uint64_t 
 static void audit_class(unsigned class)
 {
     const struct gnli_class_layout *layout = &view.layout.class[class];
-    struct gnli_class *shared = &view.header->classes[class];
+    struct gnli_class *shared = &view.arena.classes[class];
     struct gnli_block *table = (struct gnli_block *)(void *)(view.core + layout->table_at);
     uint64_t blocks = atomic_load(&shared->blocks), backed = 0;
 
