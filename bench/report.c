@@ -138,12 +138,18 @@ static void table_faults(const struct report *report)
                faults < ROWS_FAULTS_AIM ? "reached" : "NOT reached");
 }
 
+/* Has each of its processes a core? */
+static bool one_a_core(const struct row *row)
+{
+    return row->count == 1 || (row->count <= machine()->places && row->parts[0].place != row->parts[1].place);
+}
+
 static void table_disturbance(const struct report *report)
 {
     uint64_t preemptions = 0;
 
     for (unsigned i = 0; i < report->count; i++)
-        if (report->wanted[i] && report->rows[i].count <= machine()->places)
+        if (report->wanted[i] && one_a_core(&report->rows[i]))
             preemptions += summarize(report, i).preemptions;
     if (preemptions > 0)
         printf("Others wanted the cores %llu times while one process a core was being measured.\n",

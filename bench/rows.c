@@ -74,6 +74,20 @@ static void add_latency(struct table *table, const char *name, const char *title
     hold_against(table, row, limit, COMPARE_TIME, aim);
 }
 
+/* Who shares a core with the other has to sleep for it: is that as quick as what the kernel has for it? */
+static void add_one_core(struct table *table)
+{
+    add_limit(table, "socket_one_core", "a raw UNIX socket, both on one core", latency_spinning, 2, 64, 0);
+    struct row *row = &table->rows[table->count - 1];
+    row->task.socket = true;
+    row->task.wire = WIRE_PIPE;
+    row->task.moves = false;
+    row->parts[1].place = 0;
+    add_latency(table, "latency_one_core", "64 B, both on one core", latency_spinning, "socket_one_core",
+                1.15);
+    table->rows[table->count - 1].parts[1].place = 0;
+}
+
 static void add_rendezvous(struct table *table)
 {
     struct crew_task task = { .size = 64, .capacity = GNL_RENDEZVOUS };
@@ -257,6 +271,7 @@ unsigned rows_make(struct row rows[ROWS_MAX])
     add_rendezvous(&table);
     add_limit(&table, "futex_wake", "a sleeper woken through a futex", limit_wake, 2, 0, 0);
     add_latency(&table, "latency_sleep", "64 B, receiver asleep", latency_sleeping, "futex_wake", 1.2);
+    add_one_core(&table);
     add_limit(&table, "system_call", "a system call", limit_call, 1, 0, 0);
     add_throughput(&table, "copy_64", "64 B, copied", COPYING, b64, "line_pass", 0);
     add_throughput(&table, "batch_64", "64 B, batches of 64", BATCHES, b64, "line_pass", 0);

@@ -208,7 +208,7 @@ static int spin_on(struct gnl_identity *me, struct gnli_link *link, struct gnli_
             watch(word, seen);
             int result = attempt(me, link, context);
             if (result != -EAGAIN) {
-                gnli_spin_waited(spinning, 0);
+                gnli_spin_waited(spinning, 0, false);
                 return result;
             }
         }
@@ -280,7 +280,7 @@ int gnli_link_wait(struct gnl_identity *me, struct gnli_link *link, bool receive
         result = sleep_on(me, link, deadline, attempt, context);
         arm(me, link, -1);
         if (spinning)
-            gnli_spin_waited(spinning, gnli_now_ns() - start);
+            gnli_spin_waited(spinning, gnli_now_ns() - start, false);
     }
     if (link && receive)
         count_waiting(link, -1);

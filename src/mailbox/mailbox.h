@@ -229,8 +229,9 @@ struct gnli_tickets {
     } ticket[GNL_HELD_MAX];
 };
 
-/* A port's table: made at its first use (NULL: no memory), ended with all that is in it. */
+/* A port's table: made at its first use (NULL: no memory), emptied, ended. */
 struct gnli_tickets *gnli_tickets_make(struct gnli_tickets *_Atomic *place);
+void gnli_tickets_forget(struct gnli_tickets *_Atomic *place);
 void gnli_tickets_free(struct gnli_tickets *_Atomic *place);
 struct gnli_tickets *gnli_tickets_of(struct gnli_tickets *_Atomic *place); /* NULL: not used so far */
 
@@ -347,7 +348,7 @@ void gnli_wake_slowly(struct gnli_sleepers *sleepers);
 
 static inline void gnli_wake(struct gnli_sleepers *sleepers)
 {
-    if (atomic_load_explicit(&sleepers->flag, memory_order_seq_cst)) /* B K1 */
+    if (atomic_load_explicit(&sleepers->flag, memory_order_seq_cst) & 1) /* B K1 */
         gnli_wake_slowly(sleepers);
 }
 
@@ -356,7 +357,7 @@ void gnli_wake_senders_slowly(struct gnli_slots *ring, uint64_t position);
 
 static inline void gnli_wake_senders(struct gnli_slots *ring, uint64_t position)
 {
-    if (atomic_load_explicit(&ring->queue->senders.flag, memory_order_seq_cst)) /* B K1 */
+    if (atomic_load_explicit(&ring->queue->senders.flag, memory_order_seq_cst) & 1) /* B K1 */
         gnli_wake_senders_slowly(ring, position);
 }
 

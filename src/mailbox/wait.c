@@ -2,7 +2,8 @@
 /*
  * Blocking and waking. docs/protocol.md, Sleeping.
  *
- *   A: relaxed: how many wait, for people to read; notes that a port makes for itself.
+ *   A: relaxed: how many wait, for people to read; notes that a port makes for itself; where sleepers were
+ *      woken from, which is advice.
  *   B: a sleeper raises the flag, then looks (seq_cst); who made something happen looks at the flag
  *      after it (seq_cst): one of them sees the other.
  *   C: the sequence is read (seq_cst) before the look, and moves (seq_cst) before the wake: who read it
@@ -13,6 +14,7 @@
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "base/clock.h"
 
@@ -22,9 +24,23 @@
 #define GLANCES         32 /* at the word that has to change, between two attempts */
 #define TRIES_A_LOOK    4  /* at the clock, while spinning */
 
+/* The core that this thread runs on, as it stands in a flag that is not raised: even; 0 unknown. */
+static uint32_t core(void)
+{
+    return 2 * (uint32_t)(sched_getcpu() + 1);
+}
+
+/* After a sleep: was it ended from this very core? Not if the flag is up again: who knows. */
+static bool woken_from_here(struct gnli_sleepers *sleepers)
+{
+    uint32_t from = atomic_load_explicit(&sleepers->flag, memory_order_relaxed); /* A */
+
+    return from != 0 && from == core();
+}
+
 void gnli_wake_slowly(struct gnli_sleepers *sleepers)
 {
-    atomic_store_explicit(&sleepers->flag, 0, memory_order_seq_cst);         /* B K2 */
+    atomic_store_explicit(&sleepers->flag, core(), memory_order_seq_cst);    /* B K2 */
     atomic_fetch_add_explicit(&sleepers->sequence, 1, memory_order_seq_cst); /* C */
     gnli_futex_wake(&sleepers->sequence);
 }
@@ -85,7 +101,7 @@ static int spin(struct gnli_mailbox_port *port, const struct gnli_patience *pati
             watch(stuck);
             int result = attempt(port, context, stuck);
             if (result != -EAGAIN) {
-                gnli_spin_waited(patience->spin, 0);
+                gnli_spin_waited(patience->spin, 0, false);
                 return result;
             }
         }
@@ -158,7 +174,7 @@ int gnli_mailbox_wait(struct gnli_mailbox_port *port, const struct gnli_patience
     if (result == -EAGAIN) {
         int64_t start = gnli_now_ns();
         result = sleep_on(port, patience, deadline, attempt, context, stuck);
-        gnli_spin_waited(patience->spin, gnli_now_ns() - start);
+        gnli_spin_waited(patience->spin, gnli_now_ns() - start, woken_from_here(patience->sleepers));
     }
     if (gnli_mailbox_me(port->mailbox) == me) /* else that record is not ours any more */
         gnli_add(patience->waiting, -1);

@@ -124,7 +124,7 @@ static inline void gnli_write_bytes(_Atomic uint64_t *to, const void *data, size
 /* Sleepers of one direction. */
 struct gnli_sleepers {
     _Atomic uint32_t sequence; /* the futex */
-    _Atomic uint32_t flag;
+    _Atomic uint32_t flag;     /* odd: somebody sleeps; else where they were woken from (mailbox/wait.c) */
 };
 
 /*

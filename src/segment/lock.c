@@ -36,7 +36,7 @@ static int spin(gnl_segment *segment, attempt_fn *attempt, void *context, int64_
             gnli_pause();
         int result = attempt(segment, context, false);
         if (result != -EAGAIN) {
-            gnli_spin_waited(&segment->spin, 0);
+            gnli_spin_waited(&segment->spin, 0, false);
             return result;
         }
         now = gnli_now_ns();
@@ -85,7 +85,7 @@ static int wait_for(gnl_segment *segment, attempt_fn *attempt, void *context, in
         return result;
     int64_t start = gnli_now_ns();
     result = sleep_until(segment, attempt, context, deadline);
-    gnli_spin_waited(&segment->spin, gnli_now_ns() - start);
+    gnli_spin_waited(&segment->spin, gnli_now_ns() - start, false);
     return result;
 }
 

@@ -102,13 +102,18 @@ void gnli_spin_lag(struct gnli_spin *spin)
 
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin)
 {
-    return atomic_load_explicit(&spin->budget_ns, memory_order_relaxed); /* A */
+    return atomic_load_explicit(&spin->together, memory_order_relaxed) /* A */
+               ? 0
+               : atomic_load_explicit(&spin->budget_ns, memory_order_relaxed); /* A */
 }
 
-void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns)
+void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns, bool together)
 {
-    int32_t budget = gnli_spin_budget_ns(spin), next = GNLI_SPIN_MAX_NS;
+    int32_t budget = atomic_load_explicit(&spin->budget_ns, memory_order_relaxed); /* A */
+    int32_t next = GNLI_SPIN_MAX_NS;
 
+    if (atomic_load_explicit(&spin->together, memory_order_relaxed) != together) /* A */
+        atomic_store_explicit(&spin->together, together, memory_order_relaxed);  /* A */
     if (slept_ns > 2 * (int64_t)GNLI_SPIN_MAX_NS)
         next = budget > 2 * SPIN_MIN_NS ? budget / 2 : SPIN_MIN_NS;
     if (budget > 0 && next != budget)

@@ -8,6 +8,7 @@
 #define GNLI_WAIT_FUTEX_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Sleeps while the word has the value, until the deadline at the longest. May return early. */
@@ -48,7 +49,8 @@ static inline void gnli_pause(void)
  * it only advises.
  *
  * How long: as long as sleeping and waking would take, if that may be enough. A sleep that was over soon
- * tells that spinning would have done; a long one, that the next wait had better spin less.
+ * tells that spinning would have done; a long one, that the next wait had better spin less. Who was woken
+ * from the very core that it runs on spun in vain, however short the sleep: the other runs when it sleeps.
  *
  * How closely: who looks all the time at the very place that the other side writes next takes its
  * cache line away again and again, and both go at the pace of the line. In a stream of messages it is
@@ -58,6 +60,7 @@ static inline void gnli_pause(void)
  */
 struct gnli_spin {
     _Atomic int32_t budget_ns;
+    atomic_bool together;         /* it was woken last from its own core */
     _Atomic uint32_t run;         /* successes since the last wait */
     _Atomic uint32_t last_run;    /* and between the two before that */
     _Atomic uint32_t lag;         /* pauses before the first look of a wait; 0: look at once */
@@ -69,8 +72,11 @@ struct gnli_spin {
 
 void gnli_spin_init(struct gnli_spin *spin);
 int32_t gnli_spin_budget_ns(struct gnli_spin *spin);
-/* The wait has ended, after sleeping so long; 0: it was over while spinning. */
-void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns);
+/*
+ * The wait has ended, after sleeping so long; 0: it was over while spinning. `together`: who woke it did so
+ * from the core that it runs on.
+ */
+void gnli_spin_waited(struct gnli_spin *spin, int64_t slept_ns, bool together);
 
 /* A wait begins: the run has ended. Lags if that is what pays. */
 void gnli_spin_lag(struct gnli_spin *spin);

@@ -408,9 +408,9 @@ static ssize_t receive_within(struct gnli_wire *wire, const struct receipt *rece
         if (waits && asleep_ns == 0)
             result = try_for_a_while(wire, receipt);
         if (waits && result != -EAGAIN)
-            gnli_spin_waited(&wire->spin, 0);
+            gnli_spin_waited(&wire->spin, 0, false);
         else if (result != -EAGAIN && asleep_ns != 0)
-            gnli_spin_waited(&wire->spin, gnli_now_ns() - asleep_ns);
+            gnli_spin_waited(&wire->spin, gnli_now_ns() - asleep_ns, false);
         if (result != -EAGAIN)
             return gnli_wire_verdict(wire, result);
         if (asleep_ns == 0 && deadline != 0)

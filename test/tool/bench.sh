@@ -7,10 +7,10 @@ cat >"$room/check.py" <<'END'
 import json, sys
 
 report = json.load(open(sys.argv[1]))
-limits = "line_pass bare_ring futex_wake system_call memcpy_64k memcpy_1m relay_64k relay_1m".split()
-latencies = "latency_spin latency_sleep rendezvous".split()
+limits = "line_pass bare_ring futex_wake socket_one_core system_call memcpy_64k memcpy_1m relay_64k relay_1m".split()
+latencies = "latency_spin latency_sleep latency_one_core rendezvous".split()
 ways = "copy_64 copy_1k copy_64k copy_1m batch_64 zero_64 zero_1k zero_64k zero_1m zero_1m_touched".split()
-aims = {"latency_spin", "latency_sleep", "copy_64k", "zero_1m"}
+aims = {"latency_spin", "latency_sleep", "latency_one_core", "copy_64k", "zero_1m"}
 streams = [way + ratio for way in ways for ratio in ("", "_2to1", "_1to2")]
 rows = report["rows"]
 assert sorted(rows) == sorted(limits + latencies + streams), sorted(rows)
