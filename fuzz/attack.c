@@ -94,8 +94,10 @@ static uint64_t some_offset(struct input *input)
     uint64_t kind = input_number(input, 1) % 12;
 
     switch (kind) {
-    case 0:
-        return layout.state_at + some_of(input, offsetof(struct gnli_state, queues) / 8) * 8;
+    case 0: /* the header; what is counted */
+        return input_number(input, 1) % 4 == 0
+                   ? some_of(input, offsetof(struct gnli_header, classes) / 8) * 8
+                   : layout.state_at + some_of(input, offsetof(struct gnli_state, queues) / 8) * 8;
     case 1: /* a class */
         return offsetof(struct gnli_header, classes) +
                some_of(input, layout.classes) * sizeof(struct gnli_class) + input_number(input, 1) % 4 * 8;
@@ -107,7 +109,7 @@ static uint64_t some_offset(struct input *input)
         return layout.cells_at + some_of(input, 64) * layout.stride + input_number(input, 1) % 7 * 8;
     case 5:
     case 6: { /* a queue's hints */
-        static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 36, 37 };
+        static const uint8_t words[] = { 0, 16, 32, 33, 34, 35, 36, 37, 38, 39 };
         return layout.state_at + offsetof(struct gnli_state, queues) +
                some_of(input, layout.queues) * sizeof(struct gnli_queue) +
                (uint64_t)words[input_number(input, 1) % sizeof words] * 8;
@@ -123,7 +125,7 @@ static uint64_t some_offset(struct input *input)
         const struct gnli_class_layout *class = &layout.class[some_of(input, layout.classes)];
         uint64_t block = some_of(input, class->blocks);
         return input_number(input, 1) % 2
-                   ? class->table_at + block * 16 + input_number(input, 1) % 2 * 8
+                   ? class->table_at + block * sizeof(struct gnli_block) + input_number(input, 1) % 2 * 8
                    : class->blocks_at + block * class->block + some_of(input, 8192) * 8;
     }
     default:

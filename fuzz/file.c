@@ -16,7 +16,7 @@
 #define SIZE_MAX_ ((uint64_t)1 << 45)
 
 /* The first byte says how far the header is to be put right, else hardly any file would be a mailbox. */
-enum { RIGHT_MAGIC = 1, RIGHT_NUMBERS = 2, RIGHT_SIZE = 4 };
+enum { RIGHT_MAGIC = 1, RIGHT_NUMBERS = 2, RIGHT_SIZE = 4, RIGHT_STATE = 16 };
 
 static void put_right(struct gnli_header *header, uint64_t how, struct input *input)
 {
@@ -34,6 +34,25 @@ static void put_right(struct gnli_header *header, uint64_t how, struct input *in
     }
 }
 
+/* What is counted, and the first queue: as at the beginning, or as the input has it. */
+static void make_state(int file, const struct gnli_layout *layout, uint64_t how, struct input *input)
+{
+    struct gnli_state state = { 0 };
+
+    if (how & RIGHT_STATE) {
+        atomic_init(&state.participants, 25);
+        atomic_init(&state.cells, gnli_layout_cells(layout));
+        for (unsigned i = 0; i < 2; i++)
+            atomic_init(&state.queues[i].reserved, layout->slots <= 2048 ? GNLI_ALL_RESERVED : 2048);
+    } else {
+        for (size_t i = 0; i < (offsetof(struct gnli_state, queues) + sizeof state.queues[0]) / 8; i++) {
+            uint64_t word = input_number(input, 8);
+            memcpy((char *)&state + i * 8, &word, 8);
+        }
+    }
+    must(pwrite(file, &state, sizeof state, (off_t)layout->state_at) == (ssize_t)sizeof state);
+}
+
 static void make_file(struct input *input)
 {
     struct gnli_header header = { 0 };
@@ -43,17 +62,19 @@ static void make_file(struct input *input)
     int file = room_open("mailbox:f", O_RDWR | O_CREAT | O_EXCL);
 
     must(file >= 0);
-    for (size_t i = 0; i < offsetof(struct gnli_header, classes) / 8; i++) {
+    for (size_t i = 0; i < offsetof(struct gnli_header, dead_letters) / 8 + 4; i++) {
         uint64_t word = how & 8 && i > 5 ? 0 : input_number(input, 8);
         memcpy((char *)&header + i * 8, &word, 8);
     }
     put_right(&header, how, input);
-    if (gnli_layout_compute(&layout, header.capacity, header.message_max, header.two_way == 1,
-                            header.arena) == 0 &&
-        how & RIGHT_SIZE)
+    bool valid = gnli_layout_compute(&layout, header.capacity, header.message_max, header.two_way == 1,
+                                     header.arena) == 0;
+    if (valid && how & RIGHT_SIZE)
         size = layout.size;
     must(ftruncate(file, (off_t)size) == 0);
     must(pwrite(file, &header, size < sizeof header ? size : sizeof header, 0) >= 0);
+    if (valid && how & RIGHT_SIZE)
+        make_state(file, &layout, how, input);
     while (!input_ended(input) && size >= 8) {
         uint64_t offset = input_number(input, 5) * 8 % (size - 7);
         uint64_t word = input_number(input, 8);

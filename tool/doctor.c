@@ -39,6 +39,7 @@
 #define MAGIC_BYTES   8
 #define CLAIMS        ".claims" /* who has which name on direct links: locks, no contents */
 #define UNFINISHED    ".new-" /* a mailbox in the making, where the file system has no files without a name */
+#define MIB           ((double)(1 << 20))
 #define SMALL_BYTES   ((uint64_t)128 << 20)
 
 static bool clean;
@@ -341,15 +342,14 @@ static void check_room(struct place *place)
         report_add(place->report, NOTE, place->path, "choose a directory below /dev/shm",
                    "is not on a tmpfs: messages would be written to a disk");
     if (all > 0 && left < all / 20)
-        report_add(place->report, PROBLEM, place->path, "receive or remove what lies there: ginnel ls",
-                   "its file system is full: %" PRIu64 " of %" PRIu64
-                   " MiB are left; sends that need memory fail "
-                   "with ENOSPC",
-                   left >> 20, all >> 20);
+        report_add(
+            place->report, PROBLEM, place->path, "receive or remove what lies there: ginnel ls",
+            "its file system is full: %.1f of %.1f MiB are left; sends that need memory fail with ENOSPC",
+            (double)left / MIB, (double)all / MIB);
     else if (all > 0 && all < SMALL_BYTES)
         report_add(place->report, NOTE, place->path,
                    "mount it larger (a container: --shm-size), if messages are large or many",
-                   "its file system has %" PRIu64 " MiB in all", all >> 20);
+                   "its file system has %.1f MiB in all", (double)all / MIB);
     if (system.f_files > 0 && system.f_ffree == 0)
         report_add(place->report, PROBLEM, place->path, "remove files there",
                    "its file system has no inodes left: no mailbox can be made");

@@ -146,7 +146,7 @@ int gnl_post(gnl_port *port, gnl_message *message, int64_t timeout);
 /*
  * Takes a message to read it in place. It is the caller's until gnl_done or gnl_giveback; if the
  * process dies before that, it is delivered again to someone, flagged GNL_REDELIVERED. As gnl_recv,
- * and -ENOBUFS when the port holds GNL_HELD_MAX messages.
+ * and -ENOBUFS when the port holds GNL_HELD_MAX messages, -ENOMEM when there is no memory to note the first.
  */
 int gnl_take(gnl_port *port, gnl_message *message, int64_t timeout);
 

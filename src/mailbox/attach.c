@@ -121,21 +121,22 @@ void gnli_view_rings(struct gnli_view *view, struct gnli_slots rings[2], const s
         };
 }
 
-static unsigned at_most(_Atomic uint32_t *shared, unsigned most)
+/* Whatever a hostile member says: those that every mailbox has from its making on, and no more than fit. */
+static unsigned between(_Atomic uint32_t *shared, unsigned least, unsigned most)
 {
     unsigned value = atomic_load_explicit(shared, memory_order_acquire); /* D */
 
-    return value < most ? value : most;
+    return value < least ? least : value < most ? value : most;
 }
 
 unsigned gnli_view_cells(struct gnli_view *view)
 {
-    return at_most(&view->state->cells, GNLI_CELLS_MAX + 1);
+    return between(&view->state->cells, gnli_layout_cells(&view->layout), GNLI_CELLS_MAX + 1);
 }
 
 unsigned gnli_view_participants(struct gnli_view *view)
 {
-    return at_most(&view->state->participants, GNLI_PARTICIPANTS_MAX + 1);
+    return between(&view->state->participants, RECORDS_FIRST, GNLI_PARTICIPANTS_MAX + 1);
 }
 
 /* ---- making one ---- */
@@ -243,6 +244,7 @@ static unsigned take_number(struct gnli_mailbox *mailbox)
 
 static int more_numbers(struct gnli_view *view)
 {
+    uint32_t said = atomic_load_explicit(&view->state->participants, memory_order_relaxed); /* A */
     uint32_t have = gnli_view_participants(view);
 
     if (have > GNLI_PARTICIPANTS_MAX)
@@ -250,7 +252,7 @@ static int more_numbers(struct gnli_view *view)
     int result = gnli_file_reserve(
         view->file, view->layout.participants_at + have * sizeof(struct gnli_participant), PAGE);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(&view->state->participants, &have, have + RECORDS_A_PAGE,
+        atomic_compare_exchange_strong_explicit(&view->state->participants, &said, have + RECORDS_A_PAGE,
                                                 memory_order_release,  /* D */
                                                 memory_order_relaxed); /* A */
     return result;
@@ -353,7 +355,7 @@ static int attach(struct gnli_mailbox **mailbox, struct gnli_file *file, const c
     }
     if (made->view.layout.slots <= SLOTS_AT_ONCE) /* no faults on the first lap */
         gnli_populate(made->rings[0].slots,
-                      made->view.layout.slots * made->view.layout.stride * made->view.layout.queues);
+                      made->view.layout.state_at + PAGE - made->view.layout.slots_at[0]);
     made->references = 1;
     made->next = mailboxes;
     mailboxes = made;

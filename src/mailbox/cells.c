@@ -59,6 +59,7 @@ static bool try_cell(struct gnli_mailbox *mailbox, unsigned cell, struct gnli_ho
 
 static int more_cells(struct gnli_view *view)
 {
+    uint32_t said = atomic_load_explicit(&view->state->cells, memory_order_relaxed); /* A */
     uint32_t have = gnli_view_cells(view), more = gnli_layout_cells(&view->layout);
 
     if (have > GNLI_CELLS_MAX)
@@ -66,7 +67,7 @@ static int more_cells(struct gnli_view *view)
     int result = gnli_file_reserve(view->file, view->layout.cells_at + have * view->layout.stride,
                                    more * view->layout.stride);
     if (result == 0)
-        atomic_compare_exchange_strong_explicit(&view->state->cells, &have, have + more,
+        atomic_compare_exchange_strong_explicit(&view->state->cells, &said, have + more,
                                                 memory_order_release,  /* D */
                                                 memory_order_relaxed); /* A */
     return result;

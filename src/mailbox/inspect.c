@@ -29,6 +29,11 @@ static uint64_t load(_Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed); /* A */
 }
 
+static uint32_t load32(_Atomic uint32_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed); /* A */
+}
+
 static bool in_use(struct gnli_view *view, unsigned number)
 {
     uint32_t state = atomic_load_explicit(&view->participants[number].state, memory_order_acquire); /* B */
@@ -62,6 +67,16 @@ static bool impossible(struct gnli_view *view, unsigned owner, struct gnli_body 
             atomic_load_explicit(&body->size, memory_order_relaxed) > view->layout.message_max); /* A */
 }
 
+/* And may no slot in use, whose word that is, be so? */
+static bool impossible_slot(struct gnli_view *view, struct gnli_slot *slot, uint64_t word)
+{
+    enum gnli_phase phase = gnli_word_phase(word);
+    unsigned cell = gnli_word_cell(word);
+
+    return impossible(view, gnli_word_owner(word), phase == GNLI_READY ? &slot->body : NULL) ||
+           (phase == GNLI_TAKEN && (cell == 0 || cell >= gnli_view_cells(view)));
+}
+
 /*
  * Places that are as no honest step leaves them, whoever is at work meanwhile. The tail was read first: no
  * place before it can be free for its position, or behind it.
@@ -76,9 +91,7 @@ static uint64_t nonsense_in_ring(struct gnli_view *view, struct gnli_slots *ring
     for (uint64_t i = 0; i < reserved && i < ring->count && i < LOOKED_AT; i++) {
         struct gnli_slot *slot = gnli_slots_nth(ring, i);
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire); /* C */
-        bool ready = gnli_word_phase(word) == GNLI_READY;
-        if (gnli_word_phase(word) != GNLI_FREE &&
-            impossible(view, gnli_word_owner(word), ready ? &slot->body : NULL))
+        if (gnli_word_phase(word) != GNLI_FREE && impossible_slot(view, slot, word))
             nonsense++;
         else if (i < end ? gnli_word_ahead(word, lap) < (gnli_word_phase(word) == GNLI_FREE)
                          : lap > 0 && gnli_word_ahead(word, lap - 1) < (gnli_word_phase(word) == GNLI_FREE))
@@ -98,8 +111,7 @@ static uint64_t nonsense_from(struct gnli_view *view, struct gnli_slots *ring, u
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_seq_cst); /* C D */
         int64_t ahead = gnli_word_ahead(word, gnli_slots_lap(ring, p));
         enum gnli_phase phase = gnli_word_phase(word);
-        bool wrong = phase != GNLI_FREE &&
-                     impossible(view, gnli_word_owner(word), phase == GNLI_READY ? &slot->body : NULL);
+        bool wrong = phase != GNLI_FREE && impossible_slot(view, slot, word);
         if (gnli_before(p, head)) /* received */
             wrong |= ahead < 1;
         else if (gnli_before(p, tail)) /* claimed at least */
@@ -131,7 +143,10 @@ static uint64_t nonsense_in_stretch(struct gnli_view *view, struct gnli_slots *r
 static uint64_t nonsense(struct gnli_view *view)
 {
     struct gnli_slots rings[2];
-    uint64_t nonsense = 0;
+    /* A count that is less than what every mailbox has; a mark that it lost its name, which it has. */
+    uint64_t nonsense = (load32(&view->state->cells) < gnli_view_cells(view)) +
+                        (load32(&view->state->participants) < gnli_view_participants(view)) +
+                        (load32(&view->state->queues[0].removed) != 0 && !gnli_file_nameless(view->file));
 
     gnli_view_rings(view, rings, NULL, NULL);
     for (unsigned i = 0; i < view->layout.queues; i++) {

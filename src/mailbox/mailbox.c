@@ -122,8 +122,8 @@ static int after_fork(gnl_port *base)
         if (result == 0) {
             gnli_cursor_init(&port->out_cursor);
             gnli_cursor_init(&port->in_cursor);
-            gnli_tickets_free(&port->held); /* those are the parent's */
-            gnli_tickets_free(&port->loans);
+            gnli_tickets_forget(&port->held); /* those are the parent's */
+            gnli_tickets_forget(&port->loans);
             gnli_poll_forget(port);
             count_port(port, 1);
             atomic_store_explicit(&base->stamp, gnli_process_stamp(), memory_order_relaxed); /* A */

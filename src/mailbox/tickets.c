@@ -4,7 +4,7 @@
  *
  *   A: taking a place acquires, giving it up releases: carries what its last user wrote there.
  *   B: who makes a table releases it, who uses it acquires.
- *   C: relaxed: nobody else is in the port any more.
+ *   C: relaxed: nobody else is in the port any more, or yet: in a forked child its first user.
  */
 #include "mailbox/mailbox.h"
 
@@ -28,6 +28,14 @@ struct gnli_tickets *gnli_tickets_make(struct gnli_tickets *_Atomic *place)
         return made;
     free(made);
     return there;
+}
+
+void gnli_tickets_forget(struct gnli_tickets *_Atomic *place)
+{
+    struct gnli_tickets *there = gnli_tickets_of(place);
+
+    for (unsigned i = 0; there && i < WORDS; i++)
+        atomic_store_explicit(&there->used[i], 0, memory_order_relaxed); /* C */
 }
 
 void gnli_tickets_free(struct gnli_tickets *_Atomic *place)

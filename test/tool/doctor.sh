@@ -134,6 +134,9 @@ for name in page sizes tail; do
     seq 3 | ginnel send "mailbox:$name-unbounded" --capacity unbounded
 done
 seq 3 | ginnel send mailbox:head-unbounded --capacity unbounded
+for name in removed cells taken; do
+    seq 3 | ginnel send "mailbox:$name"
+done
 seq 5000 | ginnel send mailbox:worn-unbounded --capacity unbounded
 ginnel recv mailbox:worn-unbounded --count 4500 >/dev/null
 doctor 0
@@ -156,10 +159,16 @@ for kind in "" -unbounded; do
     printf '\377\377\377\177' | scribble "sizes$kind" $((slots + 8))
     printf '\350\003\0\0' | scribble "tail$kind" "$(queue "tail$kind")"
 done
+printf '\001' | scribble removed $(($(queue removed) + 312))
+printf '\0\0\0\0' | scribble cells $(($(queue cells) - 128 + 4))
+printf '\007' | scribble taken "$slots" # into cell 0
 printf '\350\003\0\0' | scribble head-unbounded $(($(queue head-unbounded) + 128))
 printf '\000' | scribble worn-unbounded $((slots + 128 * 4600))
 doctor 1 --clean
-for name in page sizes tail page-unbounded sizes-unbounded tail-unbounded head-unbounded worn-unbounded; do
+# A count of cells that is a lie leads nobody to cell 0.
+ginnel recv mailbox:cells --timeout 20s --count 3 >"$room/received"
+same "received where the count of cells is a lie" "$(tr '\n' ' ' <"$room/received")" "1 2 3 "
+for name in page sizes tail removed cells taken page-unbounded sizes-unbounded tail-unbounded head-unbounded worn-unbounded; do
     found problem "mailbox:$name" "make no sense"
     [ -e "$GINNEL_DIR/mailbox:$name" ] || fail "it removed mailbox:$name"
     ginnel rm "mailbox:$name"
@@ -206,7 +215,7 @@ in_full_one() {
 }
 if unshare -rm true 2>/dev/null; then
     in_full_one >"$room/out"
-    found problem "$GINNEL_DIR" "its file system is full: 0 of 1 MiB"
+    found problem "$GINNEL_DIR" "its file system is full: 0.0 of 1.0 MiB"
 else
     echo "left out: a full file system: it takes the right to mount one"
 fi
